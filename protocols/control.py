@@ -1,4 +1,4 @@
-"""What the runtime itself says: the base of every message, outcomes, exit reasons, losses, probes and rows.
+"""What the runtime itself says: the base of messages, outcomes, exit reasons, losses, probes and rows.
 
 A message is a frozen msgspec struct of scalars, strings, bytes, tuples and other such structs. It is passed by
 reference inside a node, so nothing in it may change: lists, dicts and arrays do not belong in one.
@@ -63,7 +63,7 @@ class Shutdown(msgspec.Struct, frozen=True, tag="shutdown"):
 class Crashed(msgspec.Struct, frozen=True, tag="crashed"):
     """The actor raised. The exception as data, so that it can cross a process border."""
 
-    type: str
+    error: str
     text: str
     traceback: str = ""
 

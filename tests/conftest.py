@@ -1,0 +1,44 @@
+"""Options of the whole suite: where the recorded market data lies, and whether the long tests run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("troupe")
+    group.addoption(
+        "--recordings",
+        metavar="DIR",
+        default="../shared/data",
+        help="folder of recorded market data, relative to the repository (default: ../shared/data)",
+    )
+    group.addoption("--long", action="store_true", help="run the soak, chaos and fuzz tests too")
+
+
+def recordings_folder(config: pytest.Config) -> Path:
+    return (REPOSITORY / config.getoption("--recordings")).resolve()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    no_recordings = None
+    if not recordings_folder(config).is_dir():
+        reason = f"no recorded market data in {recordings_folder(config)} (--recordings DIR)"
+        no_recordings = pytest.mark.skip(reason=reason)
+    too_long = pytest.mark.skip(reason="a long test (--long runs it)")
+    for item in items:
+        if "long" in item.keywords and not config.getoption("--long"):
+            item.add_marker(too_long)
+        needs_recordings = "recordings" in item.keywords or "recordings" in getattr(item, "fixturenames", ())
+        if needs_recordings and no_recordings is not None:
+            item.add_marker(no_recordings)
+
+
+@pytest.fixture(scope="session")
+def recordings(pytestconfig: pytest.Config) -> Path:
+    """The folder of recorded market data; a test that asks for it is skipped where it is absent."""
+    return recordings_folder(pytestconfig)

@@ -1,0 +1,286 @@
+"""What is said about markets: updates of a book, quotes, trades, views, and how a feed is.
+
+Prices and sizes are integers of 10⁻⁹ ("nanos"), times integer nanoseconds since the Unix epoch, UTC.
+`ts_event` is the venue's time and 0 where the venue gave none; `ts_recv` is ours. The two clocks may disagree
+in either direction.
+
+A prediction market is one YES book: a bid for NO at q is an ask for YES at 1 - q.
+
+`marks` says what kind of data this is, and travels on everything made from it: `synthetic` (a simulated
+venue), `demo` (a venue's practice environment), `delayed` (a replay or a late source), `stale` (the book is
+known not to be current). A live account refuses every one of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from fractions import Fraction
+from typing import Literal
+
+import msgspec
+
+from protocols.control import Message, Request
+from protocols.nanos import NANO
+
+Side = Literal["bid", "ask"]
+
+SYNTHETIC = "synthetic"
+DELAYED = "delayed"
+STALE = "stale"
+DEMO = "demo"
+MARKS = frozenset({SYNTHETIC, DELAYED, STALE, DEMO})
+
+
+class LevelChange(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """One price level. `size` is the new size (absolute) or the change of it (signed), in nanos."""
+
+    side: Side
+    price: int
+    size: int
+
+
+class BookUpdate(Message, frozen=True, gc=False, tag="book_update"):
+    """All level changes of one venue message of one market; applied whole.
+
+    `kind`: whether the sizes replace or add to what the level has. `snapshot`: the changes are the whole book
+    and replace it. `session` and `seq` together address the venue's message; `seq` rises within a session,
+    with holes where the venue counts several markets together.
+    """
+
+    market: str
+    changes: tuple[LevelChange, ...]
+    kind: Literal["absolute", "signed"]
+    snapshot: bool
+    session: str
+    seq: int
+    ts_event: int
+    ts_recv: int
+    marks: tuple[str, ...] = ()
+
+    def topic_key(self) -> str:
+        """The market."""
+        return self.market
+
+
+class Quote(Message, frozen=True, gc=False, tag="quote"):
+    """The best prices of one market and their sizes. A side without levels has price None and size 0."""
+
+    market: str
+    bid: int | None
+    bid_size: int
+    ask: int | None
+    ask_size: int
+    session: str
+    seq: int
+    ts_event: int
+    ts_recv: int
+    marks: tuple[str, ...] = ()
+
+    def topic_key(self) -> str:
+        """The market."""
+        return self.market
+
+    def conflate_key(self) -> Hashable | None:
+        """The market: only the latest quote of it matters to a view."""
+        return self.market
+
+
+class Trade(Message, frozen=True, gc=False, tag="trade"):
+    """One public trade.
+
+    `taker` is the side that the taker took in the YES book; None where the venue hides it.
+    """
+
+    market: str
+    price: int
+    size: int
+    taker: Literal["buy", "sell"] | None
+    trade_id: str
+    session: str
+    seq: int
+    ts_event: int
+    ts_recv: int
+    block: bool = False
+    marks: tuple[str, ...] = ()
+
+    def topic_key(self) -> str:
+        """The market."""
+        return self.market
+
+
+class Level(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """A price and the size resting there."""
+
+    price: int
+    size: int
+
+
+class BookView(Message, frozen=True, gc=False, tag="book_view"):
+    """A book at one moment, best levels first. `stale` is empty, or says why the book is not current."""
+
+    market: str
+    bids: tuple[Level, ...]
+    asks: tuple[Level, ...]
+    session: str
+    seq: int
+    ts_event: int
+    ts_recv: int
+    stale: str = ""
+    marks: tuple[str, ...] = ()
+
+
+class GetBook(Request[BookView], frozen=True, gc=False, tag="get_book"):
+    """Asks a book keeper for its book, `depth` levels a side (0: all)."""
+
+    depth: int = 0
+
+
+class BookPosition(Message, frozen=True, gc=False, tag="book_position"):
+    """How far a book keeper is: the last update that it applied, and how many it has applied and dropped."""
+
+    market: str
+    session: str
+    seq: int
+    applied: int
+    dropped: int
+    gaps: int
+    stale: str
+
+
+class GetBookPosition(Request[BookPosition], frozen=True, gc=False, tag="get_book_position"):
+    """Asks a book keeper how far it is. Answered after everything that was sent to it before."""
+
+
+class BookStale(Message, frozen=True, gc=False, tag="book_stale"):
+    """From a feed: this market's book is not to be trusted until the next snapshot of it."""
+
+    market: str
+    feed: str
+    reason: str
+    ts: int
+
+    def topic_key(self) -> str:
+        """The market."""
+        return self.market
+
+
+class RequestSnapshot(Message, frozen=True, gc=False, tag="request_snapshot"):
+    """To a feed: send a snapshot of this market; its book keeper has lost its way (`reason`)."""
+
+    market: str
+    reason: str
+
+
+MarketPhase = Literal["active", "paused", "closed", "determined", "settled"]
+
+
+class MarketStatus(Message, frozen=True, gc=False, tag="market_status"):
+    """A market's phase has changed. `settlement`: nanos paid for one YES contract, once it is determined."""
+
+    market: str
+    phase: MarketPhase
+    session: str
+    ts_event: int
+    ts_recv: int
+    settlement: int | None = None
+    marks: tuple[str, ...] = ()
+
+    def topic_key(self) -> str:
+        """The market."""
+        return self.market
+
+
+FeedState = Literal["connecting", "live", "recovering", "down", "ended"]
+
+
+class FeedStatus(Message, frozen=True, gc=False, tag="feed_status"):
+    """How a feed is. `live`: every book is current. `recovering`: connected, some books are not current.
+
+    `down`: not connected and about to try again. `ended`: a replay has played its recording to the end.
+    """
+
+    feed: str
+    state: FeedState
+    session: str
+    detail: str
+    ts: int
+    marks: tuple[str, ...] = ()
+
+    def topic_key(self) -> str:
+        """The feed."""
+        return self.feed
+
+    def conflate_key(self) -> Hashable | None:
+        """The feed."""
+        return self.feed
+
+
+class PriceRange(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """Prices from `start` to `end` inclusive are multiples of `step` above `start`. Nanos."""
+
+    start: int
+    end: int
+    step: int
+
+
+class Instrument(msgspec.Struct, frozen=True, gc=False):
+    """What can be traded and in which steps. `lot` and prices in nanos; `currency` is that of the prices."""
+
+    market: str
+    venue: str
+    currency: str
+    price_ranges: tuple[PriceRange, ...]
+    lot: int
+
+    def price(self, value: float) -> int:
+        """The tick nearest to `value`, in nanos.
+
+        Raises ValueError where it is further from it than a millionth of the step.
+        """
+        for span in self.price_ranges:
+            ticks = _whole(Fraction(value) * NANO - span.start, span.step)
+            if ticks is not None and 0 <= ticks * span.step <= span.end - span.start:
+                return span.start + ticks * span.step
+        raise ValueError(f"{value} is on no tick of {self.market}")
+
+    def size(self, value: float) -> int:
+        """The multiple of the lot nearest to `value`, in nanos.
+
+        Raises ValueError where it is further from it than a millionth of the lot.
+        """
+        lots = _whole(Fraction(value) * NANO, self.lot)
+        if lots is None:
+            raise ValueError(f"{value} is no multiple of the lot of {self.market}")
+        return lots * self.lot
+
+
+def _whole(amount: Fraction, step: int) -> int | None:
+    count = round(amount / step)
+    return count if abs(amount - count * step) * 1_000_000 <= step else None
+
+
+class MarketSummary(msgspec.Struct, frozen=True, gc=False):
+    """One line of the list of markets: where its book is kept, its phase and its last quote."""
+
+    market: str
+    feed: str
+    book: str
+    phase: MarketPhase
+    quote: Quote | None
+    marks: tuple[str, ...]
+
+
+class MarketList(Message, frozen=True, gc=False, tag="market_list"):
+    """All markets of all feeds, sorted by name."""
+
+    markets: tuple[MarketSummary, ...]
+    feeds: tuple[FeedStatus, ...]
+
+
+class ListMarkets(Request[MarketList], frozen=True, gc=False, tag="list_markets"):
+    """Asks the market index for what it has; `market` alone, or all if empty.
+
+    Refused `not_found` for an unknown one.
+    """
+
+    market: str = ""

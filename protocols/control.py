@@ -123,3 +123,46 @@ class Row(Message, frozen=True, gc=False):
     table: ClassVar[str]
     sequenced: ClassVar[bool] = False
     """True: the row has fields `stream` and `seq`, and the log keeps the last `seq` of every stream."""
+
+
+class DeadLetter(Message, frozen=True, gc=False, tag="dead_letter"):
+    """A message that nobody will handle: to whom, of what type, why, and how it looked (shortened)."""
+
+    path: str
+    kind: str
+    reason: str
+    preview: str
+
+    def topic_key(self) -> str:
+        """The path it was meant for."""
+        return self.path
+
+
+class Quarantined(Message, frozen=True, gc=False, tag="quarantined"):
+    """A message has crashed its actor twice; equal ones are refused from now on."""
+
+    path: str
+    kind: str
+    preview: str
+
+    def topic_key(self) -> str:
+        """The path of the actor."""
+        return self.path
+
+
+class ActorEvent(Message, frozen=True, gc=False, tag="actor_event"):
+    """Something happened in the life of a path: `started | ended | restarting | failed | stopped`.
+
+    `ts` is the node's wall time in nanoseconds.
+    """
+
+    path: str
+    event: Literal["started", "ended", "restarting", "start_failed", "stopped"]
+    incarnation: Incarnation
+    ts: int
+    reason: str = ""
+    delay_s: float = 0.0
+
+    def topic_key(self) -> str:
+        """The path."""
+        return self.path

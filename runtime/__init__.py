@@ -1,0 +1,83 @@
+"""How actors live: actors, refs, mailboxes, supervisors, topics, timers, the node. Knows nothing of trading."""
+
+from runtime.actor import Actor, receive
+from runtime.actor_cell import JournalEntry, StashOverflow, UnhandledTermination
+from runtime.administration import (
+    ChildState,
+    CountChildren,
+    DeleteChild,
+    KillChild,
+    PauseChild,
+    RestartChild,
+    ResumeChild,
+    StartChild,
+    TerminateChild,
+    WhichChildren,
+)
+from runtime.breaker import BreakerSettings, CircuitBreaker, CircuitOpen
+from runtime.guard import Junction, ShadowAnswer
+from runtime.mailbox import Mailbox, OnCrash, Overflow, Sender
+from runtime.node import Node, NodeFailed, NodeSettings, open_node
+from runtime.ref import ActorRef, Done
+from runtime.router import RouterSettings, VariantSettings
+from runtime.spec import (
+    AutoShutdown,
+    Backoff,
+    ChildFigures,
+    ChildSpec,
+    Restart,
+    RestartLimit,
+    Strategy,
+    SupervisorOptions,
+    dynamic_supervisor,
+    supervisor,
+)
+from runtime.timers import Timer
+from runtime.topics import Tap
+
+__all__ = [
+    "Actor",
+    "ActorRef",
+    "AutoShutdown",
+    "Backoff",
+    "BreakerSettings",
+    "ChildFigures",
+    "ChildSpec",
+    "ChildState",
+    "CircuitBreaker",
+    "CircuitOpen",
+    "CountChildren",
+    "DeleteChild",
+    "Done",
+    "JournalEntry",
+    "Junction",
+    "KillChild",
+    "Mailbox",
+    "Node",
+    "NodeFailed",
+    "NodeSettings",
+    "OnCrash",
+    "Overflow",
+    "PauseChild",
+    "Restart",
+    "RestartChild",
+    "RestartLimit",
+    "ResumeChild",
+    "RouterSettings",
+    "Sender",
+    "ShadowAnswer",
+    "StartChild",
+    "StashOverflow",
+    "Strategy",
+    "SupervisorOptions",
+    "Tap",
+    "TerminateChild",
+    "Timer",
+    "UnhandledTermination",
+    "VariantSettings",
+    "WhichChildren",
+    "dynamic_supervisor",
+    "open_node",
+    "receive",
+    "supervisor",
+]

@@ -1,0 +1,527 @@
+"""How an actor lives in its cell: start, the loop over its mailbox, the end of an incarnation.
+
+One task per incarnation, started by the supervisor. The task wakes once for all that is queued and gives the loop back
+after a slice of real time (2 ms shared by all awake actors, at least 5 µs), so that no set of busy actors delays I/O.
+"""
+
+from __future__ import annotations
+
+import inspect
+import traceback
+from collections import deque
+from collections.abc import Awaitable, Callable
+from time import perf_counter_ns
+from typing import TYPE_CHECKING, Any
+
+import trio
+from outcome import Error
+from trio.lowlevel import cancel_shielded_checkpoint, wait_task_rescheduled
+
+from protocols.control import Crashed, ExitReason, Killed, Lagged, Message, Refused, Row, Terminated
+from runtime.cell import NO_CONTROL, NOTHING, Cell, State
+from runtime.mailbox import Ask, Lag, OnCrash, Posted, content
+from runtime.quarantine import Quarantine
+from runtime.timers import Timer
+from runtime.variables import running_cell
+
+if TYPE_CHECKING:
+    from runtime.actor import Actor
+
+BATCH = 64
+"""Most messages handled before the loop gets a turn."""
+TURN_NS = 2_000_000
+LEAST_SLICE_NS = 5_000
+RECORDED = 8
+"""How many messages the flight recorder keeps."""
+STOP = object()
+
+
+class StashOverflow(RuntimeError):
+    """More was stashed than the actor's `stash_capacity`."""
+
+
+class UnhandledTermination(RuntimeError):
+    """A watched actor ended, and the watcher has no handler for Terminated."""
+
+
+class JournalEntry(Row, frozen=True, gc=False, tag="journal_entry"):
+    """One message of an actor with `journal = True`, written before it is handled."""
+
+    table = "journal"
+    sequenced = True
+    stream: str
+    seq: int
+    ts: int
+    kind: str
+    sender: str
+    payload: bytes
+
+
+class ActorCell(Cell):
+    """A cell in which an actor lives."""
+
+    __slots__ = ()
+
+    def begin(self) -> ExitReason | None:
+        """See `Cell.begin`. An actor without asynchronous set-up is up when this returns."""
+        self.count = self.node.next_count(self.path, self.count)
+        self.kind.starts += 1
+        self.exit = self.stop_reason = None
+        self.kill_asked = False
+        self._mark = None
+        self.set_state(State.STARTING)
+        token = running_cell.set(self)
+        try:
+            starting = self._construct()
+            if starting is None:
+                self.set_state(State.UP)
+                self.open_fast_path()
+            assert self.parent is not None
+            self.parent.nursery.start_soon(self.live, starting, name=self.path)
+        except Exception as error:
+            self._leave()
+            return crashed(error)
+        finally:
+            running_cell.reset(token)
+        return None
+
+    def _construct(self) -> Awaitable[None] | None:
+        self.actor = actor = self.spec.actor_class()(**self.spec.arguments)
+        actor._cell = self
+        return actor.on_start()  # type: ignore[no-any-return]
+
+    async def live(self, starting: Awaitable[None] | None) -> None:
+        """Live one incarnation and report its end to the supervisor; nothing else gets out."""
+        self.task = trio.lowlevel.current_task()
+        self.node.awake += 1
+        reason: ExitReason = Killed("cancelled by its supervisor")
+        try:
+            with trio.CancelScope() as self.scope:
+                if self.kill_asked:
+                    self.scope.cancel()
+                reason = await self._live(starting)
+        except BaseException as error:
+            rest = without_cancelled(error)
+            if rest is None:
+                raise
+            reason = self._crash(rest)
+        finally:
+            self.node.awake -= 1
+            self._leave()
+            if isinstance(self.stop_reason, Crashed):
+                reason = self.stop_reason
+            if self.owned:
+                await self._join_owned()
+            self.task = self.scope = None
+            self.actor = None
+            assert self.parent is not None
+            self.parent.child_exited(self, reason)
+
+    async def _live(self, starting: Awaitable[None] | None) -> ExitReason:
+        actor = self.actor
+        assert actor is not None
+        if starting is not None:
+            await starting
+            self.set_state(State.UP)
+            self.open_fast_path()
+            assert self.parent is not None
+            self.parent.signal()
+        if actor.on_continue is not None:
+            await self._recover(actor.on_continue())
+        reason = await self._serve(actor)
+        self.set_state(State.STOPPING)
+        self.handling = self.asked = None
+        stopping = actor.on_stop(reason)
+        if stopping is not None:
+            await stopping
+        return reason
+
+    async def _recover(self, hook: Awaitable[None]) -> None:
+        self.set_state(State.RECOVERING)
+        with trio.CancelScope() as self.gate:
+            await hook
+        self.gate = None
+        self.set_state(State.UP)
+
+    # The loop.
+
+    async def _serve(self, actor: Actor) -> ExitReason:
+        node, kind = self.node, self.kind
+        handlers = type(actor)._sync_handlers.get
+        fast = handlers if not self.spec.journal else _no_handler
+        record: Callable[[Message], None] | None = None
+        while True:
+            if self.control and (reason := await self._serve_control()) is not None:
+                return reason
+            queue = self.queue
+            if not queue or self.state is State.PAUSED:
+                self.handling = None
+                self.parked = True
+                self.asleep = self.state is not State.PAUSED
+                node.awake -= 1
+                await wait_task_rescheduled(self._abort)
+                continue
+            if record is None:
+                if self.recorder is None:
+                    self.recorder = deque(maxlen=RECORDED)
+                record = self.recorder.append
+            take = queue.popleft
+            node.running = self
+            began = perf_counter_ns()
+            slice_ns = TURN_NS // node.awake
+            if slice_ns < LEAST_SLICE_NS:
+                slice_ns = LEAST_SLICE_NS
+            handled = 0
+            check = 1
+            try:
+                while queue:
+                    item = take()
+                    handler = fast(type(item))
+                    if handler is not None:
+                        self.handling = item
+                        record(item)
+                        handled += 1
+                        handler(actor, item)
+                    elif type(item) is Ask and (handler := fast(type(item.request))) is not None:
+                        if item.task is not None:
+                            item.begun = True
+                            self.asked = item
+                            self.handling = request = item.request
+                            self.sender = item.sender
+                            record(request)
+                            handled += 1
+                            answer = handler(actor, request)
+                            if self.kept:
+                                self.kept = item.begun = False
+                            else:
+                                item.answer(answer)
+                            self.asked = self.sender = None
+                    else:
+                        handled += 1
+                        await self._receive(actor, item)
+                        node.running = self
+                    if self.control:
+                        break
+                    if handled >= check:
+                        if check == BATCH or perf_counter_ns() - began > slice_ns:
+                            break
+                        check += check
+            except Refused as refusal:
+                self._refused(refusal)
+            finally:
+                self.handled += handled
+                kind.handled += handled
+                kind.busy_ns += perf_counter_ns() - began
+            if self.room is not None:
+                self._make_room()
+            if queue or self.control:
+                await cancel_shielded_checkpoint()
+                if self.scope is not None and self.scope.cancel_called:
+                    await trio.lowlevel.checkpoint()
+
+    def _refused(self, refusal: Refused) -> None:
+        """A handler refused: the answer of an ask; for a tell, nobody waits for it, so it is written down."""
+        asked, self.asked, self.sender = self.asked, None, None
+        self.deadline = None
+        if asked is not None:
+            asked.settle(Error(refusal))
+        elif self.handling is not None:
+            self.node.dead_letter(self.path, self.handling, refusal.code)
+
+    async def _receive(self, actor: Actor, item: Any) -> None:
+        """Handle what needs more than a plain call: coroutine handlers, envelopes, journals, unknown types."""
+        message = content(item)
+        if type(item) is Ask:
+            if item.task is None:
+                return
+            item.begun = True
+            self.asked = item
+            self.sender = item.sender
+            self.deadline = item.deadline
+        elif type(item) is Posted:
+            self.sender = item.sender
+        elif type(item) is Lag:
+            self.node.topics.lag_delivered(self, item)
+        await self._handle(actor, message)
+        if self.kept:
+            self.kept = False
+            if type(item) is Ask:
+                item.begun = False
+        self.asked = self.sender = self.deadline = None
+
+    async def _handle(self, actor: Actor, message: Message) -> None:
+        self.handling = message
+        if self.recorder is not None:
+            self.recorder.append(message)
+        if self.spec.journal:
+            self._journal(message)
+        handler = type(actor)._sync_handlers.get(type(message))
+        if handler is None:
+            handler = find_handler(type(actor), type(message))
+            if handler is None:
+                self._unhandled(message)
+                return
+        answer = handler(actor, message)
+        if inspect.iscoroutine(answer):
+            answer = await answer
+        if self.asked is not None and not self.kept:
+            self.asked.answer(answer)
+
+    def _unhandled(self, message: Message) -> None:
+        if isinstance(message, Terminated):
+            raise UnhandledTermination(f"{message.path} ended ({message.reason}) and nothing handles Terminated")
+        if self.asked is not None:
+            name = type(message).__name__
+            self.asked.refuse("not_handled", f"{self.path} does not handle {name}")
+        elif not isinstance(message, Lagged):
+            self.node.dead_letter(self.path, message, "not_handled")
+
+    def _journal(self, message: Message) -> None:
+        log = self.node.require_log()
+        stream = f"journal:{self.path}"
+        log.append(
+            JournalEntry(
+                stream,
+                log.last_seq(stream) + 1,
+                self.node.clock.now(),
+                type(message).__name__,
+                "" if self.sender is None else f"{self.sender.path}@{self.sender.incarnation}",
+                self.node.encode(message),
+            )
+        )
+
+    async def _serve_control(self) -> ExitReason | None:
+        actor = self.actor
+        assert actor is not None
+        while self.control:
+            item = self.control.popleft()
+            if item is STOP:
+                return self.stop_reason
+            if isinstance(item, Timer):
+                item.pending = False
+                item = item.message
+            try:
+                await self._handle(actor, item)
+            except Refused as refusal:
+                self._refused(refusal)
+        return None
+
+    def _make_room(self) -> None:
+        assert self.room is not None
+        free = self.capacity - len(self.queue)
+        if free > 0 and len(self.room):
+            self.room.unpark(count=free)
+
+    # Control.
+
+    def request_stop(self, reason: ExitReason) -> None:
+        """See `Cell.request_stop`."""
+        if self.stop_reason is None:
+            self.stop_reason = reason
+            if self.gate is not None:
+                self.gate.cancel()
+            self.post_control(STOP)
+
+    def kill(self) -> None:
+        """See `Cell.kill`."""
+        self.kill_asked = True
+        if self.scope is not None:
+            self.scope.cancel()
+
+    def pause(self) -> None:
+        """Suspend the data lane; control runs on, and the mailbox's policy applies."""
+        if self.state is State.UP:
+            self.set_state(State.PAUSED)
+            self.asleep = False
+
+    def resume(self) -> None:
+        """End a pause."""
+        if self.state is State.PAUSED:
+            self.set_state(State.UP)
+            self.signal()
+
+    def tick(self, timer: Timer) -> None:
+        """A timer has fired; one that fires again before it is handled merges."""
+        if not timer.pending:
+            timer.pending = True
+            self.post_control(timer)
+        if timer.interval is None and self.timers is not None:
+            self.timers.discard(timer)
+
+    def add_timer(self, message: Message, seconds: float, interval: float | None) -> Timer:
+        """See `Actor.after` and `Actor.every`."""
+        if interval is not None and interval <= 0:
+            raise ValueError(f"a periodic timer needs an interval above 0 s, got {interval}")
+        timer = Timer(self, message, trio.current_time() + seconds, interval)
+        if self.timers is None:
+            self.timers = set()
+        self.timers.add(timer)
+        self.node.timers.add(timer)
+        return timer
+
+    def forget_timer(self, timer: Timer) -> None:
+        """A timer was cancelled."""
+        if self.timers is not None:
+            self.timers.discard(timer)
+        if timer.pending and timer in self.control:
+            self.control.remove(timer)
+
+    def lagged(self, topic: str, key: str, count: int) -> None:
+        """Tell of a loss ahead of what waits; losses of one topic and key merge."""
+        for index, item in enumerate(self.control):
+            if type(item) is Lagged and item.topic == topic and item.key == key:
+                self.control[index] = Lagged(topic, key, item.count + count)
+                return
+        self.post_control(Lagged(topic, key, count))
+
+    # Owned tasks and stash.
+
+    def spawn(self, function: Callable[..., Awaitable[object]], args: tuple[Any, ...], name: str | None) -> None:
+        """See `Actor.spawn`."""
+        assert self.parent is not None
+        scope = trio.CancelScope()
+        if self.owned is None:
+            self.owned = {}
+        label = name or getattr(function, "__qualname__", "task")
+        self.owned[scope] = label
+        token = running_cell.set(self)
+        try:
+            self.parent.nursery.start_soon(self._own, scope, function, args, name=f"{self.path}#{label}")
+        finally:
+            running_cell.reset(token)
+
+    async def _own(
+        self, scope: trio.CancelScope, function: Callable[..., Awaitable[object]], args: tuple[Any, ...]
+    ) -> None:
+        try:
+            with scope:
+                await function(*args)
+        except BaseException as error:
+            rest = without_cancelled(error)
+            if rest is None:
+                raise
+            if not isinstance(self.stop_reason, Crashed):
+                self.stop_reason = crashed(rest)
+                self.errors += 1
+                self.kind.errors += 1
+                self.node.crash(self, self.stop_reason, None)
+            self.kill()
+        finally:
+            assert self.owned is not None
+            del self.owned[scope]
+            self.signal()
+
+    async def _join_owned(self) -> None:
+        while self.owned:
+            for scope in self.owned:
+                scope.cancel()
+            self.parked = True
+            self.node.awake -= 1
+            await wait_task_rescheduled(self._abort)
+
+    def stash(self) -> None:
+        """See `Actor.stash`."""
+        assert self.actor is not None
+        assert self.handling is not None
+        if self.stashed is None:
+            self.stashed = deque()
+        if len(self.stashed) >= self.actor.stash_capacity:
+            raise StashOverflow(f"{self.path} stashed more than {self.actor.stash_capacity} messages")
+        self.kept = True
+        if self.asked is not None:
+            self.stashed.append(self.asked)
+        elif self.sender is not None:
+            self.stashed.append(Posted(self.handling, self.sender))
+        else:
+            self.stashed.append(self.handling)
+
+    def unstash(self) -> None:
+        """See `Actor.unstash`."""
+        if self.stashed:
+            if self.queue is NOTHING:
+                self.queue = deque()
+            self.queue.extendleft(reversed(self.stashed))
+            self.stashed.clear()
+            self.open_fast_path()
+
+    # The end of an incarnation.
+
+    def _crash(self, error: BaseException) -> ExitReason:
+        reason = crashed(error)
+        self.errors += 1
+        self.kind.errors += 1
+        culprit = self.handling
+        if culprit is not None and self.state is not State.STOPPING:
+            if self.quarantine is None:
+                self.quarantine = Quarantine()
+            if self.quarantine.crashed(culprit, trio.current_time()):
+                self._purge(culprit)
+                self.node.quarantined(self.path, culprit)
+        self.node.crash(self, reason, culprit)
+        return reason
+
+    def _purge(self, culprit: Message) -> None:
+        assert self.quarantine is not None
+        now = trio.current_time()
+        kept: deque[Any] = deque()
+        for item in self.queue:
+            if type(content(item)) is type(culprit) and self.quarantine.holds(content(item), now):
+                self.refuse_item(item, "quarantined")
+            else:
+                kept.append(item)
+        self.queue = kept if self.queue is not NOTHING else NOTHING
+
+    def _leave(self) -> None:
+        """Give back what an incarnation holds; the mailbox stays with the path."""
+        self.asleep = self.parked = False
+        asked, self.asked = self.asked, None
+        if asked is not None:
+            asked.lose(f"{self.path} ended while handling the request")
+        self.handling = self.sender = self.deadline = self.awaiting = self.gate = None
+        self.kept = False
+        for timer in self.timers or ():
+            timer.live = False
+        self.timers = None
+        self.control = NO_CONTROL
+        self.node.topics.drop(self)
+        self.node.unwatch_all(self)
+        self.unstash()
+        if self.actor is not None and self.actor.on_crash is OnCrash.CLEAR:
+            waiting, self.queue = self.queue, NOTHING
+            for item in waiting:
+                self.refuse_item(item, "cleared")
+        self.open_fast_path()
+
+
+def _no_handler(_: type) -> None:
+    return None
+
+
+def find_handler(actor: type[Actor], message: type) -> Callable[[Any, Any], Any] | None:
+    """The handler of the nearest base of a message type; what is found is remembered in the class's table."""
+    for base in message.__mro__:
+        sync = actor._sync_handlers.get(base)
+        if sync is not None:
+            actor._sync_handlers[message] = sync
+            return sync
+        asynchronous = actor._async_handlers.get(base)
+        if asynchronous is not None:
+            actor._async_handlers[message] = asynchronous
+            return asynchronous
+    return None
+
+
+def without_cancelled(error: BaseException) -> BaseException | None:
+    """What remains of an exception when trio's cancellations are split off; None if nothing does."""
+    if isinstance(error, trio.Cancelled):
+        return None
+    if isinstance(error, BaseExceptionGroup):
+        return error.split(trio.Cancelled)[1]
+    return error
+
+
+def crashed(error: BaseException) -> Crashed:
+    """The exception as data."""
+    return Crashed(
+        type(error).__name__, str(error), "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    )

@@ -1,0 +1,236 @@
+"""Child specs: how an actor is started, stopped and restarted, as data.
+
+A spec can be sent to another process: the actor is an import path, its arguments are msgpack-encodable, and both are
+checked when the spec is made. Words and defaults are Erlang/OTP's (`supervisor`), with backoff added.
+"""
+
+from __future__ import annotations
+
+import enum
+import functools
+import importlib
+import math
+from typing import Any
+
+import msgspec
+
+from protocols.control import Message
+from runtime.breaker import BreakerSettings
+from runtime.mailbox import Mailbox
+from runtime.router import RouterSettings
+
+
+class Restart(enum.Enum):
+    """When a child that exited is started again."""
+
+    PERMANENT = "permanent"
+    TRANSIENT = "transient"
+    TEMPORARY = "temporary"
+
+
+class Strategy(enum.Enum):
+    """Which children are restarted together with one that exited."""
+
+    ONE_FOR_ONE = "one_for_one"
+    ONE_FOR_ALL = "one_for_all"
+    REST_FOR_ONE = "rest_for_one"
+
+
+class AutoShutdown(enum.Enum):
+    """When a supervisor ends by itself because of its significant children."""
+
+    NEVER = "never"
+    ANY_SIGNIFICANT = "any_significant"
+    ALL_SIGNIFICANT = "all_significant"
+
+
+class RestartLimit(msgspec.Struct, frozen=True):
+    """More than `count` restarts within `seconds` and the supervisor gives up."""
+
+    count: int = 3
+    seconds: float = 5.0
+
+    def __post_init__(self) -> None:
+        if self.count < 0 or self.seconds <= 0:
+            raise ValueError(f"a restart limit is count >= 0 in seconds > 0, got {self.count} in {self.seconds}")
+
+
+class Backoff(msgspec.Struct, frozen=True):
+    """The wait before a restart: none for the first in a period, then `first_s`, doubled each time up to `most_s`.
+
+    Each wait is shortened by a random share of up to `jitter` (0 to 1) of it, so that restarts spread.
+    """
+
+    first_s: float = 0.1
+    most_s: float = 30.0
+    jitter: float = 0.2
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.first_s <= self.most_s) or not (0 <= self.jitter <= 1):
+            raise ValueError(f"a backoff is 0 <= first_s <= most_s and 0 <= jitter <= 1, got {self}")
+
+    def delay(self, attempt: int, chance: float) -> float:
+        """Seconds to wait before the `attempt`-th restart (from 1) of a period; `chance` is random in [0, 1)."""
+        if attempt <= 1 or self.first_s == 0:
+            return 0.0
+        whole = self.most_s if attempt > 60 else min(self.most_s, self.first_s * 2.0 ** (attempt - 2))
+        return float(whole * (1 - self.jitter * chance))
+
+
+class SupervisorOptions(msgspec.Struct, frozen=True):
+    """What makes a child a supervisor."""
+
+    children: tuple[ChildSpec, ...] = ()
+    strategy: Strategy = Strategy.ONE_FOR_ONE
+    limit: RestartLimit = RestartLimit()
+    auto_shutdown: AutoShutdown = AutoShutdown.NEVER
+    dynamic: bool = False
+    max_children: int | None = None
+
+
+class ChildSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """One child of a supervisor.
+
+    `actor` is an import path (`package.module:Class`) or the class itself, `arguments` are its constructor's.
+    Raises ValueError (with the reason) for a spec that could never work.
+    """
+
+    name: str
+    actor: Any = None
+    arguments: dict[str, Any] = {}
+    restart: Restart = Restart.PERMANENT
+    start_s: float = 10.0
+    stop_s: float = 5.0
+    significant: bool = False
+    backoff: Backoff = Backoff()
+    mailbox: Mailbox | None = None
+    journal: bool = False
+    breaker: BreakerSettings | None = None
+    router: RouterSettings | None = None
+    placement: str = "local"
+    supervisor: SupervisorOptions | None = None
+
+    def __post_init__(self) -> None:
+        if not self.name or "/" in self.name:
+            raise ValueError(f"a child's name is not empty and holds no '/', got {self.name!r}")
+        if self.name in RESERVED_NAMES:
+            raise ValueError(f"the name {self.name!r} is reserved: it is a verb of the control routes")
+        if self.significant and self.restart is Restart.PERMANENT:
+            raise ValueError(f"child {self.name!r}: a permanent child cannot be significant")
+        if self.supervisor is None and self.actor is None:
+            raise ValueError(f"child {self.name!r} has neither an actor nor supervisor options")
+        if self.placement != "local":
+            raise ValueError(f"child {self.name!r}: expected placement 'local', got {self.placement!r}")
+        if self.arguments:
+            try:
+                msgspec.msgpack.encode(self.arguments, enc_hook=_encode_ref)
+            except (TypeError, msgspec.MsgspecError) as error:
+                raise ValueError(f"child {self.name!r}: arguments must be msgpack-encodable: {error}") from None
+        if self.supervisor is not None:
+            _check_supervisor(self.name, self.supervisor)
+
+    def actor_class(self) -> Any:
+        """The actor's class, imported if need be."""
+        return actor_class(self.actor) if isinstance(self.actor, str) else self.actor
+
+    def actor_path(self) -> str:
+        """The import path of the actor's class."""
+        if self.actor is None:
+            return "supervisor"
+        return self.actor if isinstance(self.actor, str) else f"{self.actor.__module__}:{self.actor.__qualname__}"
+
+
+RESERVED_NAMES = frozenset({"stop", "start", "restart", "pause", "resume", "kill"})
+
+
+@functools.cache
+def actor_class(path: str) -> Any:
+    """Import `package.module:Class`. Raises ValueError if there is no such class."""
+    module_name, _, name = path.partition(":")
+    try:
+        found = getattr(importlib.import_module(module_name), name)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"cannot import actor {path!r}: {error}") from error
+    if not isinstance(found, type):
+        raise ValueError(f"expected a class at {path!r}, got {type(found).__name__}")
+    return found
+
+
+def _encode_ref(value: object) -> object:
+    path = getattr(value, "path", None)
+    if isinstance(path, str):
+        return {"$ref": path}
+    raise TypeError(f"cannot encode a {type(value).__name__}")
+
+
+def _check_supervisor(name: str, options: SupervisorOptions) -> None:
+    seen: set[str] = set()
+    for child in options.children:
+        if child.name in seen:
+            raise ValueError(f"supervisor {name!r} has two children named {child.name!r}")
+        seen.add(child.name)
+        check_child(name, options, child)
+    if options.dynamic and options.strategy is not Strategy.ONE_FOR_ONE:
+        raise ValueError(f"dynamic supervisor {name!r}: the strategy must be one_for_one")
+    if options.max_children is not None and not options.dynamic:
+        raise ValueError(f"supervisor {name!r}: max_children is for dynamic supervisors")
+
+
+def check_child(name: str, options: SupervisorOptions, child: ChildSpec) -> None:
+    """Raise ValueError if `child` cannot be a child of a supervisor with these options."""
+    if child.significant and options.auto_shutdown is AutoShutdown.NEVER:
+        raise ValueError(f"child {child.name!r} is significant, but supervisor {name!r} has auto_shutdown never")
+    if child.significant and options.dynamic:
+        raise ValueError(f"child {child.name!r}: a dynamic child cannot be significant")
+    shortest = sum(child.backoff.delay(attempt, 1.0) for attempt in range(1, min(options.limit.count, 64) + 1))
+    if child.restart is not Restart.TEMPORARY and shortest >= options.limit.seconds:
+        raise ValueError(
+            f"child {child.name!r}: its backoff takes at least {shortest:g} s for {options.limit.count} restarts, so the "
+            f"limit of {options.limit.count} in {options.limit.seconds:g} s of supervisor {name!r} can never be reached"
+        )
+
+
+def supervisor(
+    name: str,
+    *children: ChildSpec,
+    strategy: Strategy = Strategy.ONE_FOR_ONE,
+    limit: RestartLimit = RestartLimit(),  # noqa: B008 - frozen
+    auto_shutdown: AutoShutdown = AutoShutdown.NEVER,
+    restart: Restart = Restart.PERMANENT,
+    stop_s: float = math.inf,
+    significant: bool = False,
+    backoff: Backoff = Backoff(),  # noqa: B008 - frozen
+) -> ChildSpec:
+    """Return the spec of a supervisor with these children, started left to right and stopped right to left."""
+    options = SupervisorOptions(children=children, strategy=strategy, limit=limit, auto_shutdown=auto_shutdown)
+    return ChildSpec(
+        name=name, restart=restart, start_s=math.inf, stop_s=stop_s, significant=significant, backoff=backoff,
+        supervisor=options,
+    )  # fmt: skip
+
+
+def dynamic_supervisor(
+    name: str,
+    *,
+    max_children: int | None = None,
+    limit: RestartLimit = RestartLimit(),  # noqa: B008 - frozen
+    restart: Restart = Restart.PERMANENT,
+    stop_s: float = math.inf,
+    significant: bool = False,
+    backoff: Backoff = Backoff(),  # noqa: B008 - frozen
+) -> ChildSpec:
+    """Return the spec of a supervisor whose children are started at run time with `StartChild`."""
+    options = SupervisorOptions(limit=limit, dynamic=True, max_children=max_children)
+    return ChildSpec(
+        name=name, restart=restart, start_s=math.inf, stop_s=stop_s, significant=significant, backoff=backoff,
+        supervisor=options,
+    )  # fmt: skip
+
+
+class ChildFigures(Message, frozen=True, gc=False, tag="child_figures"):
+    """How many children a supervisor has: `specs` known, `active` running, of which `supervisors`, `restarting`."""
+
+    specs: int
+    active: int
+    supervisors: int
+    restarting: int

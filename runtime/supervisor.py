@@ -1,0 +1,529 @@
+"""Supervisors: start children in order, restart them by the rules, stop them in reverse.
+
+Theory of operation. A supervisor is one task that owns one shielded nursery; every child lives in a cancel scope of
+its own, so only the supervisor ends children, and in order. Everything that happens reaches the supervisor as a
+signal: a child's exit (`child_exited`), a request to stop, an admin request in its mailbox, a time. Its loop takes one
+of them per turn, the most urgent first:
+
+    stop or kill  >  exits of children  >  restarts that are due  >  admin requests
+
+so that a stop gets in between two attempts to restart. Where it has to wait (a child's start, a child's end) it waits
+for a condition in `_until`, which a stop request interrupts during starts.
+
+A group (one_for_all: everything, rest_for_one: the child and what follows) is stopped at once when a restart is
+decided, and started as a whole when the backoff is over; its restart is recorded once, when it is decided. A start
+that fails during a restart is recorded again and tried again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import trio
+from outcome import Error
+from trio.lowlevel import wait_task_rescheduled
+
+from protocols.control import Crashed, ExitReason, Killed, Refused, Shutdown
+from runtime import administration as ask_for
+from runtime.actor_cell import ActorCell, crashed, without_cancelled
+from runtime.cell import Cell, State
+from runtime.mailbox import Ask, Lag, content
+from runtime.spec import AutoShutdown, ChildFigures, ChildSpec, Restart, Strategy, check_child
+from runtime.supervision import RestartWindow, describe, ended_by_itself, restarts
+from runtime.variables import running_cell
+
+if TYPE_CHECKING:
+    from runtime.node import Node
+
+RUNNING = (State.STARTING, State.RECOVERING, State.UP, State.PAUSED, State.STOPPING)
+
+
+class _StopAskedError(Exception):
+    """A stop request arrived while the supervisor was waiting for a start."""
+
+
+class _GaveUpError(Exception):
+    """The restart limit was exceeded, or a significant child has ended: stop everything."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class SupervisorCell(Cell):
+    """A cell in which a supervisor lives."""
+
+    __slots__ = ("children", "due", "exits", "killed", "nursery", "options", "window")
+
+    def __init__(self, node: Node, parent: SupervisorCell | None, spec: ChildSpec, path: str) -> None:
+        super().__init__(node, parent, spec, path)
+        assert spec.supervisor is not None
+        self.options = spec.supervisor
+        self.children: dict[str, Cell] = {}
+        self.exits: deque[Cell] = deque()
+        self.due: dict[Cell, float] = {}
+        """Restarts that wait for their time, by the child at which they begin."""
+        self.window = RestartWindow(self.options.limit)
+        self.killed = False
+        self.nursery: trio.Nursery
+
+    # Life.
+
+    def begin(self) -> ExitReason | None:
+        """See `Cell.begin`: a supervisor is always started asynchronously."""
+        self.count = self.node.next_count(self.path, self.count)
+        self.exit = self.stop_reason = None
+        self.killed = False
+        self._mark = None
+        self.window = RestartWindow(self.options.limit)
+        self.set_state(State.STARTING)
+        token = running_cell.set(self)
+        try:
+            nursery = self.node.nursery if self.parent is None else self.parent.nursery
+            nursery.start_soon(self.live, name=self.path)
+        finally:
+            running_cell.reset(token)
+        return None
+
+    async def live(self) -> None:
+        """Supervise until the end, then report it."""
+        self.task = trio.lowlevel.current_task()
+        self.node.awake += 1
+        reason: ExitReason
+        try:
+            async with trio.open_nursery() as self.nursery:
+                self.nursery.cancel_scope.shield = True
+                reason = await self._live()
+        except BaseException as error:
+            rest = without_cancelled(error)
+            if rest is None:
+                raise
+            reason = crashed(rest)
+            self.node.crash(self, reason, None)
+        finally:
+            self.node.awake -= 1
+            self.asleep = self.parked = False
+        self._forget_children()
+        self.task = None
+        self.exits.clear()
+        self.due.clear()
+        if self.parent is None:
+            self.exit = reason
+            self.set_state(State.STOPPED)
+            self.node.root_ended(reason)
+        else:
+            self.parent.child_exited(self, reason)
+
+    async def _live(self) -> ExitReason:
+        try:
+            failure = await self._start_first()
+            if failure is not None:
+                return failure
+            self.set_state(State.UP)
+            self.open_fast_path()
+            if self.parent is not None:
+                self.parent.signal()
+            await self._serve()
+        except _StopAskedError:
+            pass
+        except _GaveUpError as gave_up:
+            if self.stop_reason is None:
+                self.stop_reason = Shutdown(gave_up.detail)
+        self.set_state(State.STOPPING)
+        await self._stop_children()
+        if self.killed:
+            return Killed("killed by its supervisor")
+        return self.stop_reason or Shutdown()
+
+    async def _start_first(self) -> ExitReason | None:
+        for spec in self.options.children:
+            cell = self._add(spec)
+            failure = await self._start(cell)
+            if failure is not None:
+                self._finish(cell, failure)
+                self.set_state(State.STOPPING)
+                await self._stop_children()
+                text = f"{cell.path} failed to start: {describe(failure)}"
+                trace = failure.traceback if isinstance(failure, Crashed) else ""
+                return Crashed("StartFailed", text, trace)
+        return None
+
+    async def _serve(self) -> None:
+        while True:
+            if self.stop_reason is not None or self.killed:
+                return
+            if self.exits:
+                cell = self.exits.popleft()
+                if cell.exit is not None:
+                    await self._exited(cell)
+            elif self.due and (anchor := self._next_due()) is not None:
+                await self._restart(anchor)
+            elif self.queue:
+                await self._admit_request(self.queue.popleft())
+            else:
+                self.asleep = True
+                await self._park(min(self.due.values(), default=math.inf))
+
+    # Waiting.
+
+    async def _park(self, deadline: float) -> None:
+        if deadline != math.inf:
+            self.node.timers.call_at(deadline, self.signal)
+        self.parked = True
+        self.node.awake -= 1
+        await wait_task_rescheduled(self._abort)
+
+    async def _until(self, condition: Callable[[], bool], deadline: float, *, interruptible: bool) -> bool:
+        while not condition():
+            if interruptible and (self.stop_reason is not None or self.killed):
+                raise _StopAskedError
+            if trio.current_time() >= deadline:
+                return False
+            await self._park(deadline)
+        return True
+
+    def child_exited(self, cell: Cell, reason: ExitReason) -> None:
+        """An incarnation of a child has ended; called by the child's own task as its last act."""
+        cell.exit = reason
+        self.exits.append(cell)
+        self.signal()
+
+    def request_stop(self, reason: ExitReason) -> None:
+        """See `Cell.request_stop`."""
+        if self.stop_reason is None:
+            self.stop_reason = reason
+            self.signal()
+
+    def kill(self) -> None:
+        """See `Cell.kill`: children are cancelled in reverse order, without being asked."""
+        self.killed = True
+        self.signal()
+
+    # Children.
+
+    def _add(self, spec: ChildSpec) -> Cell:
+        path = f"/{spec.name}" if self.parent is None else f"{self.path}/{spec.name}"
+        kind: type[Cell] = ActorCell if spec.supervisor is None else SupervisorCell
+        cell = kind(self.node, self, spec, path)
+        cell.guard = self.node.guard_of(cell)
+        self.children[spec.name] = cell
+        self.node.cells[path] = cell
+        return cell
+
+    def _remove(self, cell: Cell) -> None:
+        del self.children[cell.name]
+        self.due.pop(cell, None)
+        cell.gone = True
+        self.node.forget(cell)
+
+    def _forget_children(self) -> None:
+        """A supervisor that ended keeps nothing: its next life starts from its own spec."""
+        for cell in tuple(self.children.values()):
+            if cell.state is not State.STOPPED:
+                self._finish(cell, cell.last_exit or Shutdown())
+            if cell.name in self.children:
+                self._remove(cell)
+
+    def _finish(self, cell: Cell, reason: ExitReason) -> None:
+        """The final exit of a child: its mailbox is closed and its watchers are told."""
+        cell.last_exit = reason
+        cell.close()
+        self.due.pop(cell, None)
+        self.node.ended(cell, reason, final=True)
+        if cell.spec.restart is Restart.TEMPORARY or self.options.dynamic:
+            self._remove(cell)
+
+    async def _start(self, cell: Cell) -> ExitReason | None:
+        """Start one child and wait until it is up. Returns why it failed."""
+        failure = cell.begin()
+        if failure is None and cell.state is State.STARTING:
+            deadline = trio.current_time() + cell.spec.start_s
+            self.awaiting = cell
+            try:
+                ready = await self._until(
+                    lambda: cell.state is not State.STARTING or cell.exit is not None, deadline, interruptible=True
+                )
+            except _StopAskedError:
+                await self._end(cell, cell.spec.stop_s)
+                self._finish(cell, self._take_exit(cell))
+                raise
+            finally:
+                self.awaiting = None
+            if not ready:
+                await self._end(cell, 0)
+                self._take_exit(cell)
+                failure = Crashed("StartTimeout", f"not started within {cell.spec.start_s:g} s")
+            elif cell.exit is not None and cell.state is State.STARTING:
+                failure = self._take_exit(cell)
+        if failure is not None:
+            cell.last_exit = failure
+            self.node.start_failed(cell, failure)
+        else:
+            self.node.started(cell)
+        return failure
+
+    def _take_exit(self, cell: Cell) -> ExitReason:
+        reason, cell.exit = cell.exit, None
+        assert reason is not None
+        cell.last_exit = reason
+        return reason
+
+    async def _end(self, cell: Cell, stop_s: float) -> None:
+        """Stop a running child in order, kill it after `stop_s` seconds; returns when it has ended."""
+        self.awaiting = cell
+        try:
+            if stop_s > 0 and not self.killed and cell.exit is None:
+                cell.request_stop(Shutdown())
+                deadline = trio.current_time() + min(stop_s, self.node.stop_left())
+                await self._until(lambda: cell.exit is not None or self.killed, deadline, interruptible=False)
+            if cell.exit is None:
+                cell.kill()
+                await self._until(lambda: cell.exit is not None, math.inf, interruptible=False)
+        finally:
+            self.awaiting = None
+
+    async def _stop(self, cell: Cell) -> None:
+        """Stop a child, whatever it is doing, as its final exit."""
+        if cell.state in RUNNING:
+            await self._end(cell, cell.spec.stop_s)
+            self._finish(cell, self._take_exit(cell))
+        elif cell.state is State.BACKOFF:
+            when = self.due.get(cell)
+            rest = [c for c in self._group(cell) if c is not cell and c.state is State.BACKOFF]
+            self._finish(cell, cell.last_exit or Shutdown())
+            if when is not None and rest:
+                self.due[rest[0]] = when  # the others of its group still wait for their start
+
+    async def _stop_children(self) -> None:
+        if self.options.dynamic:
+            await self._stop_all_at_once()
+        else:
+            for cell in reversed(tuple(self.children.values())):
+                await self._stop(cell)
+
+    async def _stop_all_at_once(self) -> None:
+        running = {cell for cell in self.children.values() if cell.state in RUNNING and cell.exit is None}
+        wait_s = min(max((cell.spec.stop_s for cell in running), default=0.0), self.node.stop_left())
+        for cell in running:
+            cell.kill() if self.killed or cell.spec.stop_s == 0 else cell.request_stop(Shutdown())
+
+        def all_ended() -> bool:
+            while self.exits:
+                running.discard(self.exits.popleft())
+            return not running
+
+        deadline = trio.current_time() + wait_s
+        await self._until(lambda: all_ended() or self.killed, deadline, interruptible=False)
+        if running:
+            for cell in running:
+                cell.kill()
+            await self._until(all_ended, math.inf, interruptible=False)
+        for cell in tuple(self.children.values()):
+            if cell.exit is not None:
+                self._take_exit(cell)
+            self._finish(cell, cell.last_exit or Shutdown())
+
+    # Restarts.
+
+    async def _exited(self, cell: Cell) -> None:
+        reason = self._take_exit(cell)
+        if restarts(cell.spec.restart, reason):
+            self.node.ended(cell, reason, final=False)
+            await self._decide_restart(cell, reason)
+            return
+        self._finish(cell, reason)
+        self._auto_shutdown(cell, reason)
+
+    def _auto_shutdown(self, cell: Cell, reason: ExitReason) -> None:
+        if not cell.spec.significant or not ended_by_itself(cell.spec.restart, reason):
+            return
+        rest = [
+            c for c in self.children.values() if c.spec.significant and c is not cell and c.state is not State.STOPPED
+        ]
+        if self.options.auto_shutdown is AutoShutdown.ANY_SIGNIFICANT or not rest:
+            raise _GaveUpError(f"significant child {cell.name} has ended")
+
+    def _group(self, anchor: Cell) -> list[Cell]:
+        if self.options.strategy is Strategy.ONE_FOR_ONE:
+            return [anchor]
+        cells = list(self.children.values())
+        return cells if self.options.strategy is Strategy.ONE_FOR_ALL else cells[cells.index(anchor) :]
+
+    async def _decide_restart(self, cell: Cell, reason: ExitReason) -> None:
+        """Record the restart, stop the rest of the group, and set the time of the new start."""
+        cell.last_exit = reason
+        cell.set_state(State.BACKOFF)
+        self._record(cell, reason)
+        await self._stop_group(self._group(cell), cell)
+        self._schedule(cell)
+
+    def _record(self, cell: Cell, reason: ExitReason) -> None:
+        now = trio.current_time()
+        cell.restarts += 1
+        cell.kind.restarts += 1
+        recent = [time for time in cell.recent or () if time > now - self.options.limit.seconds]
+        cell.recent = [*recent, now]
+        if not self.window.record(now):
+            limit = self.options.limit
+            raise _GaveUpError(
+                f"more than {limit.count} restarts in {limit.seconds:g} s; the last was {cell.path}: {describe(reason)}"
+            )
+
+    def _schedule(self, anchor: Cell) -> None:
+        now = trio.current_time()
+        alone = self.options.strategy is Strategy.ONE_FOR_ONE
+        attempt = len(anchor.recent or ()) if alone else self.window.count(now)
+        delay = anchor.spec.backoff.delay(attempt, self.node.random.random())
+        for later in self._group(anchor):
+            self.due.pop(later, None)
+        if self.due and not alone:
+            return  # a group that begins earlier is already waiting, and covers this one
+        self.due[anchor] = now + delay
+        self.node.restarting(anchor, delay)
+
+    async def _stop_group(self, group: list[Cell], anchor: Cell) -> None:
+        for cell in reversed(group):
+            if cell is anchor:
+                continue
+            if cell.state in RUNNING:
+                await self._end(cell, cell.spec.stop_s)
+                reason = self._take_exit(cell)
+                if cell.spec.restart is Restart.TEMPORARY:
+                    self._finish(cell, reason)
+                    continue
+                self.node.ended(cell, reason, final=False)
+            cell.set_state(State.BACKOFF)
+
+    def _next_due(self) -> Cell | None:
+        anchor = min(self.due, key=self.due.__getitem__)
+        return anchor if self.due[anchor] <= trio.current_time() else None
+
+    async def _restart(self, anchor: Cell) -> None:
+        del self.due[anchor]
+        group = self._group(anchor)
+        for index, cell in enumerate(group):
+            if cell.state in RUNNING:
+                continue
+            failure = await self._start(cell)
+            if failure is None:
+                continue
+            cell.set_state(State.BACKOFF)
+            self._record(cell, failure)
+            if self.options.strategy is Strategy.ONE_FOR_ALL:
+                await self._stop_group(group[:index], cell)
+            self._schedule(cell)
+            return
+
+    # Admin requests.
+
+    async def _admit_request(self, item: Any) -> None:
+        if type(item) is not Ask:
+            if type(item) is not Lag:
+                self.node.dead_letter(self.path, content(item), "not_handled")
+            return
+        if item.task is None:
+            return
+        item.begun = True
+        self.handled += 1
+        try:
+            answer = await self._answer(item.request)
+        except Refused as refusal:
+            item.settle(Error(refusal))
+        except BaseException:
+            item.lose(f"{self.path} ended while handling the request")
+            raise
+        else:
+            item.answer(answer)
+
+    async def _answer(self, request: Any) -> Any:
+        match request:
+            case ask_for.StartChild(spec):
+                return await self._start_child(spec)
+            case ask_for.TerminateChild(name):
+                return await self._stop(self._child(name))
+            case ask_for.RestartChild(name):
+                return await self._restart_child(self._child(name))
+            case ask_for.DeleteChild(name):
+                return self._delete_child(self._child(name))
+            case ask_for.KillChild(name):
+                cell = self._child(name)
+                if cell.state not in RUNNING:
+                    raise Refused("stopped", f"{cell.path} is not running")
+                return cell.kill()
+            case ask_for.PauseChild(name) | ask_for.ResumeChild(name):
+                return self._pause_child(self._child(name), isinstance(request, ask_for.PauseChild))
+            case ask_for.WhichChildren():
+                return tuple(
+                    ask_for.ChildState(
+                        c.name, c.path, c.state.value, "actor" if c.spec.supervisor is None else "supervisor"
+                    )
+                    for c in self.children.values()
+                )
+            case ask_for.CountChildren():
+                return self._count()
+        raise Refused("not_handled", f"supervisor {self.path} does not handle {type(request).__name__}")
+
+    def _child(self, name: str) -> Cell:
+        cell = self.children.get(name)
+        if cell is None:
+            raise Refused("not_found", f"supervisor {self.path} has no child {name!r}", "name")
+        return cell
+
+    async def _start_child(self, spec: ChildSpec) -> Any:
+        known = self.children.get(spec.name)
+        if known is not None:
+            code = "already_present" if known.state is State.STOPPED else "already_started"
+            raise Refused(code, f"supervisor {self.path} has a child {spec.name!r} that is {known.state.value}", "name")
+        most = self.options.max_children
+        if most is not None and len(self.children) >= most:
+            raise Refused("max_children", f"supervisor {self.path} has its {most} children")
+        try:
+            check_child(self.path, self.options, spec)
+        except ValueError as error:
+            raise Refused("invalid", str(error), "spec") from None
+        cell = self._add(spec)
+        failure = await self._start(cell)
+        if failure is not None:
+            self._finish(cell, failure)
+            if cell.name in self.children:
+                self._remove(cell)
+            raise Refused("start_failed", describe(failure))
+        return cell.ref
+
+    async def _restart_child(self, cell: Cell) -> Any:
+        if cell.state is State.BACKOFF:
+            raise Refused("restarting", f"{cell.path} is being restarted")
+        if cell.state is not State.STOPPED:
+            raise Refused("running", f"{cell.path} is {cell.state.value}")
+        failure = await self._start(cell)
+        if failure is not None:
+            cell.close()
+            raise Refused("start_failed", describe(failure))
+        return cell.ref
+
+    def _delete_child(self, cell: Cell) -> None:
+        if cell.state is State.BACKOFF:
+            raise Refused("restarting", f"{cell.path} is being restarted")
+        if cell.state is not State.STOPPED:
+            raise Refused("running", f"{cell.path} is {cell.state.value}")
+        self._remove(cell)
+
+    def _pause_child(self, cell: Cell, pause: bool) -> None:
+        if not isinstance(cell, ActorCell):
+            raise Refused("invalid", f"{cell.path} is a supervisor: pause its children", "name")
+        expected = State.UP if pause else State.PAUSED
+        if cell.state is not expected:
+            raise Refused("not_running" if pause else "not_paused", f"{cell.path} is {cell.state.value}")
+        cell.pause() if pause else cell.resume()
+
+    def _count(self) -> ChildFigures:
+        cells = self.children.values()
+        return ChildFigures(
+            specs=len(cells),
+            active=sum(c.state in RUNNING for c in cells),
+            supervisors=sum(c.spec.supervisor is not None for c in cells),
+            restarting=sum(c.state is State.BACKOFF for c in cells),
+        )

@@ -31,9 +31,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         no_recordings = pytest.mark.skip(reason=reason)
     too_long = pytest.mark.skip(reason="a long test (--long runs it)")
     for item in items:
-        if "long" in item.keywords and not config.getoption("--long"):
+        if item.get_closest_marker("long") and not config.getoption("--long"):
             item.add_marker(too_long)
-        needs_recordings = "recordings" in item.keywords or "recordings" in getattr(item, "fixturenames", ())
+        needs_recordings = item.get_closest_marker("recordings") or "recordings" in getattr(
+            item, "fixturenames", ()
+        )
         if needs_recordings and no_recordings is not None:
             item.add_marker(no_recordings)
 

@@ -1,0 +1,201 @@
+"""The command line's grammar: the common verbs, their options, and help that costs no import of a library."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+from collections.abc import Callable, Iterable
+from typing import NamedTuple, NoReturn
+
+from actors.cli import installation
+from actors.cli.report import CommandError, Exit, failure
+
+CONTROLS = {
+    "kill": "end an actor without asking it; its supervisor restarts it",
+    "stop": "stop an actor in order and leave it stopped",
+    "start": "start a stopped actor",
+    "restart": "stop an actor in order and start it again",
+    "pause": "hold back an actor's messages; control goes on",
+    "resume": "let a paused actor's messages through again",
+}
+
+
+class Verb(NamedTuple):
+    """A common command: where its function is, one line about it, and its options."""
+
+    function: str
+    summary: str
+    options: Callable[[argparse.ArgumentParser], None]
+
+
+class Parser(argparse.ArgumentParser):
+    """An argparse parser whose errors are ours: they name the nearest right option, and fit the envelope."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise the usage error that `message` describes."""
+        hint = f"see: troupe {self.prog.split()[-1]} --help"
+        if message.startswith("unrecognized arguments: "):
+            wrong = message.partition(": ")[2].split()[0]
+            known = [option for action in self._actions for option in action.option_strings]
+            hint = near_miss(wrong, known) or hint
+        raise failure(Exit.USAGE, "usage", message, hint=hint)
+
+
+def near_miss(wrong: str, known: Iterable[str]) -> str | None:
+    """The question about the nearest right word, or None where nothing is near."""
+    close = difflib.get_close_matches(wrong, list(known), n=1, cutoff=0.6)
+    return f"did you mean {close[0]}?" if close else None
+
+
+def _json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="one JSON envelope on standard output")
+
+
+def _settings(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        dest="overrides",
+        metavar="KEY=VALUE",
+        help="override one key of the configuration, as edge.port=0 (repeatable)",
+    )
+    parser.add_argument("--data-dir", metavar="DIR", help="the node's data folder (node.data_dir)")
+
+
+def _node(parser: argparse.ArgumentParser) -> None:
+    _json(parser)
+    parser.add_argument("--url", metavar="URL", help="the node's address (default: found in its data folder)")
+    parser.add_argument("--config", metavar="CONFIG", help="configuration that names the data folder")
+    _settings(parser)
+    parser.add_argument(
+        "--timeout", type=_seconds, default=10.0, metavar="S", help="seconds to wait for an answer (10)"
+    )
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError("must be a positive number of seconds")
+    return value
+
+
+def _whole(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError("must not be negative")
+    return value
+
+
+def _config_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "config", nargs="?", metavar="CONFIG", help="a TOML file, or the name of one in config/ (default)"
+    )
+
+
+def _run(parser: argparse.ArgumentParser) -> None:
+    _config_argument(parser)
+    _settings(parser)
+    _json(parser)
+
+
+def _tree(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("path", nargs="?", default="/", metavar="PATH", help="show this branch only")
+    parser.add_argument("--watch", action="store_true", help="keep the table up to date until Ctrl-C")
+    parser.add_argument("--depth", type=_whole, metavar="N", help="levels to show; what is below is summed up")
+    parser.add_argument("--limit", type=_whole, default=50, metavar="N", help="children to show per branch (50)")
+    parser.add_argument("--every", type=_seconds, default=1.0, metavar="S", help="seconds between two looks (1)")
+    _node(parser)
+
+
+def _watch(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("subject", metavar="PATH|TOPIC", help="an actor's path (begins with /) or a topic")
+    parser.add_argument("--count", type=_whole, metavar="N", help="end after N messages")
+    _node(parser)
+
+
+def _control(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("path", metavar="PATH", help="the actor's path, as `troupe tree` shows it")
+    _node(parser)
+
+
+def _config(parser: argparse.ArgumentParser) -> None:
+    _config_argument(parser)
+    parser.add_argument("--explain", action="store_true", help="say what every key means")
+    _settings(parser)
+    _json(parser)
+
+
+def _openapi(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--output", metavar="FILE", help="write the document there")
+    _node(parser)
+
+
+VERBS: dict[str, Verb] = {
+    "run": Verb("actors.cli.run:run", "run a node until Ctrl-C", _run),
+    "tree": Verb("actors.cli.tree:tree", "the supervisor tree: states, restarts and why, mailboxes, rates", _tree),
+    "watch": Verb("actors.cli.watch:watch", "live events of an actor, or messages of a topic", _watch),
+    **{name: Verb("actors.cli.control:control", text, _control) for name, text in CONTROLS.items()},
+    "config": Verb("actors.cli.config:config", "the resolved configuration, and where each value is from", _config),
+    "doctor": Verb("actors.cli.doctor:doctor", "check versions, clocks, disk, ports and database", _node),
+    "openapi": Verb("actors.cli.openapi:openapi", "the HTTP interface as an OpenAPI document", _openapi),
+}
+
+PASSED_ON: dict[str, tuple[str, str]] = {
+    "test": ("actors.cli.suites:test", "run the tests: troupe test [pytest arguments] [--long]"),
+    "bench": ("actors.cli.suites:bench", "run the benchmarks and write benchmarks/RESULTS.md"),
+}
+"""Verbs whose arguments belong to another program; the two that install an extra on first use."""
+
+INSTALL = "install or update .venv, with extras: troupe install [dev] [bench]"
+
+EXAMPLES = """\
+examples:
+  troupe run                                   start the default troupe; Ctrl-C stops it in order
+  troupe run replay --set node.name=lab        a configuration of config/, one key overridden
+  troupe tree --watch                          look at it while it runs
+  troupe kill /signals/hub                     see it come back
+  troupe test tests/runtime -k restart         a part of the tests"""
+
+
+def usage() -> str:
+    """The text of `troupe --help`."""
+    groups = [
+        ("a node", ["run", "config", "doctor", "openapi"]),
+        ("look", ["tree", "watch"]),
+        ("control", list(CONTROLS)),
+    ]
+    lines = ["usage: troupe COMMAND [ARGUMENTS]", "", "An actor-based trading runtime.", "", EXAMPLES]
+    for title, names in groups:
+        lines += ["", f"{title}:", *(f"  {name:<10}{VERBS[name].summary}" for name in names)]
+    lines += ["", "the project:"]
+    lines += [f"  {name:<10}{summary}" for name, (_, summary) in PASSED_ON.items()]
+    lines += [f"  {'install':<10}{INSTALL}"]
+    registered = installation.registered_commands()
+    if registered:
+        lines += ["", "of capabilities:"]
+        lines += [f"  {name:<10}{installation.summary_of(target)}" for name, target in sorted(registered.items())]
+    lines += [
+        "",
+        "Every command takes --help, and --json for one JSON envelope on standard output.",
+        "exit status: 0 ok, 1 failed, 2 bad usage or configuration, 3 not reachable, 4 not found,",
+        "             5 timed out, 6 refused",
+    ]
+    return "\n".join(lines)
+
+
+def parse(verb: str, arguments: list[str]) -> argparse.Namespace:
+    """The arguments of a common verb. Raises CommandError; prints and exits for `--help`."""
+    chosen = VERBS[verb]
+    parser = Parser(prog=f"troupe {verb}", description=chosen.summary, allow_abbrev=False)
+    chosen.options(parser)
+    namespace = parser.parse_args(arguments)
+    namespace.verb = verb
+    return namespace
+
+
+def unknown_verb(verb: str) -> CommandError:
+    """The usage error for a verb that does not exist."""
+    known = [*VERBS, *PASSED_ON, "install", *installation.registered_commands()]
+    hint = near_miss(verb, known) or "see: troupe --help"
+    return failure(Exit.USAGE, "unknown_command", f"there is no command {verb!r}", hint=hint)

@@ -190,9 +190,7 @@ def judge(settings: BreakerSettings, error: BaseException | None) -> Verdict:
         return Verdict.IGNORED
     if isinstance(error, Refused) and error.code in settings.record:
         return Verdict.FAILURE
-    if type(error).__name__ in settings.ignore or (
-        isinstance(error, Refused) and error.code in settings.ignore
-    ):
+    if type(error).__name__ in settings.ignore or (isinstance(error, Refused) and error.code in settings.ignore):
         return Verdict.IGNORED
     if isinstance(error, Refused):
         return Verdict.SUCCESS
@@ -428,11 +426,7 @@ class CircuitBreaker:
             if now >= deadline:
                 self._change(Event.TRIAL_EXPIRED, deadline)
         period = self._period
-        if (
-            calling
-            and period.state is State.OPEN
-            and now >= period.since + round(self.settings.open_s * SECOND)
-        ):
+        if calling and period.state is State.OPEN and now >= period.since + round(self.settings.open_s * SECOND):
             self._change(Event.WAITED, now)
 
     def _record(self, period: _Period | None, now: int, failed: bool, took: int) -> None:

@@ -248,9 +248,7 @@ class Router:
         # as another.
         salt = hashlib.blake2b(settings.salt.encode("utf-8", "surrogatepass"), digest_size=32).digest()
         self._draw = hashlib.blake2b(key=salt, digest_size=8, person=b"troupe.router")
-        self._figures = {
-            variant.name: self._figures.get(variant.name) or _Figures() for variant in settings.variants
-        }
+        self._figures = {variant.name: self._figures.get(variant.name) or _Figures() for variant in settings.variants}
         serving = [variant for variant in settings.variants if not variant.shadow]
         fallback = next((each for each in serving if each.name == settings.default), serving[0])
         self._default = Route(fallback.name, fallback.path, enrolled=False)

@@ -108,12 +108,8 @@ def test_outcomes_leave_a_time_window_as_time_passes() -> None:
     assert subject.snapshot(1000 * S).calls == 0
 
 
-@given(
-    st.lists(st.tuples(st.integers(0, 3 * S), st.booleans(), st.booleans()), max_size=60), st.integers(1, 20)
-)
-def test_window_sums_equal_a_recount_of_what_is_in_them(
-    steps: list[tuple[int, bool, bool]], seconds: int
-) -> None:
+@given(st.lists(st.tuples(st.integers(0, 3 * S), st.booleans(), st.booleans()), max_size=60), st.integers(1, 20))
+def test_window_sums_equal_a_recount_of_what_is_in_them(steps: list[tuple[int, bool, bool]], seconds: int) -> None:
     by_count = breaker(window={"type": "count", "calls": 7}, minimum_calls=7)
     by_time = breaker(window={"type": "seconds", "seconds": float(seconds)}, minimum_calls=7)
     by_count.observe(0)
@@ -142,9 +138,7 @@ def test_window_sums_equal_a_recount_of_what_is_in_them(
 
 def test_an_open_breaker_refuses_and_says_when_to_come_back() -> None:
     subject = opened()
-    with pytest.raises(
-        CircuitOpen, match=r"^circuit_open: the breaker of /venue is open, retry after 7 s$"
-    ) as info:
+    with pytest.raises(CircuitOpen, match=r"^circuit_open: the breaker of /venue is open, retry after 7 s$") as info:
         subject.acquire(3 * S)
     assert info.value.retry_after == 7.0
     assert isinstance(info.value, Refused)
@@ -514,9 +508,7 @@ class AnyUse(RuleBasedStateMachine):
             assert wait is None or wait > 0
 
     @precondition(lambda self: self.held)
-    @rule(
-        error=st.sampled_from([None, Unknown(), Refused("no"), KeyboardInterrupt()]), which=st.integers(0, 9)
-    )
+    @rule(error=st.sampled_from([None, Unknown(), Refused("no"), KeyboardInterrupt()]), which=st.integers(0, 9))
     def end(self, error: BaseException | None, which: int) -> None:
         self.held.pop(which % len(self.held)).settle(self.now, error)
 

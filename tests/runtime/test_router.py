@@ -21,9 +21,7 @@ def variant(name: str, weight: float = 1.0, *, shadow: bool = False) -> VariantS
     return VariantSettings(name=name, path=f"/decisions/{name}", weight=weight, shadow=shadow)
 
 
-def router(
-    *variants: VariantSettings, salt: str = "momentum-1", coverage: float = 1.0, default: str = ""
-) -> Router:
+def router(*variants: VariantSettings, salt: str = "momentum-1", coverage: float = 1.0, default: str = "") -> Router:
     chosen = variants or (variant("control", 3), variant("candidate", 1))
     return Router(RouterSettings(salt=salt, variants=chosen, coverage=coverage, default=default))
 
@@ -75,8 +73,7 @@ def test_another_process_with_another_hash_seed_routes_the_same() -> None:
         RouterSettings(
             salt="x",
             variants=tuple(
-                VariantSettings(name=n, path="/" + n, weight=w)
-                for n, w in (("a", 0.2), ("b", 0.7), ("c", 0.1))
+                VariantSettings(name=n, path="/" + n, weight=w) for n, w in (("a", 0.2), ("b", 0.7), ("c", 0.1))
             ),
             coverage=0.6,
         )
@@ -125,9 +122,7 @@ def test_no_enrolled_key_moves_when_the_coverage_is_raised(
 
 
 @given(splits, st.text(min_size=1), st.lists(st.text(), max_size=30))
-def test_full_coverage_enrols_every_key_and_none_enrols_no_key(
-    weights: list[int], salt: str, keys: list[str]
-) -> None:
+def test_full_coverage_enrols_every_key_and_none_enrols_no_key(weights: list[int], salt: str, keys: list[str]) -> None:
     subject = router(*(variant(f"v{place}", weight) for place, weight in enumerate(weights)), salt=salt)
     assert all(subject.assign(key).enrolled for key in keys)
     subject.set_coverage(0.0)
@@ -183,12 +178,8 @@ def test_a_coverage_outside_of_0_to_1_is_refused_and_changes_nothing(coverage: f
 
 def test_another_split_needs_another_salt() -> None:
     subject = router()
-    wanted = msgspec.structs.replace(
-        subject.settings, variants=(variant("control", 1), variant("candidate", 1))
-    )
-    with pytest.raises(
-        Refused, match=r"the split of 'momentum-1' is control 0.75 / candidate 0.25; "
-    ) as info:
+    wanted = msgspec.structs.replace(subject.settings, variants=(variant("control", 1), variant("candidate", 1)))
+    with pytest.raises(Refused, match=r"the split of 'momentum-1' is control 0.75 / candidate 0.25; ") as info:
         subject.reconfigure(wanted)
     assert info.value.code == "split_changed"
     assert subject.snapshot().variants[0].weight == 3.0
@@ -221,9 +212,7 @@ def test_what_moves_no_key_may_change_under_the_same_salt() -> None:
         variant("watcher", shadow=True),
         variant("idle", 0),
     )
-    subject.reconfigure(
-        msgspec.structs.replace(subject.settings, variants=same, coverage=1.0, default="candidate")
-    )
+    subject.reconfigure(msgspec.structs.replace(subject.settings, variants=same, coverage=1.0, default="candidate"))
     assert [subject.assign(key).variant for key in KEYS[:500]] == before
     assert sum(each.routed for each in subject.snapshot().variants) == 1
 
@@ -259,9 +248,7 @@ def test_a_snapshot_shows_the_shares_as_they_are_now() -> None:
     assert [each.share for each in subject.snapshot().variants] == [0.875, 0.125]
     subject.set_coverage(1.0)
     assert [each.share for each in subject.snapshot().variants] == [0.75, 0.25]
-    assert msgspec.json.encode(subject.snapshot()).startswith(
-        b'{"salt":"momentum-1","coverage":1.0,"default":"a"'
-    )
+    assert msgspec.json.encode(subject.snapshot()).startswith(b'{"salt":"momentum-1","coverage":1.0,"default":"a"')
 
 
 class Decide(Message, frozen=True, gc=False, tag="decide"):
@@ -272,9 +259,7 @@ class Decide(Message, frozen=True, gc=False, tag="decide"):
         return self.market
 
 
-@pytest.mark.parametrize(
-    ("field", "key"), [("", "KXBTC"), ("market", "KXBTC"), ("user", None), ("nothing such", None)]
-)
+@pytest.mark.parametrize(("field", "key"), [("", "KXBTC"), ("market", "KXBTC"), ("user", None), ("nothing such", None)])
 def test_the_key_of_a_message_is_its_topic_key_or_a_named_field(field: str, key: str | None) -> None:
     subject = Router(RouterSettings(salt="s", variants=(variant("a"),), key=field))
     assert subject.key_of(Decide("KXBTC")) == key

@@ -17,7 +17,8 @@ HIDDEN = "***"
 _SECRET_NAME = re.compile(
     r"(^|_)(password|passwd|passphrase|secret|token|api_key|private_key|access_key)$", re.IGNORECASE
 )
-_PASSWORD_IN_URL = re.compile(r"([A-Za-z][\w+.-]*://[^\s/?#:@]*):[^\s/?#]*@")
+# The scheme is bounded so that a long text without any costs no more than its length.
+_PASSWORD_IN_URL = re.compile(r"([A-Za-z][\w+.-]{0,20}://[^\s/?#:@]*):[^\s/?#]*@")
 _PASSWORD_IN_TEXT = re.compile(
     r"((?:^|[\s?&;])(?:password|passwd|token|secret|api_?key)=)('[^']*'|[^&;\s]+)", re.IGNORECASE
 )

@@ -14,7 +14,6 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
 import trio
-from outcome import Error
 from trio.lowlevel import cancel_shielded_checkpoint, wait_task_rescheduled
 
 from protocols.control import Crashed, ExitReason, Killed, Lagged, Message, Refused, Row, Terminated
@@ -95,46 +94,41 @@ class ActorCell(Cell):
         self.task = trio.lowlevel.current_task()
         self.node.awake += 1
         reason: ExitReason = Killed("cancelled by its supervisor")
+        actor = self.actor
+        assert actor is not None
+        assert self.parent is not None
         try:
             with trio.CancelScope() as self.scope:
                 if self.kill_asked:
                     self.scope.cancel()
-                reason = await self._live(starting)
+                if starting is not None:
+                    await starting
+                    self.set_state(State.UP)
+                    self.open_fast_path()
+                    self.parent.signal()
+                if actor.on_continue is not None:
+                    await self._recover(actor.on_continue())
+                asked_to = await self._serve(actor)
+                self.set_state(State.STOPPING)
+                self.handling = self.asked = None
+                if (stopping := actor.on_stop(asked_to)) is not None:
+                    await stopping
+                reason = asked_to
         except BaseException as error:
             rest = without_cancelled(error)
             if rest is None:
                 raise
             reason = self._crash(rest)
         finally:
+            del actor
             self.node.awake -= 1
             self._leave()
             if isinstance(self.stop_reason, Crashed):
                 reason = self.stop_reason
             if self.owned:
                 await self._join_owned()
-            self.task = self.scope = None
-            self.actor = None
-            assert self.parent is not None
+            self.task = self.scope = self.actor = None
             self.parent.child_exited(self, reason)
-
-    async def _live(self, starting: Awaitable[None] | None) -> ExitReason:
-        actor = self.actor
-        assert actor is not None
-        if starting is not None:
-            await starting
-            self.set_state(State.UP)
-            self.open_fast_path()
-            assert self.parent is not None
-            self.parent.signal()
-        if actor.on_continue is not None:
-            await self._recover(actor.on_continue())
-        reason = await self._serve(actor)
-        self.set_state(State.STOPPING)
-        self.handling = self.asked = None
-        stopping = actor.on_stop(reason)
-        if stopping is not None:
-            await stopping
-        return reason
 
     async def _recover(self, hook: Awaitable[None]) -> None:
         self.set_state(State.RECOVERING)
@@ -222,9 +216,8 @@ class ActorCell(Cell):
     def _refused(self, refusal: Refused) -> None:
         """A handler refused: the answer of an ask; for a tell, nobody waits for it, so it is written down."""
         asked, self.asked, self.sender = self.asked, None, None
-        self.deadline = None
         if asked is not None:
-            asked.settle(Error(refusal))
+            asked.settle(refusal)
         elif self.handling is not None:
             self.node.dead_letter(self.path, self.handling, refusal.code)
 
@@ -237,7 +230,6 @@ class ActorCell(Cell):
             item.begun = True
             self.asked = item
             self.sender = item.sender
-            self.deadline = item.deadline
         elif type(item) is Posted:
             self.sender = item.sender
         elif type(item) is Lag:
@@ -247,7 +239,7 @@ class ActorCell(Cell):
             self.kept = False
             if type(item) is Ask:
                 item.begun = False
-        self.asked = self.sender = self.deadline = None
+        self.asked = self.sender = None
 
     async def _handle(self, actor: Actor, message: Message) -> None:
         self.handling = message
@@ -382,7 +374,7 @@ class ActorCell(Cell):
         scope = trio.CancelScope()
         if self.owned is None:
             self.owned = {}
-        label = name or getattr(function, "__qualname__", "task")
+        label = name or str(getattr(function, "__qualname__", "task"))
         self.owned[scope] = label
         token = running_cell.set(self)
         try:
@@ -401,10 +393,10 @@ class ActorCell(Cell):
             if rest is None:
                 raise
             if not isinstance(self.stop_reason, Crashed):
-                self.stop_reason = crashed(rest)
+                self.stop_reason = reason = crashed(rest)
                 self.errors += 1
                 self.kind.errors += 1
-                self.node.crash(self, self.stop_reason, None)
+                self.node.crash(self, reason, None)
             self.kill()
         finally:
             assert self.owned is not None
@@ -477,7 +469,7 @@ class ActorCell(Cell):
         asked, self.asked = self.asked, None
         if asked is not None:
             asked.lose(f"{self.path} ended while handling the request")
-        self.handling = self.sender = self.deadline = self.awaiting = self.gate = None
+        self.handling = self.sender = self.awaiting = self.gate = None
         self.kept = False
         for timer in self.timers or ():
             timer.live = False

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import trio
-from trio.lowlevel import Abort
+from trio.lowlevel import Abort, wait_task_rescheduled
 
 from protocols.control import ExitReason, Incarnation, Message, Refused
 from runtime.mailbox import Ask, Lag, Mailbox, Overflow, Posted, Sender, conflate, content
@@ -63,10 +63,10 @@ class Cell:
     """One path: its mailbox, its record, and the actor that lives there now."""
 
     __slots__ = (
-        "_mark", "_ref", "actor", "asked", "asleep", "awaiting", "capacity", "control", "count", "deadline", "dropped",
+        "_mark", "_ref", "actor", "asked", "asleep", "awaiting", "capacity", "control", "count", "dropped",
         "errors", "exit", "gate", "gone", "guard", "handled", "handling", "kept", "kill_asked", "kind", "last_exit",
         "limit", "merged", "name", "node", "overflow", "owned", "parent", "parked", "path", "quarantine", "queue",
-        "rate_mark", "recent", "recorder", "restarts", "room", "scope", "sender", "since", "spec", "stashed", "state",
+        "recorder", "restarts", "room", "scope", "sender", "since", "spec", "stashed", "state",
         "stop_reason", "task", "timers", "woken_ns",
     )  # fmt: skip
 
@@ -96,8 +96,6 @@ class Cell:
         self.asked: Ask | None = None
         self.handling: Message | None = None
         self.sender: Sender | None = None
-        self.deadline: float | None = None
-        """Until when the request being handled has to be answered, on trio's clock; bounds nested asks."""
         self.awaiting: Cell | None = None
         """Whom the handler of this cell waits for; what an ask walks to find a cycle."""
         self.exit: ExitReason | None = None
@@ -109,9 +107,7 @@ class Cell:
         self.timers: set[Timer] | None = None
         self.stashed: deque[Any] | None = None
         self.quarantine: Quarantine | None = None
-        self.recent: list[float] | None = None
         self.recorder: deque[Message] | None = None
-        self.rate_mark = (0, 0, 0.0)
         self.woken_ns = 0
         self._mark: Sender | None = None
         self._ref: ActorRef | None = None
@@ -228,8 +224,8 @@ class Cell:
         in_handler = sender is not None and sender.task is trio.lowlevel.current_task()
         deadline = trio.current_time() + timeout
         if sender is not None and in_handler:
-            if sender.deadline is not None:
-                deadline = min(deadline, sender.deadline)
+            if sender.asked is not None:
+                deadline = min(deadline, sender.asked.deadline)
             refuse_cycle(sender, self)
             sender.awaiting = self
         if self.room is None:
@@ -249,28 +245,24 @@ class Cell:
             self.dropped += 1
         return code
 
-    async def ask(self, request: Message, timeout: float) -> Any:
-        """See `ActorRef.ask`."""
-        if self.guard is not None:
-            return await self.guard.ask(request, timeout)
-        return await self.ask_directly(request, timeout)
-
     async def ask_directly(self, request: Message, timeout: float) -> Any:
-        """Ask past a breaker or router."""
+        """Ask past a breaker or router. See `ActorRef.ask`."""
         task = trio.lowlevel.current_task()
-        deadline = trio.current_time() + timeout
+        now = trio.current_time()
+        deadline = now + timeout
         asker = running_cell.get()
+        waits = asker is not None and asker.task is task
         if asker is None:
             ask = Ask(request, None, deadline, task)
         else:
-            if asker.task is task:
-                if asker.deadline is not None and asker.deadline < deadline:
-                    deadline = asker.deadline
+            if waits:
+                if asker.asked is not None and asker.asked.deadline < deadline:
+                    deadline = asker.asked.deadline  # the caller's rest bounds what it asks in turn
+                    timeout = deadline - now
                 refuse_cycle(asker, self)
-            ask = Ask(request, asker.mark, deadline, task)
-        queue = self.queue
-        if len(queue) < self.limit:
-            queue.append(ask)
+            ask = Ask(request, asker._mark or asker.mark, deadline, task)
+        if len(self.queue) < self.limit:
+            self.queue.append(ask)
             if self.asleep:
                 self.wake()
         else:
@@ -278,18 +270,17 @@ class Cell:
             if code is not None:
                 raise Refused(code, f"{REFUSALS[code]} ({self.path})")
         self.node.timers.add_ask(ask, timeout)
-
-        def abort(_: Any) -> Abort:
-            ask.abandon()
-            return Abort.SUCCEEDED
-
-        if asker is None or asker.task is not task:
-            return await trio.lowlevel.wait_task_rescheduled(abort)
-        asker.awaiting = self
-        try:
-            return await trio.lowlevel.wait_task_rescheduled(abort)
-        finally:
-            asker.awaiting = None
+        if waits:
+            asker.awaiting = self  # type: ignore[union-attr]
+            try:
+                await wait_task_rescheduled(ask.abort)
+            finally:
+                asker.awaiting = None  # type: ignore[union-attr]
+        else:
+            await wait_task_rescheduled(ask.abort)
+        if ask.error is not None:
+            raise ask.error
+        return ask.value
 
     # Waking.
 

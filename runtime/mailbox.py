@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import trio
-from outcome import Error, Outcome, Value
 
 from protocols.control import Incarnation, Lagged, Message, Refused, Unknown
 
@@ -91,7 +90,7 @@ class Lag:
 class Ask:
     """One request on its way: from the asking task, through a mailbox, to exactly one outcome."""
 
-    __slots__ = ("begun", "bucket", "deadline", "request", "sender", "task")
+    __slots__ = ("begun", "bucket", "deadline", "error", "request", "sender", "task", "value")
 
     def __init__(self, request: Message, sender: Sender | None, deadline: float, task: trio.lowlevel.Task) -> None:
         self.request = request
@@ -101,32 +100,36 @@ class Ask:
         """The waiting task; None once there is an outcome, or once it was cancelled."""
         self.begun = False
         self.bucket: set[Ask] | None = None
-
-    def settle(self, result: Outcome[Any]) -> None:
-        """Give the asker its outcome; the first one counts."""
-        task = self.task
-        if task is not None:
-            self.task = None
-            if self.bucket is not None:
-                self.bucket.discard(self)
-            trio.lowlevel.reschedule(task, result)
+        self.value: Any = None
+        self.error: Refused | Unknown | None = None
 
     def answer(self, value: object) -> None:
-        """Done."""
+        """Done. The first outcome counts."""
         task = self.task
         if task is not None:
             self.task = None
+            self.value = value
             if self.bucket is not None:
                 self.bucket.discard(self)
-            trio.lowlevel.reschedule(task, Value(value))
+            trio.lowlevel.reschedule(task)
+
+    def settle(self, error: Refused | Unknown) -> None:
+        """Refused or Unknown. The first outcome counts."""
+        task = self.task
+        if task is not None:
+            self.task = None
+            self.error = error
+            if self.bucket is not None:
+                self.bucket.discard(self)
+            trio.lowlevel.reschedule(task)
 
     def refuse(self, code: str, message: str = "", field: str | None = None) -> None:
         """Certainly not performed."""
-        self.settle(Error(Refused(code, message, field)))
+        self.settle(Refused(code, message, field))
 
     def lose(self, why: str) -> None:
         """Begun, and nobody knows how it ended."""
-        self.settle(Error(Unknown(why)))
+        self.settle(Unknown(why))
 
     def expire(self) -> None:
         """The deadline has passed."""
@@ -135,11 +138,12 @@ class Ask:
         else:
             self.refuse("expired", "the deadline passed before the request was handled")
 
-    def abandon(self) -> None:
-        """The asker was cancelled: an unbegun request will be skipped."""
+    def abort(self, _: Any) -> trio.lowlevel.Abort:
+        """The asker is being cancelled: a request that has not begun will be skipped."""
         self.task = None
         if self.bucket is not None:
             self.bucket.discard(self)
+        return trio.lowlevel.Abort.SUCCEEDED
 
 
 def content(item: object) -> Any:

@@ -116,6 +116,8 @@ class Node:
         self._stop_deadline = math.inf
         self._background: trio.Nursery
         self._ended = trio.Event()
+        self.up = trio.Event()
+        """Set when the whole tree has started, or could not."""
         self._nobody = Cell(self, None, ChildSpec(name="nobody", actor="nobody"), "")
         self._nobody.gone = True
 
@@ -195,7 +197,7 @@ class Node:
         return Guard(cell, breaker, None if spec.router is None else Router(spec.router))
 
     def next_count(self, path: str, count: int) -> int:
-        """Return the number of the next start of `path`; never one that was used before, though the path was forgotten."""
+        """Return the number of the next start of `path`: never one used before, though the path was forgotten."""
         known = max(count, self._counts.pop(path, self._count_floor))
         return known + 1
 
@@ -305,15 +307,10 @@ class Node:
     def root_ended(self, reason: ExitReason) -> None:
         """The root supervisor has ended: asked to, or because it gave up."""
         self._ended.set()
+        self.up.set()
         if self._stop_deadline == math.inf:
             self.failed = reason
             self.nursery.cancel_scope.cancel()
-
-    async def wait_started(self) -> None:
-        """Return when the whole tree is up."""
-        while self.root.state is State.STARTING:
-            await trio.lowlevel.checkpoint()
-            await trio.sleep(0.001)
 
 
 def preview(message: Message, most: int = 200) -> str:
@@ -348,7 +345,7 @@ async def open_node(
             node.cells["/"] = node.root
             node.root.begin()
             try:
-                await node.wait_started()
+                await node.up.wait()
                 yield node
             finally:
                 with trio.CancelScope(shield=True):

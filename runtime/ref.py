@@ -5,6 +5,7 @@ A ref names a path and survives restarts; it may be made before anybody lives th
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -55,7 +56,7 @@ class ActorRef:
         """
         await self._living().send(message, timeout)
 
-    async def ask(self, request: Request[R], timeout: float = ASK_S) -> R:
+    def ask(self, request: Request[R], timeout: float = ASK_S) -> Coroutine[Any, Any, R]:
         """Ask and wait for the answer, up to `timeout` seconds (less, if the caller itself is being asked).
 
         Raises Refused: the request was certainly not performed (the actor refused, has stopped, is full, its breaker
@@ -65,7 +66,9 @@ class ActorRef:
         cell = self._cell
         if cell.limit < 0:
             cell = self._living()
-        return await cell.ask(request, timeout)  # type: ignore[no-any-return]
+            if cell.guard is not None:
+                return cell.guard.ask(request, timeout)
+        return cell.ask_directly(request, timeout)
 
     async def outcome(self, request: Request[Any], timeout: float = ASK_S) -> Outcome:
         """`ask`, with the outcome as a value to match on."""

@@ -88,7 +88,10 @@ class SupervisorOptions(msgspec.Struct, frozen=True):
     max_children: int | None = None
 
 
-class ChildSpec(msgspec.Struct, frozen=True, kw_only=True):
+NO_ARGUMENTS: dict[str, Any] = {}
+
+
+class ChildSpec(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One child of a supervisor.
 
     `actor` is an import path (`package.module:Class`) or the class itself, `arguments` are its constructor's.

@@ -23,7 +23,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import trio
-from outcome import Error
 from trio.lowlevel import wait_task_rescheduled
 
 from protocols.control import Crashed, ExitReason, Killed, Refused, Shutdown
@@ -56,7 +55,7 @@ class _GaveUpError(Exception):
 class SupervisorCell(Cell):
     """A cell in which a supervisor lives."""
 
-    __slots__ = ("children", "due", "exits", "killed", "nursery", "options", "window")
+    __slots__ = ("children", "due", "exits", "killed", "nursery", "options", "recent", "window")
 
     def __init__(self, node: Node, parent: SupervisorCell | None, spec: ChildSpec, path: str) -> None:
         super().__init__(node, parent, spec, path)
@@ -67,6 +66,8 @@ class SupervisorCell(Cell):
         self.due: dict[Cell, float] = {}
         """Restarts that wait for their time, by the child at which they begin."""
         self.window = RestartWindow(self.options.limit)
+        self.recent: dict[Cell, list[float]] = {}
+        """When each child was restarted within the period of the limit."""
         self.killed = False
         self.nursery: trio.Nursery
 
@@ -124,7 +125,9 @@ class SupervisorCell(Cell):
                 return failure
             self.set_state(State.UP)
             self.open_fast_path()
-            if self.parent is not None:
+            if self.parent is None:
+                self.node.up.set()
+            else:
                 self.parent.signal()
             await self._serve()
         except _StopAskedError:
@@ -216,6 +219,7 @@ class SupervisorCell(Cell):
     def _remove(self, cell: Cell) -> None:
         del self.children[cell.name]
         self.due.pop(cell, None)
+        self.recent.pop(cell, None)
         cell.gone = True
         self.node.forget(cell)
 
@@ -364,8 +368,8 @@ class SupervisorCell(Cell):
         now = trio.current_time()
         cell.restarts += 1
         cell.kind.restarts += 1
-        recent = [time for time in cell.recent or () if time > now - self.options.limit.seconds]
-        cell.recent = [*recent, now]
+        recent = [time for time in self.recent.get(cell, ()) if time > now - self.options.limit.seconds]
+        self.recent[cell] = [*recent, now]
         if not self.window.record(now):
             limit = self.options.limit
             raise _GaveUpError(
@@ -375,7 +379,7 @@ class SupervisorCell(Cell):
     def _schedule(self, anchor: Cell) -> None:
         now = trio.current_time()
         alone = self.options.strategy is Strategy.ONE_FOR_ONE
-        attempt = len(anchor.recent or ()) if alone else self.window.count(now)
+        attempt = len(self.recent.get(anchor, ())) if alone else self.window.count(now)
         delay = anchor.spec.backoff.delay(attempt, self.node.random.random())
         for later in self._group(anchor):
             self.due.pop(later, None)
@@ -431,7 +435,7 @@ class SupervisorCell(Cell):
         try:
             answer = await self._answer(item.request)
         except Refused as refusal:
-            item.settle(Error(refusal))
+            item.settle(refusal)
         except BaseException:
             item.lose(f"{self.path} ended while handling the request")
             raise

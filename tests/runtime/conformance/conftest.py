@@ -1,0 +1,18 @@
+"""Where the conformance suite runs."""
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from tests.runtime.conformance.stage import LOCAL, Placement
+
+
+@pytest.fixture(params=[LOCAL], ids=lambda placement: placement.name)
+def placement(request: pytest.FixtureRequest) -> Placement:
+    return request.param
+
+
+@pytest.fixture
+def clock(placement: Placement) -> trio.abc.Clock:
+    """Autojump where everything lives on this loop, real time elsewhere."""
+    return MockClock(autojump_threshold=0) if placement is LOCAL else MockClock(rate=1.0)

@@ -176,7 +176,7 @@ class LogReader:
             if length == 0:
                 return False
             if end <= len(self._buffer):
-                return crc32(self._buffer[RECORD.size : end], seed_of(kind)) == crc
+                return bool(crc32(self._buffer[RECORD.size : end], seed_of(kind)) == crc)
             if wanted >= end or len(self._buffer) < wanted:
                 return False
             wanted = end

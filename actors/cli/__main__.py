@@ -19,10 +19,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     verb = next((argument for argument in arguments if not argument.startswith("-")), "")
     try:
         report = execute(arguments)
-        if isinstance(report, Report):
-            show(report, verb, as_json=as_json)
-            return int(report.exit_status)
-        return report
+        if isinstance(report, int):
+            return report
+        show(report, verb, as_json=as_json)
+        return int(report.exit_status)
     except CommandError as error:
         show_error(error, verb, as_json=as_json)
         return int(error.exit_status)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 
 from actors.cli import machine_checks, node_checks
 from actors.cli.finding import Finding, Surroundings
-from actors.cli.report import Exit, Issue, Report, paint
+from actors.cli.report import CommandError, Exit, Issue, Report, paint
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red", "skip": "grey"}
 
@@ -38,6 +38,8 @@ def run(name: str, check: Check, surroundings: Surroundings) -> list[Finding]:
     """One check's findings. A check that breaks is itself a finding: the others still run."""
     try:
         return list(check(surroundings))
+    except CommandError as error:
+        return [Finding(name, "skip", f"not possible without what failed above: {error}")]
     except Exception as error:
         return [Finding(name, "fail", f"the check itself broke: {type(error).__name__}: {error}")]
 

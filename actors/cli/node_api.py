@@ -73,15 +73,11 @@ def find_node(arguments: argparse.Namespace) -> Address:
     The token of the data folder goes only to the node that the folder names, or to loopback: an address that was
     typed must not be able to collect it. TROUPE_TOKEN is sent wherever one says.
     """
-    folder = data_folder(arguments)
-    node = read_node_file(folder)
     given = os.environ.get(TOKEN_VARIABLE)
     if arguments.url:
-        parts = urlsplit(arguments.url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise failure(Exit.USAGE, "usage", f"--url expects http://HOST:PORT, got {arguments.url!r}", field="url")
-        ours = parts.hostname in LOOPBACK or (node is not None and urlsplit(node.url)[:2] == parts[:2])
-        return Address(arguments.url.rstrip("/"), given or (read_token(folder) if ours else None))
+        return _typed(arguments, given)
+    folder = data_folder(arguments)
+    node = read_node_file(folder)
     if node is None:
         raise failure(
             Exit.UNREACHABLE,
@@ -97,6 +93,27 @@ def find_node(arguments: argparse.Namespace) -> Address:
             hint="start it again with: troupe run",
         )
     return Address(node.url.rstrip("/"), given or read_token(folder))
+
+
+def _typed(arguments: argparse.Namespace, given: str | None) -> Address:
+    """The address that `--url` names, with a token only where it may go."""
+    url = arguments.url.rstrip("/")
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        text = f"--url expects http://HOST:PORT, got {arguments.url!r}"
+        raise failure(Exit.USAGE, "usage", text, field="url")
+    if given:
+        return Address(url, given)
+    try:
+        folder = data_folder(arguments)
+    except CommandError:
+        # With an address the data folder is a convenience, unless it was asked for.
+        if arguments.config or arguments.overrides:
+            raise
+        return Address(url, None)
+    node = read_node_file(folder)
+    ours = parts.hostname in LOOPBACK or (node is not None and urlsplit(node.url)[:2] == parts[:2])
+    return Address(url, read_token(folder) if ours else None)
 
 
 def quoted(path: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import math
 from collections.abc import Callable, Iterable
 from typing import NamedTuple, NoReturn
 
@@ -74,23 +75,32 @@ def _node(parser: argparse.ArgumentParser) -> None:
 
 
 def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError("must be a positive number of seconds")
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a positive number of seconds, got {text!r}")
     return value
 
 
 def _whole(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError("must not be negative")
-    return value
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a whole number, got {text!r}")
+    return int(text)
 
 
 def _config_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "config", nargs="?", metavar="CONFIG", help="a TOML file, or the name of one in config/ (default)"
     )
+
+
+def common_options(parser: argparse.ArgumentParser) -> None:
+    """The options that every command has that reads a configuration."""
+    _json(parser)
+    parser.add_argument("--config", metavar="CONFIG", help="a TOML file, or the name of one in config/")
+    _settings(parser)
 
 
 def _run(parser: argparse.ArgumentParser) -> None:

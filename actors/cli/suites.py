@@ -42,10 +42,10 @@ def bench(arguments: list[str]) -> Report | int:
     if "--json" not in arguments:
         return _run(command)
     status = _run(command, quiet=True)
-    exit_status = Exit(status) if status in iter(Exit) else Exit.FAILED
-    outcome = "complete" if exit_status is Exit.OK else "error"
-    issues = () if status == 0 else (Issue("bench_failed", f"the benchmarks ended with exit status {status}"),)
-    return Report("", {"results": str(PACKAGES / "benchmarks" / "RESULTS.md")}, exit_status, outcome, issues)
+    if status != 0:
+        text = f"the benchmarks ended with exit status {status}"
+        raise failure(Exit(status) if status in set(Exit) else Exit.FAILED, "bench_failed", text)
+    return Report("", {"results": str(PACKAGES / "benchmarks" / "RESULTS.md")})
 
 
 def from_here(argument: str) -> str:

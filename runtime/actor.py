@@ -104,8 +104,12 @@ class Actor:
         cls._sync_handlers = {}
         cls._async_handlers = {}
         for base in reversed(cls.__mro__):
+            seen: set[type] = set()
             for handler in vars(base).values():
                 for message_type in getattr(handler, "__receives__", ()):
+                    if message_type in seen:
+                        raise TypeError(f"{base.__qualname__} has two handlers of {message_type.__name__}")
+                    seen.add(message_type)
                     cls._sync_handlers.pop(message_type, None)
                     cls._async_handlers.pop(message_type, None)
                     if inspect.iscoroutinefunction(handler):

@@ -66,13 +66,14 @@ class ActorCell(Cell):
         self.count = self.node.next_count(self.path, self.count)
         self.kind.starts += 1
         self.exit = self.stop_reason = None
-        self.kill_asked = False
+        self.kill_asked = self.started = False
         self._mark = None
         self.set_state(State.STARTING)
         token = running_cell.set(self)
         try:
             starting = self._construct()
             if starting is None:
+                self.started = True
                 self.set_state(State.UP)
                 self.open_fast_path()
             assert self.parent is not None
@@ -103,6 +104,7 @@ class ActorCell(Cell):
                     self.scope.cancel()
                 if starting is not None:
                     await starting
+                    self.started = True
                     self.set_state(State.UP)
                     self.open_fast_path()
                     self.parent.signal()

@@ -63,11 +63,52 @@ class Cell:
     """One path: its mailbox, its record, and the actor that lives there now."""
 
     __slots__ = (
-        "_mark", "_ref", "actor", "asked", "asleep", "awaiting", "capacity", "control", "count", "dropped",
-        "errors", "exit", "gate", "gone", "guard", "handled", "handling", "kept", "kill_asked", "kind", "last_exit",
-        "limit", "merged", "name", "node", "overflow", "owned", "parent", "parked", "path", "quarantine", "queue",
-        "recorder", "restarts", "room", "scope", "sender", "since", "spec", "stashed", "state",
-        "stop_reason", "task", "timers", "woken_ns",
+        "_mark",
+        "_ref",
+        "actor",
+        "asked",
+        "asleep",
+        "awaiting",
+        "capacity",
+        "control",
+        "count",
+        "dropped",
+        "errors",
+        "exit",
+        "gate",
+        "gone",
+        "guard",
+        "handled",
+        "handling",
+        "kept",
+        "kill_asked",
+        "kind",
+        "last_exit",
+        "limit",
+        "merged",
+        "name",
+        "node",
+        "overflow",
+        "owned",
+        "parent",
+        "parked",
+        "path",
+        "quarantine",
+        "queue",
+        "recorder",
+        "restarts",
+        "room",
+        "scope",
+        "sender",
+        "since",
+        "spec",
+        "started",
+        "stashed",
+        "state",
+        "stop_reason",
+        "task",
+        "timers",
+        "woken_ns",
     )  # fmt: skip
 
     def __init__(self, node: Node, parent: SupervisorCell | None, spec: ChildSpec, path: str) -> None:
@@ -87,7 +128,7 @@ class Cell:
         self.since = node.clock.now()
         self.count = 0
         self.handled = self.errors = self.restarts = self.dropped = self.merged = 0
-        self.asleep = self.parked = self.gone = self.kept = self.kill_asked = False
+        self.asleep = self.parked = self.gone = self.kept = self.kill_asked = self.started = False
         self.actor: Actor | None = None
         self.task: trio.lowlevel.Task | None = None
         self.scope: trio.CancelScope | None = None

@@ -41,6 +41,7 @@ from runtime.supervision import describe
 from runtime.supervisor import SupervisorCell
 from runtime.timers import Timers
 from runtime.topics import Tap, Topics
+from runtime.tree import ActorView, Rates, view
 
 if TYPE_CHECKING:
     from runtime.log import NodeLog
@@ -105,6 +106,7 @@ class Node:
         self.logger: Any = structlog.get_logger("troupe")
         self.history: deque[ActorEvent] = deque(maxlen=HISTORY)
         self.dead_letters = 0
+        self.rates = Rates()
         self.failed: ExitReason | None = None
         self.nursery: trio.Nursery
         self.root: SupervisorCell
@@ -118,7 +120,7 @@ class Node:
         self._ended = trio.Event()
         self.up = trio.Event()
         """Set when the whole tree has started, or could not."""
-        self._nobody = Cell(self, None, ChildSpec(name="nobody", actor="nobody"), "")
+        self._nobody = Cell(self, None, ChildSpec(name="nobody", actor="runtime.actor:Actor"), "")
         self._nobody.gone = True
 
     # For actors and for code beside them.
@@ -148,6 +150,11 @@ class Node:
             yield tap
         finally:
             self.topics.drop(tap)
+
+    def tree(self, path: str = "/", depth: int | None = None) -> ActorView | None:
+        """A snapshot of the tree from `path` down, `depth` levels of it; None if nobody lives there."""
+        cell = self.cells.get(path)
+        return None if cell is None else view(self, cell, depth)
 
     def require_log(self) -> NodeLog:
         """Return the node's log. Raises RuntimeError if this node was opened without one."""
@@ -204,6 +211,7 @@ class Node:
     def forget(self, cell: Cell) -> None:
         """A path is no more; only how often it was started is remembered, so that fences hold."""
         self.cells.pop(cell.path, None)
+        self.rates.forget(cell.path)
         self._counts[cell.path] = cell.count
         if len(self._counts) > REMEMBERED_PATHS:
             oldest = next(iter(self._counts))

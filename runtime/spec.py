@@ -10,6 +10,7 @@ import enum
 import functools
 import importlib
 import math
+import re
 from typing import Any
 
 import msgspec
@@ -91,7 +92,7 @@ class SupervisorOptions(msgspec.Struct, frozen=True):
 NO_ARGUMENTS: dict[str, Any] = {}
 
 
-class ChildSpec(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class ChildSpec(msgspec.Struct, frozen=True, gc=False):
     """One child of a supervisor.
 
     `actor` is an import path (`package.module:Class`) or the class itself, `arguments` are its constructor's.
@@ -120,8 +121,12 @@ class ChildSpec(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             raise ValueError(f"the name {self.name!r} is reserved: it is a verb of the control routes")
         if self.significant and self.restart is Restart.PERMANENT:
             raise ValueError(f"child {self.name!r}: a permanent child cannot be significant")
-        if self.supervisor is None and self.actor is None:
-            raise ValueError(f"child {self.name!r} has neither an actor nor supervisor options")
+        if self.supervisor is None:
+            _check_actor(self.name, self.actor)
+        if self.start_s <= 0 or self.stop_s < 0:  # both in seconds
+            raise ValueError(
+                f"child {self.name!r}: expected start_s > 0 and stop_s >= 0, got {self.start_s}, {self.stop_s}"
+            )
         if self.placement != "local":
             raise ValueError(f"child {self.name!r}: expected placement 'local', got {self.placement!r}")
         if self.arguments:
@@ -155,7 +160,7 @@ def actor_class(path: str) -> Any:
     except (ImportError, AttributeError) as error:
         raise ValueError(f"cannot import actor {path!r}: {error}") from error
     if not isinstance(found, type):
-        raise ValueError(f"expected a class at {path!r}, got {type(found).__name__}")
+        raise ValueError(f"expected a class at {path!r}, got {type(found).__name__}")  # noqa: TRY004
     return found
 
 
@@ -164,6 +169,14 @@ def _encode_ref(value: object) -> object:
     if isinstance(path, str):
         return {"$ref": path}
     raise TypeError(f"cannot encode a {type(value).__name__}")
+
+
+def _check_actor(name: str, actor: object) -> None:
+    if isinstance(actor, str):
+        if not re.fullmatch(r"[\w.]+:[\w.]+", actor):
+            raise ValueError(f"child {name!r}: expected an import path 'package.module:Class', got {actor!r}")
+    elif not (isinstance(actor, type) and hasattr(actor, "_sync_handlers")):
+        raise ValueError(f"child {name!r}: expected an actor class or its import path, got {actor!r}")
 
 
 def _check_supervisor(name: str, options: SupervisorOptions) -> None:
@@ -175,6 +188,8 @@ def _check_supervisor(name: str, options: SupervisorOptions) -> None:
         check_child(name, options, child)
     if options.dynamic and options.strategy is not Strategy.ONE_FOR_ONE:
         raise ValueError(f"dynamic supervisor {name!r}: the strategy must be one_for_one")
+    if options.max_children is not None and options.max_children < 0:
+        raise ValueError(f"supervisor {name!r}: expected max_children >= 0, got {options.max_children}")
     if options.max_children is not None and not options.dynamic:
         raise ValueError(f"supervisor {name!r}: max_children is for dynamic supervisors")
 
@@ -188,8 +203,9 @@ def check_child(name: str, options: SupervisorOptions, child: ChildSpec) -> None
     shortest = sum(child.backoff.delay(attempt, 1.0) for attempt in range(1, min(options.limit.count, 64) + 1))
     if child.restart is not Restart.TEMPORARY and shortest >= options.limit.seconds:
         raise ValueError(
-            f"child {child.name!r}: its backoff takes at least {shortest:g} s for {options.limit.count} restarts, so the "
-            f"limit of {options.limit.count} in {options.limit.seconds:g} s of supervisor {name!r} can never be reached"
+            f"child {child.name!r}: its backoff takes at least {shortest:g} s for {options.limit.count} restarts, "
+            f"so the limit of {options.limit.count} in {options.limit.seconds:g} s of supervisor {name!r} "
+            "can never be reached"
         )
 
 

@@ -77,7 +77,7 @@ class SupervisorCell(Cell):
         """See `Cell.begin`: a supervisor is always started asynchronously."""
         self.count = self.node.next_count(self.path, self.count)
         self.exit = self.stop_reason = None
-        self.killed = False
+        self.killed = self.started = False
         self._mark = None
         self.window = RestartWindow(self.options.limit)
         self.set_state(State.STARTING)
@@ -123,6 +123,7 @@ class SupervisorCell(Cell):
             failure = await self._start_first()
             if failure is not None:
                 return failure
+            self.started = True
             self.set_state(State.UP)
             self.open_fast_path()
             if self.parent is None:
@@ -194,6 +195,13 @@ class SupervisorCell(Cell):
         self.exits.append(cell)
         self.signal()
 
+    def next_try(self, cell: Cell) -> float | None:
+        """Seconds until a child in backoff (or its group) is started again."""
+        due = self.due.get(cell)
+        if due is None and self.options.strategy is not Strategy.ONE_FOR_ONE:
+            due = min(self.due.values(), default=None)
+        return None if due is None else max(0.0, due - trio.current_time())
+
     def request_stop(self, reason: ExitReason) -> None:
         """See `Cell.request_stop`."""
         if self.stop_reason is None:
@@ -243,15 +251,14 @@ class SupervisorCell(Cell):
     async def _start(self, cell: Cell) -> ExitReason | None:
         """Start one child and wait until it is up. Returns why it failed."""
         failure = cell.begin()
-        if failure is None and cell.state is State.STARTING:
+        if failure is None and not cell.started:
             deadline = trio.current_time() + cell.spec.start_s
             self.awaiting = cell
             try:
-                ready = await self._until(
-                    lambda: cell.state is not State.STARTING or cell.exit is not None, deadline, interruptible=True
-                )
+                ready = await self._until(lambda: cell.started or cell.exit is not None, deadline, interruptible=True)
             except _StopAskedError:
-                await self._end(cell, cell.spec.stop_s)
+                # An actor inside its set-up hears no request; a supervisor stops what it has started, in order.
+                await self._end(cell, cell.spec.stop_s if isinstance(cell, SupervisorCell) else 0)
                 self._finish(cell, self._take_exit(cell))
                 raise
             finally:
@@ -260,7 +267,7 @@ class SupervisorCell(Cell):
                 await self._end(cell, 0)
                 self._take_exit(cell)
                 failure = Crashed("StartTimeout", f"not started within {cell.spec.start_s:g} s")
-            elif cell.exit is not None and cell.state is State.STARTING:
+            elif not cell.started:
                 failure = self._take_exit(cell)
         if failure is not None:
             cell.last_exit = failure
@@ -335,7 +342,6 @@ class SupervisorCell(Cell):
     async def _exited(self, cell: Cell) -> None:
         reason = self._take_exit(cell)
         if restarts(cell.spec.restart, reason):
-            self.node.ended(cell, reason, final=False)
             await self._decide_restart(cell, reason)
             return
         self._finish(cell, reason)
@@ -360,7 +366,12 @@ class SupervisorCell(Cell):
         """Record the restart, stop the rest of the group, and set the time of the new start."""
         cell.last_exit = reason
         cell.set_state(State.BACKOFF)
-        self._record(cell, reason)
+        try:
+            self._record(cell, reason)
+        except _GaveUpError:
+            self._finish(cell, reason)
+            raise
+        self.node.ended(cell, reason, final=False)
         await self._stop_group(self._group(cell), cell)
         self._schedule(cell)
 

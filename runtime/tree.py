@@ -1,0 +1,156 @@
+"""The tree as one can look at it: a snapshot of plain data, made on request.
+
+What an actor is handling is shown as the type of the message, never its content: messages may hold secrets.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from protocols.control import Incarnation
+from runtime.breaker import BreakerSnapshot
+from runtime.cell import Cell, State
+from runtime.router import RouterSnapshot
+from runtime.supervision import describe
+from runtime.supervisor import SupervisorCell
+
+if TYPE_CHECKING:
+    from runtime.node import Node
+
+MOST_CHILDREN = 1000
+"""How many children of one supervisor a snapshot holds; the rest is counted in `hidden`."""
+RATE_S = 0.5
+"""A message rate is measured over at least so many seconds."""
+
+
+class MailboxView(msgspec.Struct, frozen=True):
+    """A mailbox: messages waiting, its bound, and how many were dropped, refused as too many, or merged."""
+
+    depth: int
+    capacity: int
+    overflow: str
+    dropped: int
+    merged: int
+
+
+class ActorView(msgspec.Struct, frozen=True, kw_only=True):
+    """One path of the tree.
+
+    `since` is when `state` began (ns, UTC); `rate` is messages per second (None until it is known);
+    `restart_reason` says why the last incarnation ended; `next_try_s` how long a backoff still lasts.
+    """
+
+    path: str
+    name: str
+    kind: str
+    cls: str
+    placement: str
+    state: str
+    since: int
+    incarnation: str
+    restarts: int
+    restart: str
+    restart_reason: str | None
+    next_try_s: float | None
+    mailbox: MailboxView
+    handled: int
+    errors: int
+    rate: float | None
+    handling: str | None
+    awaiting: str | None
+    owned_tasks: tuple[str, ...]
+    breaker: BreakerSnapshot | None
+    router: RouterSnapshot | None
+    strategy: str | None
+    children: tuple[ActorView, ...]
+    hidden: int
+
+
+class Rates:
+    """Messages per second of the paths that are looked at: no cost for the others."""
+
+    def __init__(self) -> None:
+        self._marks: dict[str, tuple[int, float, float | None]] = {}
+
+    def of(self, cell: Cell) -> float | None:
+        """The rate since the last look that was at least RATE_S ago; None at the first."""
+        now = time.monotonic()
+        known = self._marks.get(cell.path)
+        if known is None:
+            self._marks[cell.path] = (cell.handled, now, None)
+            return None
+        handled, at, rate = known
+        if now - at < RATE_S:
+            return rate
+        rate = max(0, cell.handled - handled) / (now - at)
+        self._marks[cell.path] = (cell.handled, now, rate)
+        return rate
+
+    def forget(self, path: str) -> None:
+        """The path is no more."""
+        self._marks.pop(path, None)
+
+
+def view(node: Node, cell: Cell, depth: int | None = None) -> ActorView:
+    """A snapshot of `cell` and, up to `depth` levels, what is below it."""
+    children: tuple[ActorView, ...] = ()
+    hidden = 0
+    supervises = isinstance(cell, SupervisorCell)
+    if isinstance(cell, SupervisorCell):
+        below = list(cell.children.values())
+        shown = below[:MOST_CHILDREN] if depth is None or depth > 0 else []
+        hidden = len(below) - len(shown)
+        deeper = None if depth is None else depth - 1
+        children = tuple(view(node, child, deeper) for child in shown)
+    guard = cell.guard
+    now = node.clock.monotonic()
+    return ActorView(
+        path=cell.path,
+        name=cell.name,
+        kind="supervisor" if supervises else "actor",
+        cls=cell.spec.actor_path(),
+        placement=cell.spec.placement,
+        state=cell.state.value,
+        since=cell.since,
+        incarnation=str(Incarnation(node.epoch, cell.count)),
+        restarts=cell.restarts,
+        restart=cell.spec.restart.value,
+        restart_reason=None if cell.last_exit is None else describe(cell.last_exit),
+        next_try_s=_next_try(cell),
+        mailbox=MailboxView(len(cell.queue), cell.capacity, cell.overflow.value, cell.dropped, cell.merged),
+        handled=cell.handled,
+        errors=cell.errors,
+        rate=node.rates.of(cell),
+        handling=None if cell.handling is None else type(cell.handling).__name__,
+        awaiting=None if cell.awaiting is None else cell.awaiting.path,
+        owned_tasks=tuple((cell.owned or {}).values())[:MOST_CHILDREN],
+        breaker=None if guard is None or guard.breaker is None else guard.breaker.snapshot(now),
+        router=None if guard is None or guard.router is None else guard.router.snapshot(),
+        strategy=cell.options.strategy.value if isinstance(cell, SupervisorCell) else None,
+        children=children,
+        hidden=hidden,
+    )
+
+
+def _next_try(cell: Cell) -> float | None:
+    if cell.state is not State.BACKOFF or cell.parent is None:
+        return None
+    return cell.parent.next_try(cell)
+
+
+def dump(node: Node) -> str:
+    """The tree as text with the stack of every task that is not simply waiting for its mailbox: for a hung node."""
+    lines: list[str] = []
+    for path, cell in sorted(node.cells.items()):
+        if cell.spec.supervisor is None and cell.parked:
+            continue
+        lines.append(f"{path} {cell.state.value} depth={len(cell.queue)} handling={cell.handling!r}")
+        if cell.task is not None:
+            lines += [
+                f"    {frame.f_code.co_filename}:{line} {frame.f_code.co_name}"
+                for frame, line in cell.task.iter_await_frames()
+            ]
+    return "\n".join(lines)

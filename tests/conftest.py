@@ -33,9 +33,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.get_closest_marker("long") and not config.getoption("--long"):
             item.add_marker(too_long)
-        needs_recordings = item.get_closest_marker("recordings") or "recordings" in getattr(
-            item, "fixturenames", ()
-        )
+        needs_recordings = item.get_closest_marker("recordings") or "recordings" in getattr(item, "fixturenames", ())
         if needs_recordings and no_recordings is not None:
             item.add_marker(no_recordings)
 

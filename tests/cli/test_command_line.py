@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import socket
 import stat
 import subprocess
@@ -153,7 +154,7 @@ def test_no_colour_and_no_cursor_movement_goes_into_a_pipe(tmp_path: Path) -> No
 
 
 def test_a_reader_that_goes_away_is_no_error() -> None:
-    command = f"{sys.executable} -m actors.cli --help | head -c 1; exit ${{PIPESTATUS[0]}}"
+    command = f"{shlex.quote(sys.executable)} -m actors.cli --help | head -c 1; exit ${{PIPESTATUS[0]}}"
     answer = subprocess.run(["bash", "-c", command], cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert (answer.returncode, answer.stderr) == (0, "")
 

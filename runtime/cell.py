@@ -189,12 +189,17 @@ class Cell:
                 if self.overflow is Overflow.DROP_OLDEST:
                     self._drop_oldest()
                 else:
-                    self.dropped += 1
+                    self.count_drop()
                     return "dropped" if self.overflow is Overflow.DROP_NEWEST else "mailbox_full"
             queue.append(item)
         if self.asleep:
             self.wake()
         return None
+
+    def count_drop(self) -> None:
+        """One more message found no room."""
+        self.dropped += 1
+        self.kind.dropped += 1
 
     def open_fast_path(self) -> None:
         """Let tells append directly if nothing else has to be considered."""
@@ -213,7 +218,7 @@ class Cell:
         for index, item in enumerate(self.queue):
             if type(item) is not Lag:
                 del self.queue[index]
-                self.dropped += 1
+                self.count_drop()
                 self.node.topics.note_drop(self, content(item))
                 self.refuse_item(item, "dropped")
                 return
@@ -273,6 +278,7 @@ class Cell:
             self.room = trio.lowlevel.ParkingLot()
         code: str | None = "mailbox_full"
         self.dropped -= 1  # it is not lost yet
+        self.kind.dropped -= 1
         try:
             with trio.move_on_at(deadline):
                 while code == "mailbox_full":
@@ -283,7 +289,7 @@ class Cell:
             if sender is not None and in_handler:
                 sender.awaiting = None
         if code == "mailbox_full":
-            self.dropped += 1
+            self.count_drop()
         return code
 
     async def ask_directly(self, request: Message, timeout: float) -> Any:

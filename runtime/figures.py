@@ -1,8 +1,8 @@
-"""What a node's metrics are read from: the sums of its classes and the cells of its static tree."""
+"""What a scrape reads from a node: figures by class, and by path of the static tree."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from runtime.breaker import BreakerSnapshot
@@ -14,20 +14,19 @@ from runtime.supervisor import SupervisorCell
 if TYPE_CHECKING:
     from runtime.node import Node
 
-_UP = frozenset({State.UP, State.RECOVERING, State.PAUSED})
+DOWN = (State.STOPPED, State.BACKOFF)
 
 
 class NodeFigures:
-    """The `Source` of one node. Every method takes as long as the static tree is large, whatever dynamic children
-    there are."""
+    """The source of a node's metrics. Dynamic children are not walked: their classes' sums are kept as they work."""
 
     def __init__(self, node: Node) -> None:
-        self.node = node
+        self._node = node
 
-    def classes(self) -> Iterator[ClassFigures]:
-        """Every class that has had an actor."""
-        for kind in tuple(self.node.kinds.values()):
-            yield ClassFigures(
+    def classes(self) -> Iterable[ClassFigures]:
+        """Return the figures of every class of actors."""
+        return [
+            ClassFigures(
                 cls=kind.name,
                 handled=kind.handled,
                 errors=kind.errors,
@@ -36,36 +35,41 @@ class NodeFigures:
                 busy_ns=kind.busy_ns,
                 starts=kind.starts,
             )
+            for kind in self._node.kinds.values()
+        ]
 
-    def actors(self) -> Iterator[ActorFigures]:
-        """Every path of the static tree."""
-        for cell in self._static(self.node.root):
-            yield ActorFigures(
+    def actors(self) -> Iterable[ActorFigures]:
+        """Return the figures of every path of the static tree."""
+        return [
+            ActorFigures(
                 path=cell.path,
                 cls=cell.kind.name,
-                up=cell.state in _UP,
+                up=cell.state not in DOWN,
                 handled=cell.handled,
                 errors=cell.errors,
                 restarts=cell.restarts,
                 depth=len(cell.queue),
                 dropped=cell.dropped,
             )
+            for cell in self._static(self._node.root)
+        ]
 
-    def breakers(self) -> Iterator[BreakerSnapshot]:
-        """Every breaker of the static tree."""
-        now = self.node.clock.monotonic()
-        for cell in self._static(self.node.root):
-            if cell.guard is not None and cell.guard.breaker is not None:
-                yield cell.guard.breaker.snapshot(now)
+    def breakers(self) -> Iterable[BreakerSnapshot]:
+        """Return every breaker of the static tree."""
+        now = self._node.clock.monotonic()
+        guards = (cell.guard for cell in self._static(self._node.root))
+        return [guard.breaker.snapshot(now) for guard in guards if guard is not None and guard.breaker is not None]
 
-    def routers(self) -> Iterator[tuple[str, RouterSnapshot]]:
-        """Every router of the static tree."""
-        for cell in self._static(self.node.root):
-            if cell.guard is not None and cell.guard.router is not None:
-                yield cell.path, cell.guard.router.snapshot()
+    def routers(self) -> Iterable[tuple[str, RouterSnapshot]]:
+        """Return every router of the static tree with its path."""
+        return [
+            (cell.path, cell.guard.router.snapshot())
+            for cell in self._static(self._node.root)
+            if cell.guard is not None and cell.guard.router is not None
+        ]
 
     def _static(self, cell: Cell) -> Iterator[Cell]:
         yield cell
         if isinstance(cell, SupervisorCell) and not cell.options.dynamic:
-            for child in tuple(cell.children.values()):
+            for child in cell.children.values():
                 yield from self._static(child)

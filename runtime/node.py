@@ -32,8 +32,10 @@ from protocols.control import (
 from runtime.breaker import CircuitBreaker
 from runtime.cell import Cell, State
 from runtime.clock import Clock, SystemClock
+from runtime.figures import NodeFigures
 from runtime.guard import Guard
 from runtime.mailbox import Mailbox
+from runtime.metrics import Metrics
 from runtime.ref import ActorRef
 from runtime.router import Router
 from runtime.spec import ChildSpec, RestartLimit, Strategy, supervisor
@@ -94,6 +96,7 @@ class Node:
         self.log = log
         self.epoch = 1 if log is None else log.epoch
         self.started_at = clock.now()
+        self.metrics = Metrics(NodeFigures(self))
         self.timers = Timers()
         self.topics = Topics()
         self.cells: dict[str, Cell] = {}

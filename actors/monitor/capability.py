@@ -1,0 +1,201 @@
+"""Health and metrics: what an operator, a load balancer or Prometheus asks.
+
+`GET /`, `/health`, `/health/live`, `/health/ready`, `/health/status`, `/health/metrics`, `/metrics` and
+`/api/v1/system/config`. Every figure is read when it is asked for.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from importlib.metadata import version
+
+import msgspec
+
+from actors.edge.call import Call
+from actors.edge.responses import Response
+from actors.edge.routing import get
+from actors.monitor.health import Component, GetConfiguration, GetHealth, Health, process_figures
+from protocols.control import Refused, Row, Unknown
+from protocols.paths import MONITOR
+from runtime import ChildSpec
+from runtime.metrics import CONTENT_TYPE
+from runtime.settings import Configuration
+
+VERSION = version("troupe")
+SECTION = "monitor"
+ASK_S = 5.0
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`[monitor]`: nothing to set yet that the probes do not bring themselves."""
+
+
+class Service(msgspec.Struct, frozen=True):
+    """What answers here."""
+
+    service: str
+    version: str
+    status: str
+    endpoints: tuple[str, ...]
+
+
+class HealthAnswer(msgspec.Struct, frozen=True):
+    """The node as a whole and its components by name."""
+
+    status: str
+    service: str
+    timestamp: str
+    version: str
+    components: dict[str, str]
+
+
+class Alive(msgspec.Struct, frozen=True):
+    """The event loop turns: otherwise nobody would have answered."""
+
+    alive: bool
+    timestamp: str
+
+
+class Ready(msgspec.Struct, frozen=True):
+    """Whether every component can serve."""
+
+    ready: bool
+    checks: dict[str, bool]
+    details: dict[str, str]
+
+
+class ComponentAnswer(msgspec.Struct, frozen=True):
+    """One component as it described itself."""
+
+    status: str
+    ready: bool
+    detail: str
+    path: str
+    figures: dict[str, str | int | float | bool | None]
+
+
+class ProcessFigures(msgspec.Struct, frozen=True):
+    """The process since its start."""
+
+    uptime_seconds: float
+    memory_usage_mb: float
+    cpu_usage_percent: float
+    actors: int
+    dead_letters: int
+
+
+class Status(msgspec.Struct, frozen=True):
+    """Everything the probes say."""
+
+    status: str
+    service: str
+    version: str
+    node: str
+    epoch: int
+    components: dict[str, ComponentAnswer]
+    metrics: ProcessFigures
+
+
+def _time(ns: int) -> str:
+    return datetime.fromtimestamp(ns / 1e9, UTC).isoformat()
+
+
+async def _health(call: Call) -> Health:
+    try:
+        return await call.ref(MONITOR).ask(GetHealth(), ASK_S)
+    except (Refused, Unknown) as error:
+        failed = Component("monitor", MONITOR, "failed", False, str(error), ())
+        return Health(call.node.clock.now(), "unhealthy", False, (failed,))
+
+
+def _json(status: int, body: msgspec.Struct) -> Response:
+    return Response(status, msgspec.json.encode(body))
+
+
+async def index(call: Call) -> Service:
+    """Say what this is and where to go."""
+    return Service("troupe", VERSION, "running", tuple(sorted({e.route.path for e in call.router.endpoints})))
+
+
+async def health(call: Call) -> Response:
+    """Answer 200 while nothing has failed, 503 otherwise."""
+    found = await _health(call)
+    body = HealthAnswer(found.status, "troupe", _time(found.at), VERSION, {c.name: c.status for c in found.components})
+    return _json(503 if found.status == "unhealthy" else 200, body)
+
+
+async def live(call: Call) -> Alive:
+    """Answer as long as the event loop turns."""
+    return Alive(True, _time(call.node.clock.now()))
+
+
+async def ready(call: Call) -> Response:
+    """Answer 200 once every component can serve, 503 before."""
+    found = await _health(call)
+    body = Ready(
+        found.ready,
+        {c.name: c.ready for c in found.components},
+        {c.name: c.detail for c in found.components if c.detail},
+    )
+    return _json(200 if found.ready else 503, body)
+
+
+async def status(call: Call) -> Response:
+    """Answer what every probe says, with its figures."""
+    found = await _health(call)
+    node = call.node
+    uptime_s = (node.clock.now() - node.started_at) / 1e9
+    process = process_figures()
+    body = Status(
+        found.status,
+        "troupe",
+        VERSION,
+        node.settings.name,
+        node.epoch,
+        {c.name: ComponentAnswer(c.status, c.ready, c.detail, c.path, dict(c.figures)) for c in found.components},
+        ProcessFigures(
+            round(uptime_s, 3),
+            round(process.resident_mb, 1),
+            round(100 * process.cpu_s / max(uptime_s, 1e-9), 2),
+            len(node.cells),
+            node.dead_letters,
+        ),
+    )
+    return _json(503 if found.status == "unhealthy" else 200, body)
+
+
+async def metrics(call: Call) -> Response:
+    """Answer Prometheus."""
+    return Response(200, await call.node.metrics.scrape(), CONTENT_TYPE)
+
+
+async def configuration(call: Call) -> Response:
+    """Answer the resolved configuration; secrets are hidden."""
+    return Response(200, await call.ref(MONITOR).ask(GetConfiguration(), ASK_S))
+
+
+TAGS = ("health",)
+routes = [
+    get("/", index, summary="What this is", tags=TAGS),
+    get("/health", health, summary="Health", tags=TAGS),
+    get("/health/live", live, summary="Liveness", tags=TAGS),
+    get("/health/ready", ready, summary="Readiness", tags=TAGS),
+    get("/health/status", status, summary="Every component", tags=TAGS),
+    get("/health/metrics", metrics, summary="Prometheus metrics", tags=TAGS),
+    get("/metrics", metrics, summary="Prometheus metrics", tags=TAGS),
+    get("/api/v1/system/config", configuration, summary="The resolved configuration", tags=TAGS),
+]
+probe: str | None = None
+migrations: str | None = None
+rows: tuple[type[Row], ...] = ()
+commands: dict[str, str] = {}
+
+
+def monitor(probes: tuple[tuple[str, str], ...], configuration: Configuration) -> ChildSpec:
+    """Return the spec of the monitor over these probes."""
+    shown = msgspec.json.encode(configuration.resolved(), enc_hook=str)
+    return ChildSpec(
+        name="monitor",
+        actor="actors.monitor.health:Monitor",
+        arguments={"probes": probes, "configuration": shown},
+    )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from itertools import count
 from typing import Any, ClassVar
 
@@ -258,17 +259,33 @@ class DeadLetters(Noting):
 # The tree.
 
 
-def look(node: Any, path: str) -> Any:
+@dataclass(frozen=True)
+class Entry:
+    """What the tests read of one path of the tree."""
+
+    state: str
+    count: int
+    """Of starts."""
+    restarts: int
+    depth: int
+    dropped: int
+    merged: int
+    handled: int
+    handling: str | None
+
+
+def look(node: Any, path: str) -> Entry:
     """The entry of a path in the node's snapshot. Raises LookupError if there is none."""
-
-    def walk(entry: Any) -> Any:
-        if entry.path == path:
-            return entry
-        for child in entry.children:
-            if (found := walk(child)) is not None:
-                return found
-        return None
-
-    if (entry := walk(node.tree())) is None:
+    view = node.tree(path)
+    if view is None:
         raise LookupError(path)
-    return entry
+    return Entry(
+        view.state,
+        int(view.incarnation.split(".")[1]),
+        view.restarts,
+        view.mailbox.depth,
+        view.mailbox.dropped,
+        view.mailbox.merged,
+        view.handled,
+        view.handling,
+    )

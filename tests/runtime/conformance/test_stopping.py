@@ -70,6 +70,7 @@ CASES = [
         script="""
             & terminate sut -> stop c
             crash a -> stop b
+            wait 10
         """,
         after=None,
     ),

@@ -12,7 +12,7 @@ import inspect
 import re
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -26,6 +26,7 @@ from actors.edge.websocket import WebSocket
 
 _QUERY_FIELDS = 100
 _encode = msgspec.json.Encoder().encode
+_USUAL = ("request", "call")
 _SEQUENCES = (list, tuple, set, frozenset)
 _PLACE = re.compile(r"^(.*?) - at `(?:key in )?\$\.?([^`]*)`$", re.DOTALL)
 _MISSING = re.compile(r"(?:missing required|contains unknown) field `([^`]+)`")
@@ -105,18 +106,21 @@ class Binding:
         inside = list(self._in_path.values())
         return inside, [field for field in self._by_wire_name.values() if field not in inside]
 
-    def arguments(self, request: HttpRequest, call: Call, stream: BodyStream | None) -> list[Any]:
-        """What to call the handler with. Raises HttpError 400 that names the field, what was expected and what came."""
+    def arguments(self, request: HttpRequest, call: Call, stream: BodyStream | WebSocket | None) -> Sequence[Any]:
+        """What to call the handler with: `stream` is the body's, or the WebSocket.
+
+        Raises HttpError 400 that names the field, what was expected and what came.
+        """
+        if self._shape == _USUAL:
+            return self.request(request, call.path_params), call
         arguments: list[Any] = []
         for part in self._shape:
             if part == "request":
                 arguments.append(self.request(request, call.path_params))
             elif part == "call":
                 arguments.append(call)
-            elif part == "body":
-                arguments.append(stream)
             else:
-                arguments.append(None)
+                arguments.append(None if part == "none" else stream)
         return arguments
 
     def request(self, request: HttpRequest, path_params: dict[str, str]) -> Any:
@@ -181,8 +185,8 @@ class Binding:
             else:
                 shape.append("request")
                 self.request_type = kind
-        if websocket and shape != ["socket", "call"]:
-            raise TypeError(f"{handler.__qualname__} serves a WebSocket, so it takes (socket: WebSocket, call: Call)")
+        if websocket and ("socket" not in shape or "body" in shape):
+            raise TypeError(f"{handler.__qualname__} serves a WebSocket: (socket, call) or (request, socket, call)")
         if not websocket and "socket" in shape:
             raise TypeError(f"{handler.__qualname__} takes a WebSocket, so its route is made by websocket()")
         if len(set(shape)) != len(shape):

@@ -25,7 +25,7 @@ from actors.edge.errors import HttpError, from_refused, from_unknown, malformed,
 from actors.edge.limits import READ_BYTES
 from actors.edge.parser import HttpRequest, RequestParser
 from actors.edge.responses import CONTINUE, JSON, LAST_CHUNK, Response, StreamingResponse, chunk
-from actors.edge.routing import Endpoint
+from actors.edge.routing import Endpoint, Route
 from actors.edge.websocket import FAILED, GOING_AWAY, NORMAL, POLICY, SocketClosed, WebSocket, handshake
 from protocols.control import Refused, Unknown
 
@@ -556,31 +556,46 @@ class Connection:
     async def _serve_websocket(self, request: HttpRequest, endpoint: Endpoint, call: Call) -> None:
         server = self._server
         route = endpoint.route
+        opened = WebSocket(self._sock, server.limits, server.pulse, server.figures, server.spawn)
+        try:
+            arguments = endpoint.binding.arguments(request, call, opened)
+        except HttpError as error:
+            error.close = True
+            self._fail(error, request, endpoint)
+            return
         self._out.append(handshake(request))
         await self._flush()
-        received, self._parser.rest = self._parser.rest, b""
+        opened.start(self._parser.rest)
+        self._parser.rest = b""
         self.phase, self.deadline = Phase.OPEN, inf
-        server.figures.websockets += 1
-        opened = WebSocket(self._sock, server.limits, server.pulse, server.figures, server.spawn, received)
         self.websocket = opened
+        server.figures.websockets += 1
         if self._closing:
             opened.close_soon(GOING_AWAY, "the server stops")
         code, reason = NORMAL, ""
         begun = time.perf_counter()
         try:
-            await route.handler(opened, call)
-        except SocketClosed:
-            pass
-        except HttpError as error:
-            code, reason = POLICY, f"{error.code}: {error.message}"
-        except Refused as refused:
-            code, reason = POLICY, str(refused)
-        except Unknown as unknown:
-            code, reason = FAILED, str(unknown)
-        except Exception:
-            server.logger.exception("a handler crashed", method="WS", route=route.path, client=self._client)
-            code, reason = FAILED, "the server failed; its log says why"
+            await route.handler(*arguments)
+        except Exception as error:
+            code, reason = self._ending(error, route)
         endpoint.answers += 1
         endpoint.failures += code != NORMAL
         endpoint.seconds += time.perf_counter() - begun
         await opened.finish(code, reason)
+
+    def _ending(self, error: Exception, route: Route) -> tuple[int, str]:
+        """The close code for what a WebSocket's handler raised."""
+        if isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+            error = error.exceptions[0]
+        if isinstance(error, SocketClosed):
+            return NORMAL, ""
+        if isinstance(error, HttpError):
+            return POLICY, f"{error.code}: {error.message}"
+        if isinstance(error, Refused):
+            return POLICY, str(error)
+        if isinstance(error, Unknown):
+            return FAILED, str(error)
+        self._server.logger.error(
+            "a handler crashed", method="WS", route=route.path, client=self._client, exc_info=error
+        )
+        return FAILED, "the server failed; its log says why"

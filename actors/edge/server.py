@@ -79,7 +79,7 @@ class Server:
         self._disk_looked_at = -_DISK_EVERY_S
         self._listener: socket.socket | None = None
         self._spare: int | None = None
-        self._most = self.limits.connections
+        self.most_connections = self.limits.connections
         self._per_address: dict[str, int] = {}
         self._refused: deque[tuple[float, socket.socket]] = deque()
         self._nursery: trio.Nursery | None = None
@@ -89,7 +89,7 @@ class Server:
 
     def bind(self, host: str, port: int) -> int:
         """Bind and listen; return the port. Raises OSError that names host and port."""
-        self._most = affordable_connections(self.limits.connections, raise_file_limit())
+        self.most_connections = affordable_connections(self.limits.connections, raise_file_limit())
         try:
             family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
             listener = socket.socket(family, kind, protocol)
@@ -180,7 +180,7 @@ class Server:
         assert self._nursery is not None
         sock.setblocking(False)
         already = self._per_address.get(client, 0)
-        if len(self.connections) >= self._most:
+        if len(self.connections) >= self.most_connections:
             self._refuse(sock, "the server has as many connections as it can hold")
         elif already >= self.limits.connections_per_address:
             self._refuse(sock, "this address has as many connections as it may have")

@@ -117,7 +117,6 @@ class WebSocket:
         pulse: Pulse,
         figures: Figures,
         spawn: Callable[[Callable[[], Awaitable[None]]], None],
-        received: bytes = b"",
     ) -> None:
         self._sock = sock
         self._fd = sock.fileno()
@@ -126,8 +125,8 @@ class WebSocket:
         self._pulse = pulse
         self._figures = figures
         self._spawn = spawn
-        self._wire = Connection(SERVER, trailing_data=received)
-        self._events: Iterator[Event] = self._wire.events()
+        self._wire = Connection(SERVER)
+        self._events: Iterator[Event] = iter(())
         self._events_taken = 0
         self._message: list[str | bytes] = []
         self._message_bytes = 0
@@ -233,6 +232,12 @@ class WebSocket:
             self._sock.shutdown(socket.SHUT_RDWR)
 
     # What the connection and the server's sweep call.
+
+    def start(self, received: bytes) -> None:
+        """The handshake is done; `received` came behind it."""
+        self._heard_at = self._progress_at = self._pulse.now
+        self._wire.receive_data(received)
+        self._events = self._wire.events()
 
     def tick(self, now: float) -> bool:
         """Ping a silent client, cut one that is stuck. True: the handler did not end in time after that."""

@@ -150,6 +150,8 @@ class ActorCell(Cell):
             if self.control and (reason := await self._serve_control()) is not None:
                 return reason
             queue = self.queue
+            if self.room is not None:
+                self._make_room()
             if not queue or self.state is State.PAUSED:
                 self.handling = None
                 self.parked = True
@@ -208,8 +210,6 @@ class ActorCell(Cell):
                 self.handled += handled
                 kind.handled += handled
                 kind.busy_ns += perf_counter_ns() - began
-            if self.room is not None:
-                self._make_room()
             if queue or self.control:
                 await cancel_shielded_checkpoint()
                 if self.scope is not None and self.scope.cancel_called:
@@ -484,6 +484,8 @@ class ActorCell(Cell):
             waiting, self.queue = self.queue, NOTHING
             for item in waiting:
                 self.refuse_item(item, "cleared")
+        if self.room is not None:
+            self._make_room()
         self.open_fast_path()
 
 

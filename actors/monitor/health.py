@@ -14,7 +14,7 @@ from runtime import Actor, receive
 PROBE_S = 2.0
 """A capability that has not answered by then has failed."""
 FRESH_NS = 500_000_000
-"""An answer younger than this is given again: a crowd of health checks must not become a load."""
+"""A good answer younger than this is given again: a crowd of health checks must not become a load."""
 
 
 class Component(Message, frozen=True, gc=False, tag="component"):
@@ -63,7 +63,7 @@ class Monitor(Actor):
     @receive
     async def health(self, request: GetHealth) -> Health:
         """Probe, or repeat what was just found."""
-        if self.last is not None and time.monotonic_ns() - self.asked_ns < FRESH_NS:
+        if self.last is not None and self.last.ready and time.monotonic_ns() - self.asked_ns < FRESH_NS:
             return self.last
         found: dict[str, Component] = {}
         async with trio.open_nursery() as nursery:

@@ -1,0 +1,140 @@
+"""One node from start to stop: log, telemetry, garbage collector, watchdog, tree, and the signal that ends it.
+
+Started with SIGINT and SIGTERM in its hands, so that Ctrl-C in the middle of the start is an orderly stop too. The
+first signal stops the tree within the node's budget; a second one ends the process at once.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+import msgspec
+import structlog
+import trio
+
+from actors.edge.edge import GetAddress
+from actors.monitor.health import GetHealth
+from actors.node import children
+from protocols.control import Refused, Unknown
+from protocols.paths import EDGE, MONITOR
+from runtime.clock import SystemClock
+from runtime.collector import GarbageCollector
+from runtime.log import NodeLog, open_log
+from runtime.node import Node, NodeSettings, open_node
+from runtime.settings import Configuration
+from runtime.telemetry import open_telemetry
+from runtime.variables import running_cell
+from runtime.watchdog import LagMeter, Watchdog
+
+READY_POLL_S = 0.02
+STACKS_S = 1.0
+"""How long after its stop budget a node may take before its stacks are written and the process ends with 70."""
+INTERRUPTED = 130
+
+
+class NodeFile(msgspec.Struct, frozen=True):
+    """`node.json` in the data folder: where the running node is."""
+
+    url: str
+    pid: int
+    name: str
+    version: str
+
+
+def run(configuration: Configuration) -> int:
+    """Run a node until SIGINT or SIGTERM; returns 0. Raises NodeFailed if the tree cannot start or go on."""
+    settings: NodeSettings = configuration.section("node")
+    clock = SystemClock()
+    telemetry = open_telemetry(configuration.section("telemetry"), now=clock.now, running_actor=running_path)
+    with telemetry, _node_log(configuration) as log:
+        trio.run(_run, configuration, settings, clock, log)
+    return 0
+
+
+def running_path() -> str | None:
+    """The path of the actor on whose behalf the caller runs."""
+    cell = running_cell.get()
+    return None if cell is None else cell.path
+
+
+@contextmanager
+def _node_log(configuration: Configuration) -> Iterator[NodeLog]:
+    settings = configuration.section("database")
+    folder = Path(configuration.section("node").data_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    with open_log(
+        folder / "log",
+        segment_bytes=settings.segment_bytes,
+        max_bytes=settings.max_log_bytes,
+        fsync=settings.fsync,
+    ) as log:
+        yield log
+
+
+async def _run(configuration: Configuration, settings: NodeSettings, clock: SystemClock, log: NodeLog) -> None:
+    watchdog = Watchdog(who=lambda: _running(holder))
+    holder: list[Node] = []
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals, watchdog:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_end_on_signal, signals, nursery.cancel_scope, watchdog, settings)
+            async with open_node(settings, children(configuration), clock=clock, log=log) as node:
+                holder.append(node)
+                with GarbageCollector(configuration.section("collector"), node.metrics.pause) as collector:
+                    meter = LagMeter(
+                        node.metrics.loop_lag.observe,
+                        who=lambda: _running(holder),
+                        held=node.metrics.hold,
+                        beat=watchdog.pet,
+                    )
+                    async with trio.open_nursery() as services:
+                        services.start_soon(meter.run)
+                        services.start_soon(collector.run)
+                        await _announce(node, Path(settings.data_dir))
+                        collector.freeze()
+                        await trio.sleep_forever()
+
+
+def _running(holder: list[Node]) -> str | None:
+    """The path of the actor that was given the loop last."""
+    if not holder or holder[0].running is None:
+        return None
+    return holder[0].running.path
+
+
+async def _end_on_signal(
+    signals: trio.SignalReceiver, scope: trio.CancelScope, watchdog: Watchdog, settings: NodeSettings
+) -> None:
+    number = await anext(aiter(signals))
+    structlog.get_logger("troupe").info("stopping", signal=signal.Signals(number).name, budget_s=settings.stop_s)
+    watchdog.arm_exit(settings.stop_s + STACKS_S)
+    signal.signal(signal.SIGINT, _end_at_once)
+    signal.signal(signal.SIGTERM, _end_at_once)
+    scope.cancel()
+
+
+def _end_at_once(number: int, frame: object) -> None:
+    os._exit(INTERRUPTED)
+
+
+async def _announce(node: Node, folder: Path) -> None:
+    """Write `node.json`, wait until everything is ready, and say where the node is."""
+    address = await node.ref(EDGE).ask(GetAddress())
+    file = NodeFile(address.url, os.getpid(), node.settings.name, version("troupe"))
+    temporary = folder / "node.json.tmp"
+    temporary.write_bytes(msgspec.json.encode(file))
+    temporary.replace(folder / "node.json")
+    while not await _is_ready(node):
+        await trio.sleep(READY_POLL_S)
+    print(f"listening on {address.url}", flush=True)
+
+
+async def _is_ready(node: Node) -> bool:
+    try:
+        return (await node.ref(MONITOR).ask(GetHealth())).ready
+    except (Refused, Unknown):
+        return False

@@ -193,6 +193,11 @@ class SessionCore:
         return commands
 
     @property
+    def needs_attention(self) -> bool:
+        """Whether there are commands to send or the connection is broken."""
+        return bool(self._commands or self.broken)
+
+    @property
     def state(self) -> FeedState:
         """`down` without a connection, `recovering` while any book that was asked for is not current."""
         if not self.session:
@@ -248,9 +253,7 @@ class SessionCore:
                 self.tally.dropped += 1
                 return
             self.tally.updates += 1
-            self._events.append(
-                self.codec.delta(frame, subscription.session, self._ts, self.marks, self.use_yes_price)
-            )
+            self._events.append(self.codec.delta(frame, subscription.session, self._ts, self.marks, self.use_yes_price))
             return
         if isinstance(frame, OtherFrame):
             self.counts["malformed" if frame.fault else frame.type] += 1
@@ -294,9 +297,7 @@ class SessionCore:
         market = frame.msg.market_ticker
         if frame.msg.market_id.startswith(SYNTHETIC) and SYNTHETIC not in self.marks:
             self.marks = tuple(sorted({*self.marks, SYNTHETIC}))
-        self._events.append(
-            self.codec.snapshot(frame, subscription.session, self._ts, self.marks, self.use_yes_price)
-        )
+        self._events.append(self.codec.snapshot(frame, subscription.session, self._ts, self.marks, self.use_yes_price))
         self.tally.updates += 1
         subscription.channel = kalshi.ORDERBOOK
         subscription.markets.add(market)
@@ -452,17 +453,14 @@ class SessionCore:
             )
 
     def _stale(self, subscription: _Subscription, reason: str) -> None:
-        self._events.extend(
-            BookStale(market, self.feed, reason, self._ts) for market in sorted(subscription.live)
-        )
+        self._events.extend(BookStale(market, self.feed, reason, self._ts) for market in sorted(subscription.live))
         subscription.live.clear()
 
     def _reject(self, markets: set[str]) -> None:
         self.rejected |= markets
         for subscription in self._subscriptions.values():
             self._events.extend(
-                BookStale(market, self.feed, "rejected", self._ts)
-                for market in sorted(subscription.live & markets)
+                BookStale(market, self.feed, "rejected", self._ts) for market in sorted(subscription.live & markets)
             )
             subscription.live -= markets
             subscription.markets -= markets
@@ -477,9 +475,7 @@ class SessionCore:
         id = self._id()
         asked = frozenset[str]() if channel in UNFILTERED_CHANNELS else markets
         self._pending[id] = _Pending(channel, asked, self._now + self._recovery_ns, attempts)
-        self._commands.append(
-            kalshi_commands.subscribe(id, channel, sorted(asked), use_yes_price=self.use_yes_price)
-        )
+        self._commands.append(kalshi_commands.subscribe(id, channel, sorted(asked), use_yes_price=self.use_yes_price))
 
     def _new(self, sid: int) -> _Subscription:
         # A sid may come back within one connection; (session, seq) must stay an address even then.

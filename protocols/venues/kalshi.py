@@ -394,9 +394,7 @@ class Codec:
             marks=marks,
         )
 
-    def status(
-        self, frame: LifecycleFrame, session: str, ts_recv: int, marks: tuple[str, ...]
-    ) -> MarketStatus | None:
+    def status(self, frame: LifecycleFrame, session: str, ts_recv: int, marks: tuple[str, ...]) -> MarketStatus | None:
         """The market's new phase, or None where the event does not change it."""
         body = frame.msg
         phase = _PHASES.get(body.event_type)

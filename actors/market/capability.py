@@ -1,0 +1,230 @@
+"""Markets as a capability: its settings, its branch of the tree, its routes, its rows.
+
+/market                 one for one; a feed that gives up ends alone
+├── index               lists markets, answers the probe
+├── venue               the simulated venue, where a feed needs it
+└── <feed>              transient; one for one: a book or a session that crashes is repaired by itself
+    ├── books           one for one, started first so that no snapshot finds nobody
+    │   └── <MARKET>    a book keeper; restarted, it asks the session for a snapshot
+    └── session         restarted, it says that no book is current, and connects anew
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+
+from actors.market.feed_events import FeedEvent
+from actors.market.recording import RecordingError, recorded_markets
+from actors.market.routes import INDEX, routes
+from protocols.control import Row
+from protocols.market import MARKS
+from protocols.paths import feed_book, feed_session
+from runtime import ChildSpec, Restart, RestartLimit, supervisor
+from runtime.settings import LocalPath
+
+SECTION: Final = "feeds"
+Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+Market = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+Positive = Annotated[float, msgspec.Meta(gt=0)]
+_TAKEN_NAMES: Final = frozenset({"index", "venue"})
+
+
+class FeedSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`[[feeds]]`. Times in seconds.
+
+    `venue`: `simulated` (this node's own, unless `url` names another), `kalshi`, or `replay`. `markets`
+    empty: all of the simulated venue's, or all of the recording's. `key_file`: PEM of the API key `key_id`.
+    `use_yes_price`: how NO levels are asked for; of a replay, how they were recorded (unset: what it says
+    itself). `record`: a file that takes every frame. `file`, `speed` (0: flat out) and `loop` are a replay's.
+    """
+
+    name: Name
+    venue: Literal["simulated", "kalshi", "replay"] = "simulated"
+    url: str = ""
+    markets: tuple[Market, ...] = ()
+    channels: tuple[str, ...] = ("orderbook_delta", "trade", "market_lifecycle_v2")
+    key_id: str = ""
+    key_file: LocalPath = ""
+    use_yes_price: bool | None = None
+    marks: tuple[str, ...] = ()
+    silence_s: Positive = 30.0
+    recovery_s: Positive = 5.0
+    backoff_s: Positive = 0.25
+    backoff_most_s: Positive = 30.0
+    record: LocalPath = ""
+    file: LocalPath = ""
+    speed: Annotated[float, msgspec.Meta(ge=0)] = 1.0
+    loop: bool = False
+
+    def __post_init__(self) -> None:
+        if self.name in _TAKEN_NAMES:
+            raise ValueError(f"a feed cannot be named {self.name!r}")
+        if unknown := set(self.marks) - MARKS:
+            raise ValueError(f"expected marks out of {', '.join(sorted(MARKS))}, got {', '.join(sorted(unknown))}")
+        if self.venue == "replay" and not self.file:
+            raise ValueError(f"the replay {self.name!r} needs a file")
+        if self.venue == "kalshi" and not (self.url and self.markets):
+            raise ValueError(f"the feed {self.name!r} needs url and markets")
+        if self.venue == "kalshi" and not (self.key_id and self.key_file):
+            raise ValueError(f"the feed {self.name!r} needs key_id and key_file: Kalshi signs every connection")
+
+
+class VenueSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`[venue]`: the simulated venue. It runs if a feed needs it, or if `serve` says so.
+
+    `rate`: events a second over all markets. `port` 0: any free one. `key_file` empty: made in the data
+    folder. `warm_up`: turns of each market's traders before anybody sees it.
+    """
+
+    serve: bool = False
+    markets: tuple[Annotated[str, msgspec.Meta(pattern=r"^[A-Z0-9][A-Z0-9.\-]*$")], ...] = (
+        "SIM-ALPHA",
+        "SIM-BETA",
+    )
+    seed: int = 7
+    rate: Annotated[float, msgspec.Meta(ge=0, le=100_000)] = 50.0
+    port: Annotated[int, msgspec.Meta(ge=0, le=65_535)] = 0
+    key_file: LocalPath = ""
+    warm_up: Annotated[int, msgspec.Meta(ge=0, le=100_000)] = 200
+    backlog: Annotated[int, msgspec.Meta(ge=1)] = 4096
+    ping_s: Positive = 10.0
+
+
+Settings = tuple[FeedSettings, ...]
+SECTIONS: Final[dict[str, Any]] = {"feeds": Settings, "venue": VenueSettings}
+"""Every section of the configuration that is this capability's, with its type."""
+
+
+def children(settings: Sequence[FeedSettings], config: Any) -> list[ChildSpec]:
+    """The branch `/market`. Raises ValueError, with the reason, for feeds that cannot be together."""
+    return [branch(settings, config.section("venue"), Path(config.section("node").data_dir))]
+
+
+def branch(feeds: Sequence[FeedSettings], venue: VenueSettings, data_dir: Path) -> ChildSpec:
+    """`/market` with these feeds. Raises ValueError as `children` does."""
+    markets = {feed.name: _markets(feed, venue) for feed in feeds}
+    if len(markets) < len(feeds):
+        raise ValueError("two feeds have the same name")
+    # One market has one book: two feeds of it would publish two truths under one key.
+    owner: dict[str, str] = {}
+    for name, names in markets.items():
+        for market in names:
+            if owner.setdefault(market, name) != name:
+                raise ValueError(f"the market {market!r} is in the feeds {owner[market]!r} and {name!r}")
+    specs = [ChildSpec(name="index", actor="actors.market.index:MarketIndex", arguments={"feeds": markets})]
+    if venue.serve or any(feed.venue == "simulated" and not feed.url for feed in feeds):
+        specs.append(_venue(venue, data_dir))
+    specs += [_feed(feed, markets[feed.name]) for feed in feeds]
+    return supervisor("market", *specs)
+
+
+def _markets(feed: FeedSettings, venue: VenueSettings) -> tuple[str, ...]:
+    if feed.markets:
+        return tuple(dict.fromkeys(feed.markets))
+    if feed.venue == "simulated":
+        return venue.markets
+    try:
+        return recorded_markets(Path(feed.file))
+    except (OSError, EOFError, RecordingError) as error:
+        raise ValueError(f"the replay {feed.name!r} cannot read its file: {error}") from None
+
+
+def _venue(venue: VenueSettings, data_dir: Path) -> ChildSpec:
+    return ChildSpec(
+        name="venue",
+        actor="actors.market.simulated.venue:SimulatedVenue",
+        arguments={
+            "markets": venue.markets,
+            "key_file": venue.key_file or str(data_dir / "market" / "venue-key.pem"),
+            "seed": venue.seed,
+            "rate": venue.rate,
+            "port": venue.port,
+            "warm_up": venue.warm_up,
+            "backlog": venue.backlog,
+            "ping_s": venue.ping_s,
+        },
+    )
+
+
+def _feed(feed: FeedSettings, markets: tuple[str, ...]) -> ChildSpec:
+    session = feed_session(feed.name)
+    books = supervisor(
+        "books",
+        *(
+            ChildSpec(
+                name=market,
+                actor="actors.market.keeper:BookKeeper",
+                arguments={"market": market, "feed": feed.name, "session": session},
+            )
+            for market in markets
+        ),
+        limit=RestartLimit(count=5, seconds=10.0),
+    )
+    return supervisor(
+        feed.name,
+        books,
+        _session(feed, markets),
+        limit=RestartLimit(count=5, seconds=10.0),
+        restart=Restart.TRANSIENT,
+    )
+
+
+def _session(feed: FeedSettings, markets: tuple[str, ...]) -> ChildSpec:
+    if feed.venue == "replay":
+        return ChildSpec(
+            name="session",
+            actor="actors.market.replay:ReplaySession",
+            arguments={
+                "feed": feed.name,
+                "file": feed.file,
+                "speed": feed.speed,
+                "loop": feed.loop,
+                "books": tuple(feed_book(feed.name, market) for market in markets),
+                "marks": feed.marks,
+                "use_yes_price": feed.use_yes_price,
+            },
+        )
+    return ChildSpec(
+        name="session",
+        actor="actors.market.session:KalshiSession",
+        arguments={
+            "feed": feed.name,
+            "url": feed.url,
+            "markets": markets,
+            "channels": feed.channels,
+            "key_id": feed.key_id,
+            "key_file": feed.key_file,
+            "use_yes_price": feed.use_yes_price is not False,
+            "marks": feed.marks,
+            "silence_s": feed.silence_s,
+            "recovery_s": feed.recovery_s,
+            "backoff_s": feed.backoff_s,
+            "backoff_most_s": feed.backoff_most_s,
+            "record": feed.record,
+        },
+    )
+
+
+probe: str | None = INDEX
+migrations: str | None = str(Path(__file__).parent / "migrations")
+rows: tuple[type[Row], ...] = (FeedEvent,)
+commands: dict[str, str] = {}
+
+__all__ = [
+    "SECTION",
+    "SECTIONS",
+    "FeedSettings",
+    "Settings",
+    "VenueSettings",
+    "branch",
+    "children",
+    "commands",
+    "migrations",
+    "probe",
+    "routes",
+    "rows",
+]

@@ -1,0 +1,111 @@
+"""The actor that knows which markets there are, and answers for all feeds together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from protocols.control import Lagged, Probe, ProbeReport, Refused, Terminated
+from protocols.market import (
+    FeedStatus,
+    ListMarkets,
+    MarketList,
+    MarketPhase,
+    MarketStatus,
+    MarketSummary,
+    Quote,
+)
+from protocols.paths import MARKET, feed_book, feed_session
+from runtime import Actor, Done, Mailbox, Overflow, receive
+
+_PROBE_S = 1.0
+
+
+class MarketIndex(Actor):
+    """Lists markets with their last quotes. `feeds`: the markets of each feed by its name.
+
+    A view: it may be behind, and takes only the latest quote of each market.
+    """
+
+    mailbox = Mailbox(capacity=4096, overflow=Overflow.CONFLATE)
+
+    def __init__(self, feeds: Mapping[str, Sequence[str]]) -> None:
+        self.feeds = {name: tuple(markets) for name, markets in feeds.items()}
+        self.feed_of = {market: name for name, markets in self.feeds.items() for market in markets}
+        self.quotes: dict[str, Quote] = {}
+        self.phases: dict[str, MarketPhase] = {}
+        self.statuses: dict[str, FeedStatus] = {}
+
+    def on_start(self) -> None:
+        """Subscribe to everything that is said of markets and feeds."""
+        for kind in (Quote, MarketStatus, FeedStatus):
+            self.subscribe(kind)
+        for name in self.feeds:
+            self.watch(self.lookup(f"{MARKET}/{name}"))
+
+    @receive
+    def quote(self, message: Quote) -> None:
+        """Keep the last one."""
+        self.quotes[message.market] = message
+
+    @receive
+    def status(self, message: MarketStatus) -> None:
+        """Keep the phase."""
+        self.phases[message.market] = message.phase
+
+    @receive
+    def feed(self, message: FeedStatus) -> None:
+        """Keep how the feed is."""
+        self.statuses[message.feed] = message
+
+    @receive
+    def feed_ended(self, message: Terminated) -> None:
+        """A feed whose supervisor has given up says nothing any more."""
+        name = message.path.rpartition("/")[2]
+        if message.final and message.incarnation.count > 0:
+            self.statuses[name] = FeedStatus(name, "down", "", "its supervisor gave up", self.clock.now())
+
+    @receive
+    def lagged(self, message: Lagged) -> None:
+        """Views may lose."""
+
+    @receive
+    def markets(self, request: ListMarkets) -> MarketList:
+        """What is known now."""
+        if request.market and request.market not in self.feed_of:
+            raise Refused("not_found", f"no feed has a market {request.market!r}", "market")
+        names = (request.market,) if request.market else sorted(self.feed_of)
+        return MarketList(
+            markets=tuple(self._summary(name) for name in names),
+            feeds=tuple(self.statuses[name] for name in sorted(self.statuses)),
+        )
+
+    @receive
+    async def probe(self, request: Probe) -> ProbeReport:
+        """How all feeds are: the worst of them, and ready when every one is."""
+        reports: dict[str, ProbeReport] = {}
+        for name in self.feeds:
+            outcome = await self.lookup(feed_session(name)).outcome(Probe(), _PROBE_S)
+            reports[name] = (
+                outcome.value
+                if isinstance(outcome, Done)
+                else ProbeReport("failed", f"does not answer: {outcome}", ready=False)
+            )
+        order = ("ok", "degraded", "failed")
+        worst = max((order.index(report.status) for report in reports.values()), default=0)
+        figures: list[tuple[str, str | int | float | bool | None]] = [("markets", len(self.feed_of))]
+        for name, report in reports.items():
+            figures += [(f"{name}: {key}", value) for key, value in report.figures]
+        details = [f"{name}: {report.detail}" for name, report in reports.items() if report.status != "ok"]
+        return ProbeReport(
+            status=("ok", "degraded", "failed")[worst],
+            detail="; ".join(details),
+            ready=all(report.ready for report in reports.values()),
+            figures=tuple(figures),
+        )
+
+    def _summary(self, market: str) -> MarketSummary:
+        feed = self.feed_of[market]
+        quote = self.quotes.get(market)
+        status = self.statuses.get(feed)
+        marks = quote.marks if quote is not None else () if status is None else status.marks
+        return MarketSummary(market, feed, feed_book(feed, market), self.phases.get(market, "active"), quote, marks)

@@ -96,7 +96,7 @@ class Node:
         self.log = log
         self.epoch = 1 if log is None else log.epoch
         self.started_at = clock.now()
-        self.metrics = Metrics(NodeFigures(self))
+        self.metrics = Metrics()
         self.timers = Timers()
         self.topics = Topics()
         self.cells: dict[str, Cell] = {}
@@ -354,6 +354,7 @@ async def open_node(
             node._background = service
             node.root = SupervisorCell(node, None, spec, "/")
             node.cells["/"] = node.root
+            node.metrics.source = NodeFigures(node)
             node.root.begin()
             try:
                 await node.up.wait()

@@ -64,13 +64,13 @@ def _settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data-dir", metavar="DIR", help="the node's data folder (node.data_dir)")
 
 
-def _node(parser: argparse.ArgumentParser) -> None:
+def _node(parser: argparse.ArgumentParser, timeout: float = 10.0) -> None:
     _json(parser)
     parser.add_argument("--url", metavar="URL", help="the node's address (default: found in its data folder)")
     parser.add_argument("--config", metavar="CONFIG", help="configuration that names the data folder")
     _settings(parser)
     parser.add_argument(
-        "--timeout", type=_seconds, default=10.0, metavar="S", help="seconds to wait for an answer (10)"
+        "--timeout", type=_seconds, default=timeout, metavar="S", help=f"seconds to wait for an answer ({timeout:.0f})"
     )
 
 
@@ -126,7 +126,8 @@ def _watch(parser: argparse.ArgumentParser) -> None:
 
 def _control(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("path", metavar="PATH", help="the actor's path, as `troupe tree` shows it")
-    _node(parser)
+    # The node itself answers after 15 s at the latest: its word is better than our own time-out.
+    _node(parser, 20.0)
 
 
 def _config(parser: argparse.ArgumentParser) -> None:

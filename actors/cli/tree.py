@@ -27,8 +27,10 @@ def tree(arguments: argparse.Namespace) -> Report | int:
 def look(node: NodeApi, path: str) -> Any:
     """The branch at a path as the node tells it. Raises CommandError; an unknown path names its neighbours."""
     below = quoted(path)
+    if not below:
+        return node.get("/api/v1/actors")
     with with_near_paths(node, path):
-        return node.get(f"/api/v1/actors/{below}" if below else "/api/v1/actors")
+        return node.get(f"/api/v1/actors/{below}")["actor"]
 
 
 def draw(document: Any, arguments: argparse.Namespace) -> str:

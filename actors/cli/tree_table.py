@@ -40,7 +40,10 @@ class ActorView(msgspec.Struct, frozen=True):
     breaker: Any = None
     router: Any = None
     strategy: str | None = None
+    next_try_s: float | None = None
     children: tuple[ActorView, ...] = ()
+    hidden: int = 0
+    """Children that the node has left out of its answer."""
 
 
 class Row(NamedTuple):
@@ -88,12 +91,13 @@ def _lines(
     actor: ActorView, name: str, before: str, below: str, now: int, depth: int | None, limit: int
 ) -> Iterator[Row]:
     if actor.children and depth == 0:
-        yield _summed(actor, f"{before}{name} ({_count(actor)})", now)
+        yield _summed(actor, f"{before}{name} ({_count(actor):,})", now)
         return
     yield _row(actor, before + name, now)
     shown, hidden = _chosen(actor.children, limit)
+    left_out = len(hidden) + actor.hidden
     for number, child in enumerate(shown):
-        last = number == len(shown) - 1 and not hidden
+        last = number == len(shown) - 1 and not left_out
         yield from _lines(
             child,
             child.path.rsplit("/", 1)[-1],
@@ -103,10 +107,10 @@ def _lines(
             None if depth is None else depth - 1,
             limit,
         )
-    if hidden:
-        worst = _worst(hidden)
-        text = f"{below}└─ … {len(hidden)} more"
-        yield Row(text, worst, "", "", "", _rate(sum(child.rate or 0.0 for child in hidden)), "--limit N")
+    if left_out:
+        state = _worst(hidden) if hidden else ""
+        rate = _rate(sum(child.rate or 0.0 for child in hidden)) if hidden else ""
+        yield Row(f"{below}└─ … {left_out:,} more", state, "", "", "", rate, "")
 
 
 def _chosen(children: tuple[ActorView, ...], limit: int) -> tuple[tuple[ActorView, ...], tuple[ActorView, ...]]:
@@ -127,8 +131,8 @@ def _row(actor: ActorView, branch: str, now: int) -> Row:
         actor.state or NONE,
         age(actor.since, now),
         str(actor.restarts),
-        _mailbox(actor.mailbox),
-        NONE if actor.rate is None else _rate(actor.rate),
+        NONE if actor.kind == "supervisor" else _mailbox(actor.mailbox),
+        NONE if actor.kind == "supervisor" or actor.rate is None else _rate(actor.rate),
         _reason(actor),
     )
 
@@ -155,7 +159,7 @@ def _descendants(actor: ActorView) -> Iterator[ActorView]:
 
 
 def _count(actor: ActorView) -> int:
-    return sum(1 for _ in _descendants(actor))
+    return sum(1 + child.hidden for child in _descendants(actor)) + actor.hidden
 
 
 def _worst(actors: tuple[ActorView, ...]) -> str:
@@ -186,6 +190,8 @@ def _reason(actor: ActorView) -> str:
         notes.append(f"{down} of {len(actor.children)} children not up")
     if actor.restart_reason:
         notes.append(actor.restart_reason)
+    if actor.next_try_s is not None:
+        notes.append(f"next try in {actor.next_try_s:.1f}s")
     for name, wrapped in (("breaker", actor.breaker), ("router", actor.router)):
         if wrapped:
             notes.append(f"{name} {_wrapped(wrapped)}")
@@ -193,13 +199,14 @@ def _reason(actor: ActorView) -> str:
 
 
 def _wrapped(told: Any) -> str:
-    """A breaker's state or a router's weights in a few words, whatever their shape."""
-    if isinstance(told, dict):
-        if "state" in told:
-            return str(told["state"])
-        return " ".join(f"{name}={_wrapped(value)}" for name, value in told.items())
-    if isinstance(told, list):
-        return " ".join(_wrapped(value) for value in told)
+    """A breaker's state, or the share that each variant of a router gets."""
+    if isinstance(told, dict) and "state" in told:
+        return str(told["state"])
+    if isinstance(told, dict) and isinstance(told.get("variants"), list):
+        return " ".join(
+            f"{variant['name']} {'shadow' if variant.get('shadow') else format(variant['share'], '.0%')}"
+            for variant in told["variants"]
+        )
     return str(told)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import sys
 import time
@@ -16,10 +15,19 @@ import trio_websocket
 from actors.cli.nearby import with_near_paths
 from actors.cli.node_api import Address, NodeApi, error_of, find_node, quoted
 from actors.cli.parser import near_miss
-from actors.cli.report import SCHEMA, CommandError, Exit, Issue, failure, paint, say
+from actors.cli.report import SCHEMA, CommandError, Exit, failure, paint, say
 
-_GOING_AWAY = 1001
-_COLOURS = {"crashed": "red", "killed": "red", "restarted": "yellow", "started": "green", "lagged": "yellow"}
+# RFC 6455 section 7.4.1
+_NORMAL, _GOING_AWAY, _POLICY = 1000, 1001, 1008
+_COLOURS = {
+    "started": "green",
+    "restarting": "yellow",
+    "ended": "yellow",
+    "start_failed": "red",
+    "dead_letter": "red",
+    "quarantined": "red",
+    "lagged": "yellow",
+}
 
 
 def watch(arguments: argparse.Namespace) -> int:
@@ -27,17 +35,18 @@ def watch(arguments: argparse.Namespace) -> int:
     address = find_node(arguments)
     subject = arguments.subject
     of_path = subject.startswith("/")
+    known: set[str] = set()
     with NodeApi(address, arguments.timeout) as node:
-        if of_path:
+        below = quoted(subject)
+        if of_path and below:
             with with_near_paths(node, subject):
-                below = quoted(subject)
-                node.get(f"/api/v1/actors/{below}" if below else "/api/v1/actors")
-        else:
-            _check_topic(node, subject)
+                node.get(f"/api/v1/actors/{below}?depth=0")
+        elif not of_path:
+            known = topic_names(node.get("/api/v1/topics"))
     query = urlencode({"path": subject} if of_path else {"topic": subject})
     url = f"{address.url.replace('http', 'ws', 1)}/api/v1/watch?{query}"
     try:
-        return trio.run(_follow, url, address, arguments)
+        return trio.run(_follow, url, address, arguments, known)
     except BaseExceptionGroup as group:
         # trio-websocket wraps what happens inside its nursery; a command ends with one error.
         raise _only(group) from group
@@ -49,64 +58,51 @@ def _only(error: BaseException) -> BaseException:
     return error
 
 
-def _check_topic(node: NodeApi, topic: str) -> None:
-    """A topic that nothing has published on yet may be right all the same: say so, and wait for it."""
-    try:
-        known = sorted(topic_names(node.get("/api/v1/topics")))
-    except CommandError as error:
-        if error.exit_status is not Exit.NOT_FOUND:
-            raise
-        return
-    if known and topic not in known and topic.partition(":")[0] not in known:
-        question = near_miss(topic, known)
-        say(f"nothing is published on {topic} yet" + (f"; {question}" if question else f"; known: {', '.join(known)}"))
-
-
 def topic_names(document: Any) -> set[str]:
-    """The names in `GET /api/v1/topics`: a list, or an object with `topics`, of names or objects with `topic`."""
-    entries = document.get("topics", ()) if isinstance(document, dict) else document
-    names = set()
-    for entry in entries if isinstance(entries, list) else ():
-        name = entry.get("topic") if isinstance(entry, dict) else entry
-        if isinstance(name, str):
-            names.add(name)
-    return names
+    """The topics that somebody has subscribed to, by `GET /api/v1/topics`."""
+    return {str(entry["topic"]) for entry in document["topics"]}
 
 
-async def _follow(url: str, address: Address, arguments: argparse.Namespace) -> int:
+async def _follow(url: str, address: Address, arguments: argparse.Namespace, known: set[str]) -> int:
     headers = [(b"authorization", f"Bearer {address.token}".encode())] if address.token else []
     try:
-        async with contextlib.AsyncExitStack() as stack:
-            with trio.fail_after(arguments.timeout):
-                socket = await stack.enter_async_context(
-                    trio_websocket.open_websocket_url(
-                        url, extra_headers=headers, connect_timeout=arguments.timeout, disconnect_timeout=1.0
-                    )
-                )
-            return await _print_all(socket, arguments)
+        async with trio_websocket.open_websocket_url(
+            url, extra_headers=headers, connect_timeout=arguments.timeout, disconnect_timeout=1.0
+        ) as socket:
+            return await _print_all(socket, arguments, known)
     except trio_websocket.ConnectionRejected as rejected:
         raise error_of(rejected.status_code, rejected.body or b"", url) from rejected
-    except (trio.TooSlowError, trio_websocket.ConnectionTimeout) as error:
+    except trio_websocket.ConnectionTimeout as error:
         raise failure(Exit.TIMED_OUT, "timed_out", f"{url} did not answer in time") from error
     except (OSError, trio_websocket.HandshakeError) as error:
         raise failure(Exit.UNREACHABLE, "unreachable", f"{address.url} is not reachable: {error}") from error
 
 
-async def _print_all(socket: trio_websocket.WebSocketConnection, arguments: argparse.Namespace) -> int:
+async def _print_all(socket: trio_websocket.WebSocketConnection, arguments: argparse.Namespace, known: set[str]) -> int:
     left = arguments.count
     try:
         while left is None or left > 0:
             print(shown(await socket.get_message(), as_json=arguments.json), flush=True)
             left = None if left is None else left - 1
     except trio_websocket.ConnectionClosed as closed:
-        reason = closed.reason
-        code = reason.code if reason is not None else None
-        if code in (1000, _GOING_AWAY):
-            say("the node has ended the stream" + (f": {reason.reason}" if reason and reason.reason else ""))
+        code, text = (closed.reason.code, closed.reason.reason or "") if closed.reason else (1006, "")
+        if code in (_NORMAL, _GOING_AWAY):
+            say("the node has ended the stream" + (f": {text}" if text else ""))
             return int(Exit.OK)
-        text = f"the connection to the node broke ({code})"
-        raise CommandError(Exit.UNREACHABLE, Issue("connection_lost", text)) from closed
+        raise ended(code, text, arguments.subject, known) from closed
     return int(Exit.OK)
+
+
+def ended(code: int, text: str, subject: str, known: set[str]) -> CommandError:
+    """The error for a stream that the node ended with a close code and a reason (`code: message`), or that broke."""
+    if code != _POLICY:
+        message = f"the stream broke ({code}{': ' + text if text else ''})"
+        return failure(Exit.UNREACHABLE, "connection_lost", message)
+    name, _, message = text.partition(": ")
+    if name != "not_found":
+        return failure(Exit.REFUSED, name, message or text)
+    hint = near_miss(subject.partition(":")[0], known) or f"subscribed to now: {', '.join(sorted(known)) or 'nothing'}"
+    return failure(Exit.NOT_FOUND, name, message, hint=hint)
 
 
 def shown(payload: str | bytes, *, as_json: bool) -> str:
@@ -126,18 +122,22 @@ def shown(payload: str | bytes, *, as_json: bool) -> str:
 
 def line_of(message: dict[str, Any]) -> str:
     """Time, kind, subject, and the rest as `key=value`; the node's time where it says one, else ours."""
-    rest = dict(message)
-    kind = str(rest.pop("event", None) or rest.pop("type", ""))
-    rest.pop("type", None)
-    stamp = next((rest.pop(name) for name in ("ts", "ts_event", "at") if isinstance(rest.get(name), int)), None)
-    seconds, rest_ns = divmod(time.time_ns() if stamp is None else stamp, 1_000_000_000)
-    clock = f"{time.strftime('%H:%M:%S', time.localtime(seconds))}.{rest_ns // 1_000_000:03d}"
-    subject = str(rest.pop("path", None) or rest.pop("topic", "") or "")
-    pairs = " ".join(f"{name}={_plain(value)}" for name, value in rest.items() if value not in (None, ""))
-    return "  ".join(
-        part for part in (clock, paint(kind, _COLOURS.get(kind, "cyan"), sys.stdout), subject, pairs) if part
+    data = message.get("data")
+    rest: dict[str, Any] = dict(data) if isinstance(data, dict) else {"data": data}
+    tag = rest.pop("type", None)
+    kind = str(
+        rest.pop("event", None) or (tag if message.get("type") == "event" else message.get("topic")) or tag or ""
     )
+    subject = str(rest.pop("path", None) or message.get("key") or "")
+    stamp = next((rest.pop(name) for name in ("ts", "ts_event") if isinstance(rest.get(name), int)), None)
+    seconds, part = divmod(time.time_ns() if stamp is None else stamp, 1_000_000_000)
+    clock = f"{time.strftime('%H:%M:%S', time.localtime(seconds))}.{part // 1_000_000:03d}"
+    pairs = " ".join(f"{name}={_plain(value)}" for name, value in rest.items() if value not in (None, "", 0.0))
+    shown_kind = paint(kind, _COLOURS.get(kind, "cyan"), sys.stdout)
+    return "  ".join(piece for piece in (clock, shown_kind, subject, pairs) if piece)
 
 
 def _plain(value: Any) -> str:
+    if isinstance(value, dict) and set(value) == {"epoch", "count"}:
+        return f"{value['epoch']}.{value['count']}"
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

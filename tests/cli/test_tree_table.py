@@ -56,6 +56,17 @@ SAMPLE = supervisor(
 )
 
 
+ROUTER = {
+    "salt": "x",
+    "coverage": 0.1,
+    "variants": [
+        {"name": "old", "share": 0.9, "shadow": False},
+        {"name": "new", "share": 0.1, "shadow": False},
+        {"name": "bold", "share": 0.0, "shadow": True},
+    ],
+}
+
+
 def drawn(document: Any, **options: Any) -> list[str]:
     return render(decode(document), NOW, **options).split("\n")
 
@@ -89,12 +100,18 @@ def test_of_many_children_those_that_are_not_well_are_shown_and_the_rest_is_coun
     assert [line.split("  ")[0] for line in lines[2:]] == ["├─ 0", "├─ 900", "└─ … 998 more"]
 
 
+def test_children_that_the_node_left_out_are_counted_too() -> None:
+    lines = drawn(supervisor("/books", actor("/books/a"), hidden=99_000))
+    assert lines[-1] == "└─ … 99,000 more"
+    assert drawn(supervisor("/books", actor("/books/a"), hidden=99_000), depth=0)[1].startswith("/books (99,001)")
+
+
 @pytest.mark.parametrize(
     ("fields", "reason"),
     [
-        ({"breaker": "open"}, "breaker open"),
         ({"breaker": {"state": "half_open", "calls": 3}}, "breaker half_open"),
-        ({"router": {"a": 0.9, "b": 0.1}}, "router a=0.9 b=0.1"),
+        ({"router": ROUTER}, "router old 90% new 10% bold shadow"),
+        ({"restart_reason": "Reset", "next_try_s": 1.57}, "Reset; next try in 1.6s"),
         ({"restart_reason": "two\n  lines"}, "two lines"),
     ],
 )

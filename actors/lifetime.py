@@ -17,13 +17,14 @@ import msgspec
 import structlog
 import trio
 
-from actors.edge.edge import GetAddress
+from actors.edge.edge import GetEdgeAddress
 from actors.monitor.health import GetHealth
 from actors.node import children
 from protocols.control import Refused, Unknown
 from protocols.paths import EDGE, MONITOR
 from runtime.clock import SystemClock
 from runtime.collector import GarbageCollector
+from runtime.figures import NodeFigures
 from runtime.log import NodeLog, open_log
 from runtime.node import Node, NodeSettings, open_node
 from runtime.settings import Configuration
@@ -32,9 +33,11 @@ from runtime.variables import running_cell
 from runtime.watchdog import LagMeter, Watchdog
 
 READY_POLL_S = 0.02
+RATE_SAMPLE_S = 2.0
 STACKS_S = 1.0
 """How long after its stop budget a node may take before its stacks are written and the process ends with 70."""
 INTERRUPTED = 130
+NODE_FILE = "node.json"
 
 
 class NodeFile(msgspec.Struct, frozen=True):
@@ -52,7 +55,10 @@ def run(configuration: Configuration) -> int:
     clock = SystemClock()
     telemetry = open_telemetry(configuration.section("telemetry"), now=clock.now, running_actor=running_path)
     with telemetry, _node_log(configuration) as log:
-        trio.run(_run, configuration, settings, clock, log)
+        try:
+            trio.run(_run, configuration, settings, clock, log)
+        finally:
+            (Path(settings.data_dir) / NODE_FILE).unlink(missing_ok=True)
     return 0
 
 
@@ -94,6 +100,7 @@ async def _run(configuration: Configuration, settings: NodeSettings, clock: Syst
                     async with trio.open_nursery() as services:
                         services.start_soon(meter.run)
                         services.start_soon(collector.run)
+                        services.start_soon(_sample_rates, node)
                         await _announce(node, Path(settings.data_dir))
                         collector.freeze()
                         await trio.sleep_forever()
@@ -123,14 +130,21 @@ def _end_at_once(number: int, frame: object) -> None:
 
 async def _announce(node: Node, folder: Path) -> None:
     """Write `node.json`, wait until everything is ready, and say where the node is."""
-    address = await node.ref(EDGE).ask(GetAddress())
-    file = NodeFile(address.url, os.getpid(), node.settings.name, version("troupe"))
-    temporary = folder / "node.json.tmp"
+    address = await node.ref(EDGE).ask(GetEdgeAddress())
+    file = NodeFile(address.url(), os.getpid(), node.settings.name, version("troupe"))
+    temporary = folder / f"{NODE_FILE}.tmp"
     temporary.write_bytes(msgspec.json.encode(file))
-    temporary.replace(folder / "node.json")
+    temporary.replace(folder / NODE_FILE)
     while not await _is_ready(node):
-        await trio.sleep(READY_POLL_S)
-    print(f"listening on {address.url}", flush=True)
+        await trio.sleep(READY_POLL_S)  # noqa: ASYNC110 - readiness is asked for, as a client would
+    print(f"listening on {address.url()}", flush=True)
+
+
+async def _sample_rates(node: Node) -> None:
+    figures = NodeFigures(node)
+    while True:
+        await trio.sleep(RATE_SAMPLE_S)
+        figures.sample_rates()
 
 
 async def _is_ready(node: Node) -> bool:

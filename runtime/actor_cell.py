@@ -94,7 +94,7 @@ class ActorCell(Cell):
         """Live one incarnation and report its end to the supervisor; nothing else gets out."""
         self.task = trio.lowlevel.current_task()
         self.node.awake += 1
-        reason: ExitReason = Killed("cancelled by its supervisor")
+        reason: ExitReason = Killed()
         actor = self.actor
         assert actor is not None
         assert self.parent is not None
@@ -125,7 +125,7 @@ class ActorCell(Cell):
             del actor
             self.node.awake -= 1
             self._leave()
-            if isinstance(self.stop_reason, Crashed):
+            if isinstance(self.stop_reason, Crashed) or (isinstance(self.stop_reason, Killed) and reason == Killed()):
                 reason = self.stop_reason
             if self.owned:
                 await self._join_owned()
@@ -316,9 +316,11 @@ class ActorCell(Cell):
                 self.gate.cancel()
             self.post_control(STOP)
 
-    def kill(self) -> None:
+    def kill(self, detail: str) -> None:
         """See `Cell.kill`."""
         self.kill_asked = True
+        if not isinstance(self.stop_reason, Crashed):
+            self.stop_reason = Killed(detail)
         if self.scope is not None:
             self.scope.cancel()
 
@@ -399,7 +401,7 @@ class ActorCell(Cell):
                 self.errors += 1
                 self.kind.errors += 1
                 self.node.crash(self, reason, None)
-            self.kill()
+            self.kill("an owned task crashed")
         finally:
             assert self.owned is not None
             del self.owned[scope]

@@ -382,8 +382,8 @@ class Cell:
         """Ask the incarnation to end in order; the first reason given counts."""
         raise NotImplementedError
 
-    def kill(self) -> None:
-        """End the incarnation without asking."""
+    def kill(self, detail: str) -> None:
+        """End the incarnation without asking; `detail` says why."""
         raise NotImplementedError
 
 

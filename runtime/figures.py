@@ -68,6 +68,11 @@ class NodeFigures:
             if cell.guard is not None and cell.guard.router is not None
         ]
 
+    def sample_rates(self) -> None:
+        """Look at the message rates of the static tree, so that whoever asks next gets current ones."""
+        for cell in self._static(self._node.root):
+            self._node.rates.of(cell)
+
     def _static(self, cell: Cell) -> Iterator[Cell]:
         yield cell
         if isinstance(cell, SupervisorCell) and not cell.options.dynamic:

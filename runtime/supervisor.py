@@ -138,8 +138,6 @@ class SupervisorCell(Cell):
                 self.stop_reason = Shutdown(gave_up.detail)
         self.set_state(State.STOPPING)
         await self._stop_children()
-        if self.killed:
-            return Killed("killed by its supervisor")
         return self.stop_reason or Shutdown()
 
     async def _start_first(self) -> ExitReason | None:
@@ -208,9 +206,10 @@ class SupervisorCell(Cell):
             self.stop_reason = reason
             self.signal()
 
-    def kill(self) -> None:
+    def kill(self, detail: str) -> None:
         """See `Cell.kill`: children are cancelled in reverse order, without being asked."""
         self.killed = True
+        self.stop_reason = Killed(detail)
         self.signal()
 
     # Children.
@@ -291,7 +290,7 @@ class SupervisorCell(Cell):
                 deadline = trio.current_time() + min(stop_s, self.node.stop_left())
                 await self._until(lambda: cell.exit is not None or self.killed, deadline, interruptible=False)
             if cell.exit is None:
-                cell.kill()
+                cell.kill("by its supervisor" if stop_s == 0 or self.killed else f"did not stop within {stop_s:g} s")
                 await self._until(lambda: cell.exit is not None, math.inf, interruptible=False)
         finally:
             self.awaiting = None
@@ -319,7 +318,10 @@ class SupervisorCell(Cell):
         running = {cell for cell in self.children.values() if cell.state in RUNNING and cell.exit is None}
         wait_s = min(max((cell.spec.stop_s for cell in running), default=0.0), self.node.stop_left())
         for cell in running:
-            cell.kill() if self.killed or cell.spec.stop_s == 0 else cell.request_stop(Shutdown())
+            if self.killed or cell.spec.stop_s == 0:
+                cell.kill("by its supervisor")
+            else:
+                cell.request_stop(Shutdown())
 
         def all_ended() -> bool:
             while self.exits:
@@ -330,7 +332,7 @@ class SupervisorCell(Cell):
         await self._until(lambda: all_ended() or self.killed, deadline, interruptible=False)
         if running:
             for cell in running:
-                cell.kill()
+                cell.kill(f"did not stop within {wait_s:g} s")
             await self._until(all_ended, math.inf, interruptible=False)
         for cell in tuple(self.children.values()):
             if cell.exit is not None:
@@ -467,7 +469,7 @@ class SupervisorCell(Cell):
                 cell = self._child(name)
                 if cell.state not in RUNNING:
                     raise Refused("stopped", f"{cell.path} is not running")
-                return cell.kill()
+                return cell.kill("on request")
             case ask_for.PauseChild(name) | ask_for.ResumeChild(name):
                 return self._pause_child(self._child(name), isinstance(request, ask_for.PauseChild))
             case ask_for.WhichChildren():

@@ -108,7 +108,7 @@ def test_shares_converge_to_the_weights(weights: tuple[float, ...], salt: str) -
     assert chi_square < {2: 10.828, 3: 13.816}[len(weights)]
 
 
-@given(splits, st.floats(0, 1), st.floats(0, 1), st.lists(st.text(), max_size=50))
+@given(splits, st.floats(0, 1), st.floats(0, 1), st.lists(st.text(), max_size=20))
 def test_no_enrolled_key_moves_when_the_coverage_is_raised(
     weights: list[int], one: float, other: float, keys: list[str]
 ) -> None:

@@ -152,6 +152,12 @@ def test_every_value_knows_where_it_came_from(file: Path) -> None:
     assert configuration.source("database.url") == "default"
 
 
+def test_an_override_of_a_whole_value_is_the_source_of_all_that_is_in_it(file: Path) -> None:
+    configuration = read(file, 'feeds.0.markets=["A", "B"]')
+    assert configuration.source("feeds.0.markets.1") == "--set feeds.0.markets"
+    assert configuration.source("feeds.0.name") == f"{file}:12"
+
+
 def test_an_override_is_read_as_its_type_wants_it() -> None:
     configuration = read(
         None,

@@ -215,7 +215,7 @@ def test_a_blocked_loop_is_logged_with_the_actor_and_again_when_it_turns() -> No
 
 def test_a_loop_that_turns_is_left_alone() -> None:
     # It takes real time: the thread that would write the stacks knows no other.
-    process = start("pass", block_s=1.0, before="await trio.sleep(1.2)")
+    process = start("pass", block_s=0.6, before="await trio.sleep(0.8)")
     output, stacks = process.communicate()
     assert (process.returncode, output, stacks) == (0, b"ended by itself\n", b"")
 

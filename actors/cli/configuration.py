@@ -58,7 +58,7 @@ def data_folder(arguments: argparse.Namespace) -> Path:
     Raises CommandError (usage).
     """
     if arguments.data_dir:
-        return Path(arguments.data_dir).expanduser().absolute()
+        return Path(arguments.data_dir).expanduser().resolve()
     from runtime.node import NodeSettings
 
     path = configuration_file(arguments.config)
@@ -73,7 +73,7 @@ def data_folder(arguments: argparse.Namespace) -> Path:
     except ConfigurationError as error:
         raise as_command_error(error) from error
     settings: NodeSettings = configuration.section(mine)
-    return Path(settings.data_dir).absolute()
+    return Path(settings.data_dir).resolve()
 
 
 def _sections_of(path: Path) -> Sequence[str]:

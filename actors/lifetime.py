@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -26,7 +26,7 @@ from runtime.clock import SystemClock
 from runtime.collector import GarbageCollector
 from runtime.figures import NodeFigures
 from runtime.log import NodeLog, open_log
-from runtime.node import Node, NodeSettings, open_node
+from runtime.node import Node, NodeFailed, NodeSettings, open_node
 from runtime.settings import Configuration
 from runtime.telemetry import open_telemetry
 from runtime.variables import running_cell
@@ -57,9 +57,19 @@ def run(configuration: Configuration) -> int:
     with telemetry, _node_log(configuration) as log:
         try:
             trio.run(_run, configuration, settings, clock, log)
+        except BaseExceptionGroup as group:
+            raise _first_of(group) from group
         finally:
             (Path(settings.data_dir) / NODE_FILE).unlink(missing_ok=True)
     return 0
+
+
+def _first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The failure of the node that a group holds, else the whole group: a nursery wraps what passes through it."""
+    failed = group.subgroup(NodeFailed)
+    while isinstance(failed, BaseExceptionGroup):
+        failed = failed.exceptions[0]
+    return failed or group
 
 
 def running_path() -> str | None:
@@ -114,9 +124,9 @@ def _running(holder: list[Node]) -> str | None:
 
 
 async def _end_on_signal(
-    signals: trio.SignalReceiver, scope: trio.CancelScope, watchdog: Watchdog, settings: NodeSettings
+    signals: AsyncIterator[int], scope: trio.CancelScope, watchdog: Watchdog, settings: NodeSettings
 ) -> None:
-    number = await anext(aiter(signals))
+    number = await anext(signals)
     structlog.get_logger("troupe").info("stopping", signal=signal.Signals(number).name, budget_s=settings.stop_s)
     watchdog.arm_exit(settings.stop_s + STACKS_S)
     signal.signal(signal.SIGINT, _end_at_once)
@@ -135,8 +145,8 @@ async def _announce(node: Node, folder: Path) -> None:
     temporary = folder / f"{NODE_FILE}.tmp"
     temporary.write_bytes(msgspec.json.encode(file))
     temporary.replace(folder / NODE_FILE)
-    while not await _is_ready(node):
-        await trio.sleep(READY_POLL_S)  # noqa: ASYNC110 - readiness is asked for, as a client would
+    while not await _is_ready(node):  # noqa: ASYNC110 - asked for, as a client would
+        await trio.sleep(READY_POLL_S)
     print(f"listening on {address.url()}", flush=True)
 
 

@@ -358,6 +358,8 @@ async def open_node(
             node.root.begin()
             try:
                 await node.up.wait()
+                if node.failed is not None:
+                    await trio.lowlevel.checkpoint()  # cancelled: the block must not begin
                 yield node
             finally:
                 with trio.CancelScope(shield=True):

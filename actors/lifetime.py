@@ -66,7 +66,7 @@ def run(configuration: Configuration) -> int:
 
 def _first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """The failure of the node that a group holds, else the whole group: a nursery wraps what passes through it."""
-    failed = group.subgroup(NodeFailed)
+    failed: BaseException | None = group.subgroup(NodeFailed)
     while isinstance(failed, BaseExceptionGroup):
         failed = failed.exceptions[0]
     return failed or group

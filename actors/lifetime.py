@@ -26,6 +26,7 @@ from runtime.clock import SystemClock
 from runtime.collector import GarbageCollector
 from runtime.figures import NodeFigures
 from runtime.log import NodeLog, open_log
+from runtime.metrics import Metrics
 from runtime.node import Node, NodeFailed, NodeSettings, open_node
 from runtime.settings import Configuration
 from runtime.telemetry import open_telemetry
@@ -34,6 +35,8 @@ from runtime.watchdog import LagMeter, Watchdog
 
 READY_POLL_S = 0.02
 RATE_SAMPLE_S = 2.0
+CLOCK_S = 5.0
+CLOCK_STEP_NS = 100_000_000
 STACKS_S = 1.0
 """How long after its stop budget a node may take before its stacks are written and the process ends with 70."""
 INTERRUPTED = 130
@@ -93,27 +96,32 @@ def _node_log(configuration: Configuration) -> Iterator[NodeLog]:
 
 
 async def _run(configuration: Configuration, settings: NodeSettings, clock: SystemClock, log: NodeLog) -> None:
-    watchdog = Watchdog(who=lambda: _running(holder))
+    metrics = Metrics()
     holder: list[Node] = []
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals, watchdog:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(_end_on_signal, signals, nursery.cancel_scope, watchdog, settings)
-            async with open_node(settings, children(configuration), clock=clock, log=log) as node:
+    watchdog = Watchdog(who=lambda: _running(holder))
+    meter = LagMeter(metrics.loop_lag.observe, who=lambda: _running(holder), held=metrics.hold, beat=watchdog.pet)
+    collector = GarbageCollector(configuration.section("collector"), metrics.pause)
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals, watchdog, collector:
+        async with trio.open_nursery() as services:
+            services.start_soon(_end_on_signal, signals, services.cancel_scope, watchdog, settings)
+            services.start_soon(meter.run)
+            services.start_soon(_follow_clock, clock)
+            tree = children(configuration)
+            async with open_node(settings, tree, clock=clock, log=log, metrics=metrics) as node:
                 holder.append(node)
-                with GarbageCollector(configuration.section("collector"), node.metrics.pause) as collector:
-                    meter = LagMeter(
-                        node.metrics.loop_lag.observe,
-                        who=lambda: _running(holder),
-                        held=node.metrics.hold,
-                        beat=watchdog.pet,
-                    )
-                    async with trio.open_nursery() as services:
-                        services.start_soon(meter.run)
-                        services.start_soon(collector.run)
-                        services.start_soon(_sample_rates, node)
-                        await _announce(node, Path(settings.data_dir))
-                        collector.freeze()
-                        await trio.sleep_forever()
+                services.start_soon(_sample_rates, node)
+                await _announce(node, Path(settings.data_dir))
+                collector.freeze()
+                await collector.run()
+
+
+async def _follow_clock(clock: SystemClock) -> None:
+    """A machine that was suspended, or whose clock was set forward, is noticed."""
+    while True:
+        await trio.sleep(CLOCK_S)
+        skipped = clock.catch_up()
+        if skipped > CLOCK_STEP_NS:
+            structlog.get_logger("troupe").warning("the machine's clock went ahead", skipped_s=skipped / 1e9)
 
 
 def _running(holder: list[Node]) -> str | None:

@@ -96,6 +96,7 @@ class Actor:
     stash_capacity: ClassVar[int] = 1000
 
     _cell: ActorCell
+    _logger: Any = None
     _sync_handlers: ClassVar[dict[type, Callable[[Any, Any], Any]]] = {}
     _async_handlers: ClassVar[dict[type, Callable[[Any, Any], Awaitable[Any]]]] = {}
 
@@ -170,7 +171,9 @@ class Actor:
     @property
     def logger(self) -> Any:
         """A structlog logger bound to this actor's path."""
-        return self._cell.node.logger.bind(actor=self._cell.path)
+        if self._logger is None:
+            self._logger = self._cell.node.logger.bind(actor=self._cell.path)
+        return self._logger
 
     def lookup(self, path: str) -> ActorRef:
         """Return the address of `path`, whether or not somebody lives there yet."""

@@ -209,7 +209,9 @@ class ActorCell(Cell):
             finally:
                 self.handled += handled
                 kind.handled += handled
-                kind.busy_ns += perf_counter_ns() - began
+                took = perf_counter_ns() - began
+                self.busy_ns += took
+                kind.busy_ns += took
             if queue or self.control:
                 await cancel_shielded_checkpoint()
                 if self.scope is not None and self.scope.cancel_called:

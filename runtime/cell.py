@@ -68,7 +68,7 @@ class Cell:
         "actor",
         "asked",
         "asleep",
-        "awaiting",
+        "awaiting", "busy_ns",
         "capacity",
         "control",
         "count",
@@ -127,6 +127,7 @@ class Cell:
         self.state = State.STARTING
         self.since = node.clock.now()
         self.count = 0
+        self.busy_ns = 0
         self.handled = self.errors = self.restarts = self.dropped = self.merged = 0
         self.asleep = self.parked = self.gone = self.kept = self.kill_asked = self.started = False
         self.actor: Actor | None = None

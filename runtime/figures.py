@@ -50,6 +50,7 @@ class NodeFigures:
                 restarts=cell.restarts,
                 depth=len(cell.queue),
                 dropped=cell.dropped,
+                busy_ns=cell.busy_ns,
             )
             for cell in self._static(self._node.root)
         ]

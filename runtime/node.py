@@ -29,7 +29,7 @@ from protocols.control import (
     Shutdown,
     Terminated,
 )
-from runtime.breaker import CircuitBreaker
+from runtime.breaker import CircuitBreaker, Transition
 from runtime.cell import Cell, State
 from runtime.clock import Clock, SystemClock
 from runtime.figures import NodeFigures
@@ -90,13 +90,15 @@ class Kind:
 class Node:
     """What the actors of one event loop share. Made by `open_node`."""
 
-    def __init__(self, settings: NodeSettings, clock: Clock, log: NodeLog | None, seed: int | None) -> None:
+    def __init__(
+        self, settings: NodeSettings, clock: Clock, log: NodeLog | None, metrics: Metrics, seed: int | None
+    ) -> None:
         self.settings = settings
         self.clock = clock
         self.log = log
         self.epoch = 1 if log is None else log.epoch
         self.started_at = clock.now()
-        self.metrics = Metrics()
+        self.metrics = metrics
         self.timers = Timers()
         self.topics = Topics()
         self.cells: dict[str, Cell] = {}
@@ -203,8 +205,21 @@ class Node:
         spec = cell.spec
         if spec.breaker is None and spec.router is None:
             return None
-        breaker = None if spec.breaker is None else CircuitBreaker(cell.path, spec.breaker, self.clock.monotonic())
+        breaker = None
+        if spec.breaker is not None:
+            breaker = CircuitBreaker(cell.path, spec.breaker, self.clock.monotonic(), self._breaker_moved)
         return Guard(cell, breaker, None if spec.router is None else Router(spec.router))
+
+    def _breaker_moved(self, transition: Transition) -> None:
+        self.logger.warning(
+            "breaker",
+            actor=transition.name,
+            old=transition.old.value,
+            new=transition.new.value,
+            event_name=transition.event.value,
+            failure_rate=transition.failure_rate,
+            slow_call_rate=transition.slow_call_rate,
+        )
 
     def next_count(self, path: str, count: int) -> int:
         """Return the number of the next start of `path`: never one used before, though the path was forgotten."""
@@ -338,6 +353,7 @@ async def open_node(
     strategy: Strategy = Strategy.ONE_FOR_ONE,
     clock: Clock | None = None,
     log: NodeLog | None = None,
+    metrics: Metrics | None = None,
     seed: int | None = None,
 ) -> AsyncIterator[Node]:
     """Start a tree of `children` and yield the node once all of it is up; stop it at the end of the block.
@@ -345,7 +361,7 @@ async def open_node(
     Raises NodeFailed if the tree does not start, or if its root supervisor gives up during the block (which is then
     cancelled).
     """
-    node = Node(settings, clock or SystemClock(), log, seed)
+    node = Node(settings, clock or SystemClock(), log, metrics or Metrics(), seed)
     limit = RestartLimit(settings.restart_count, settings.restart_s)
     spec = supervisor("root", *children, strategy=strategy, limit=limit)
     async with trio.open_nursery() as service:

@@ -181,8 +181,8 @@ class SimulatedVenue(Actor):
         self._last_beat = now
         self._due += elapsed * self.rate
         while self._due >= 1:
-            # A turn that changes nothing takes its time too.
-            self._due -= max(1, self._step())
+            # A turn that changes nothing takes little time, but some: a pause has no others.
+            self._due -= self._step() or 0.1
 
     def _step(self) -> int:
         flow = self._turn.pop(0)

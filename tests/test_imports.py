@@ -91,6 +91,17 @@ def test_what_a_capability_takes_from_another_knows_neither_an_event_loop_nor_th
     assert not wrong, "\n".join(wrong)
 
 
+def test_a_capability_is_known_as_a_whole_to_itself_and_to_the_composition_alone(graph: grimp.ImportGraph) -> None:
+    wrong = [
+        f"{importer} imports {module}"
+        for module in sorted(graph.modules)
+        if module.startswith("actors.") and module.endswith(".capability")
+        for importer in sorted(graph.find_modules_that_directly_import(module))
+        if capability_of(importer) != capability_of(module) and importer != "actors.node"
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
 def test_a_capabilitys_package_is_empty_so_that_importing_a_core_imports_no_actor() -> None:
     for package in sorted((REPOSITORY / "actors").glob("*/__init__.py")):
         assert package.read_text().strip() == "", package

@@ -154,11 +154,11 @@ def port(surroundings: Surroundings) -> Iterator[Finding]:
 
 def database(surroundings: Surroundings) -> Iterator[Finding]:
     """Whether the configured database answers and its clock is right; without one, whether ours can be started."""
-    url = surroundings.configuration.section("database").url
-    if url:
-        yield from asyncio.run(_server(url))
+    settings = surroundings.configuration.section("database")
+    if settings.url:
+        yield from asyncio.run(_server(settings.url))
     else:
-        yield from _embedded(surroundings.folder / "postgres")
+        yield from _embedded(surroundings.folder / "postgres", settings.user)
 
 
 async def _server(url: str) -> list[Finding]:
@@ -192,7 +192,7 @@ async def _server(url: str) -> list[Finding]:
     return found
 
 
-def _embedded(folder: Path) -> Iterator[Finding]:
+def _embedded(folder: Path, wanted_account: str | None) -> Iterator[Finding]:
     """The server that comes with Troupe: asked if it runs, else whether its program does."""
     from actors.storage.binaries import NoServer, account, installations
     from actors.storage.embedded import SOCKET, server_url, socket_folder
@@ -202,7 +202,7 @@ def _embedded(folder: Path) -> Iterator[Finding]:
         return
     try:
         _, installation = max(installations().items())
-        user = account()
+        user = account(wanted_account)
     except NoServer as error:
         yield Finding("database", "fail", str(error), "bin/troupe install, or use a server of your own: database.url")
         return

@@ -16,9 +16,11 @@ Three things of increasing distance from Python:
 from __future__ import annotations
 
 import faulthandler
+import os
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from typing import IO, Any
 
@@ -116,8 +118,10 @@ class Watchdog:
         self._petted = self._armed = 0.0
         self._reported = False
         self._exit: ExitTimer | None = None
-        self._last_words: threading.Timer | None = None
+        self._exit_at = 0.0
         self._closed = threading.Event()
+        self._earlier = threading.Event()
+        """Set when the thread has to look at once."""
         self._closed.set()
         self._thread: threading.Thread | None = None
 
@@ -138,6 +142,7 @@ class Watchdog:
     def close(self) -> None:
         """Watch no more, and end nothing."""
         self._closed.set()
+        self._earlier.set()
         if self._thread is not None:
             self._thread.join()
             self._thread = None
@@ -160,41 +165,70 @@ class Watchdog:
         whatever it is doing then. Until `disarm_exit`, the loop is not watched otherwise. Arming again
         replaces the time."""
         self._call_off()
-        self._exit = ExitTimer(seconds + _DUMP_S, EXIT_STATUS)
-        self._last_words = threading.Timer(seconds, self._say_exit)
-        self._last_words.daemon = True
-        self._last_words.start()
+        self._exit = ExitTimer(seconds + 2 * _DUMP_S, EXIT_STATUS)
+        self._exit_at = time.monotonic() + seconds
+        self._earlier.set()
         if self._exit.certain:
-            faulthandler.dump_traceback_later(seconds, exit=False, file=self._stacks)
+            faulthandler.dump_traceback_later(seconds + _DUMP_S, exit=False, file=self._stacks)
         else:
-            # The stacks are then written by the one that ends the process with 1, should the thread not get to it.
-            faulthandler.dump_traceback_later(seconds + 2 * _DUMP_S, exit=True, file=self._stacks)
+            # The stacks are then written by the one that ends the process with 1, should the thread not get
+            # to it.
+            faulthandler.dump_traceback_later(seconds + 3 * _DUMP_S, exit=True, file=self._stacks)
 
     def disarm_exit(self) -> None:
         """The stop went well: the process lives on, and is watched again."""
         if self._exit is not None:
             self._call_off()
+            self._earlier.set()
             self._arm(time.monotonic())
 
     def _call_off(self) -> None:
         if self._exit is not None:
             self._exit.cancel()
             self._exit = None
-        if self._last_words is not None:
-            self._last_words.cancel()
-            self._last_words = None
-
-    def _say_exit(self) -> None:
-        self._logger.critical("the process did not stop in time and is ended", actor=self._who(), status=EXIT_STATUS)
 
     def _arm(self, now: float) -> None:
         if self._exit is None and not self._closed.is_set():
             self._petted = self._armed = now
-            faulthandler.dump_traceback_later(self._block, exit=False, file=self._stacks)
+            self._wind_up()
+
+    def _wind_up(self) -> None:
+        # faulthandler reads the stacks of threads that may be running, which can crash the process. So it is left
+        # only what this class's thread cannot do: it is due when that thread has not run for half of `block_s`,
+        # because somebody keeps the interpreter's lock, and then nothing moves.
+        faulthandler.dump_traceback_later(2 * self._block, exit=False, file=self._stacks)
 
     def _watch(self) -> None:
-        while not self._closed.wait(self._block / 4):
-            held = time.monotonic() - self._petted
-            if held > self._block and not self._reported:
-                self._reported = True
-                self._logger.error("the loop is blocked", held_s=round(held, 3), actor=self._who())
+        while True:
+            due = self._block / 4 if self._exit is None else self._exit_at - time.monotonic()
+            self._earlier.wait(max(0.0, due))
+            self._earlier.clear()
+            if self._closed.is_set():
+                return
+            now = time.monotonic()
+            if self._exit is not None:
+                if now >= self._exit_at:
+                    faulthandler.cancel_dump_traceback_later()
+                    self._write_stacks("the process did not stop in time")
+                    self._logger.error("the process did not stop in time and is ended", actor=self._who())
+                    os._exit(EXIT_STATUS)
+                continue
+            held = now - self._petted
+            if held > self._block:
+                self._wind_up()
+                if not self._reported:
+                    self._reported = True
+                    self._write_stacks(f"the loop has not turned for {held:.3g} s")
+                    self._logger.error("the loop is blocked", held_s=round(held, 3), actor=self._who())
+
+    def _write_stacks(self, why: str) -> None:
+        """The stacks of all threads, by a thread that holds the interpreter's lock."""
+        lines = [f"Timeout: {why}\n"]
+        for thread, frame in sys._current_frames().items():
+            lines.append(f"Thread 0x{thread:x} (most recent call last):\n")
+            lines += traceback.format_stack(frame)
+        try:
+            self._stacks.write("".join(lines))
+            self._stacks.flush()
+        except (OSError, ValueError):
+            return  # standard error has gone away

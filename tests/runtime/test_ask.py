@@ -48,6 +48,19 @@ class ViaTask(Request[None], frozen=True, gc=False, tag="ask_via_task"):
     back: str
 
 
+class Gather(Request[str], frozen=True, gc=False, tag="ask_gather"):
+    """Asked on of all the paths at once."""
+
+    paths: tuple[tuple[str, ...], ...]
+    timeout: float = 60.0
+    seconds: float = 10.0
+
+
+class SendOn(Request[str], frozen=True, gc=False, tag="ask_send_on"):
+    path: str
+    timeout: float = 60.0
+
+
 class WhoAsks(Request[str], frozen=True, gc=False, tag="ask_who_asks"):
     pass
 
@@ -87,6 +100,32 @@ class Server(Noting):
             code = error.code if isinstance(error, Refused) else "-"
             self.note(f"{self.path} {type(error).__name__} {code}")
             raise Refused("below", str(error)) from None
+
+    @receive
+    async def gather(self, request: Gather) -> str:
+        codes: list[str] = []
+
+        async def one(first: str, *rest: str) -> None:
+            try:
+                await self.lookup(first).ask(Via(rest, request.timeout, request.seconds), timeout=request.timeout)
+                codes.append("done")
+            except (Refused, Unknown) as error:
+                codes.append(error.code if isinstance(error, Refused) else "unknown")
+
+        async with trio.open_nursery() as nursery:
+            for paths in request.paths:
+                nursery.start_soon(one, *paths)
+        self.note(f"gathered {sorted(codes)}")
+        return " ".join(sorted(codes))
+
+    @receive
+    async def send_on(self, request: SendOn) -> str:
+        try:
+            await self.lookup(request.path).send(Echo("sent"), timeout=request.timeout)
+        except Refused as refused:
+            self.note(f"send {refused.code}")
+            return refused.code
+        return "sent"
 
     @receive
     def via_task(self, request: ViaTask) -> None:
@@ -361,7 +400,115 @@ async def test_the_deadline_of_one_request_does_not_bound_the_next(autojump_cloc
     assert outcomes.lines == ["Done /b"]
 
 
+async def test_a_nested_send_has_no_more_time_than_its_caller(autojump_clock: MockClock) -> None:
+    journal = Journal()
+    full = kit.actor("full", Server, journal, mailbox=Mailbox(capacity=1, overflow=Overflow.BLOCK))
+    async with kit.running(*servers(journal), full) as node:
+        await kit.pause(node, "/full")
+        node.ref("/full").tell(Echo("x"))
+        began = trio.current_time()
+        await node.ref("/a").outcome(SendOn("/full", 60), timeout=3)  # both deadlines pass in one instant
+        await journal.until("send mailbox_full")
+        assert trio.current_time() - began == pytest.approx(3, abs=0.2)
+
+
+async def test_asks_gathered_in_a_nursery_of_the_handler_have_no_more_time_than_its_caller(
+    autojump_clock: MockClock,
+) -> None:
+    journal = Journal()
+    async with kit.running(*servers(journal, "abc")) as node:
+        began = trio.current_time()
+        with pytest.raises(Unknown):
+            await node.ref("/a").ask(Gather((("/b",), ("/c",)), timeout=60, seconds=1000), timeout=3)
+        await journal.until("gathered ['unknown', 'unknown']")
+        assert trio.current_time() - began == pytest.approx(3, abs=0.2)
+
+
+async def test_asks_gathered_in_a_nursery_of_the_handler_are_answered(autojump_clock: MockClock) -> None:
+    journal = Journal()
+    async with kit.running(*servers(journal, "abc")) as node:
+        began = trio.current_time()
+        assert await node.ref("/a").ask(Gather((("/b",), ("/c",)), seconds=5), timeout=60) == "done done"
+        assert trio.current_time() - began == pytest.approx(5, abs=0.1), "side by side"
+
+
 # Cycles.
+
+
+@pytest.mark.parametrize("paths", [(("/a",),), (("/b", "/a"),), (("/b", "/a"), ("/c",))], ids=str)
+async def test_a_cycle_through_a_nursery_of_the_handler_is_refused_at_once(
+    paths: tuple[tuple[str, ...], ...], autojump_clock: MockClock
+) -> None:
+    journal = Journal()
+    async with kit.running(*servers(journal, "abc")) as node:
+        began = trio.current_time()
+        answer = await node.ref("/a").ask(Gather(paths, timeout=60, seconds=0), timeout=60)
+        assert trio.current_time() == began
+        assert answer == {(("/a",),): "cycle", (("/b", "/a"),): "below"}.get(paths, "below done")
+
+
+async def test_who_has_been_answered_waits_no_longer(autojump_clock: MockClock) -> None:
+    """b answers a and at once, in the same turn, asks a (or sends to it): a is free, so this is no cycle."""
+    journal, outcomes = Journal(), Journal()
+    async with kit.running(*servers(journal, "ab")) as node, trio.open_nursery() as nursery:
+        await kit.pause(node, "/b")
+        nursery.start_soon(ending, node.ref("/a"), Via(("/b",), seconds=0), 60.0, outcomes)
+        await kit.settle()
+        nursery.start_soon(ending, node.ref("/b"), Via(("/a",), seconds=0), 60.0, outcomes)
+        await kit.settle()
+        await kit.resume(node, "/b")
+        await outcomes.until(2)
+    assert sorted(outcomes.lines) == ["Done /a", "Done /b"]
+
+
+class AsksThenSends(Server):
+    """Is asked by /a and then sends to it, while its mailbox is full."""
+
+    @receive
+    async def via(self, request: Via) -> str:
+        return await self.send_on(SendOn("/a"))
+
+
+async def test_a_send_to_who_waits_for_the_sender_is_a_cycle(autojump_clock: MockClock) -> None:
+    journal, outcomes = Journal(), Journal()
+    a = kit.actor("a", Server, journal, mailbox=Mailbox(capacity=1, overflow=Overflow.BLOCK))
+    b = kit.actor("b", AsksThenSends, journal)
+    async with kit.running(a, b) as node, trio.open_nursery() as nursery:
+        await kit.pause(node, "/b")
+        nursery.start_soon(ending, node.ref("/a"), Via(("/b",)), 60.0, outcomes)
+        await kit.settle()
+        assert node.ref("/a").tell(Echo("fills it"))
+        began = trio.current_time()
+        await kit.resume(node, "/b")
+        await outcomes.until(1)
+        assert trio.current_time() == began
+    assert outcomes.lines == ["Done cycle"]
+
+
+async def test_a_cycle_through_a_supervisor_that_waits_for_a_child_is_refused(autojump_clock: MockClock) -> None:
+    """The supervisor stops a; a waits for b; b asks the supervisor."""
+    journal = Journal()
+    tree = supervisor("s", kit.actor("b", AsksUp, journal), kit.actor("a", Server, journal, stop_s=60))
+    async with kit.running(tree) as node, trio.open_nursery() as nursery:
+        node.ref("/s/b").tell(Work("first", 1))
+        await journal.until("begin first")
+        nursery.start_soon(node.ref("/s/a").outcome, Via(("/s/b",), timeout=50), 50.0)
+        await kit.settle()
+        began = trio.current_time()
+        await node.ref("/s").ask(TerminateChild("a"), timeout=100)
+        assert trio.current_time() - began <= 1.1
+    assert "up cycle" in journal.lines
+
+
+class AsksUp(Server):
+    @receive
+    async def via(self, request: Via) -> str:
+        try:
+            await self.lookup("/s").ask(WhichChildren(), timeout=40)
+            self.note("up answered")
+        except Refused as refused:
+            self.note(f"up {refused.code}")
+        return "asked"
 
 
 @pytest.mark.parametrize(

@@ -249,6 +249,159 @@ async def test_a_node_whose_root_gives_up_says_so(autojump_clock: MockClock) -> 
         await main()
 
 
+class Refusing(Noting):
+    """Raises Refused where nobody asks."""
+
+    def __init__(self, journal: int, where: str) -> None:
+        super().__init__(journal)
+        self.where = where
+
+    async def on_start(self) -> None:
+        self.note("start")
+        if self.where == "on_start":
+            raise Refused("closed")
+        if self.where == "timer":
+            self.after(1, Item(1))
+        if self.where == "task" and self.incarnation.count == 1:
+            self.spawn(self.refuse)
+
+    async def on_continue(self) -> None:
+        if self.where == "on_continue" and self.incarnation.count == 1:
+            raise Refused("closed")
+
+    async def refuse(self) -> None:
+        raise Refused("closed")
+
+    @receive
+    def item(self, message: Item) -> None:
+        self.note("item")
+        raise Refused("closed")
+
+
+async def test_a_refusal_is_an_answer_only_in_a_handler(autojump_clock: MockClock) -> None:
+    journals = {where: Journal() for where in ("timer", "task", "on_continue")}
+    tree = stage(*(kit.actor(where, Refusing, journal, where=where) for where, journal in journals.items()))
+    async with kit.running(tree) as node:
+        with pytest.raises(Refused) as refusal:
+            await node.ref("/s").ask(kit.StartChild(kit.actor("a", Refusing, Journal(), where="on_start")))
+        assert refusal.value.code == "start_failed"
+        await trio.sleep(10)
+        counts = {where: kit.look(node, f"/s/{where}").count for where in journals}
+    assert counts == {"timer": 1, "task": 2, "on_continue": 2}
+    assert journals["timer"].lines == ["start", "item"]
+
+
+class Quitter(Noting):
+    def on_start(self) -> None:
+        self.note("start")
+        kit.finish(self)
+
+    def on_stop(self, reason: Any) -> None:
+        self.note(f"stop {type(reason).__name__}")
+
+
+async def test_an_actor_may_end_in_its_start(autojump_clock: MockClock) -> None:
+    journal = Journal()
+    spec = kit.actor("a", Quitter, journal, restart=Restart.TRANSIENT)
+    async with kit.running(stage()) as node:
+        await node.ref("/s").ask(kit.StartChild(spec))
+        await trio.sleep(10)
+        assert await kit.children_of(node.ref("/s")) == {"a": "down"}
+    assert journal.lines == ["start", "stop Normal"]
+
+
+class BadEnd(Noting):
+    def on_start(self) -> None:
+        self.note("start")
+
+    @receive
+    def item(self, message: Item) -> None:
+        kit.finish(self)
+
+    def on_stop(self, reason: Any) -> None:
+        raise LookupError("in clean-up")
+
+
+async def test_an_own_end_whose_clean_up_crashes_is_a_crash(autojump_clock: MockClock) -> None:
+    journal = Journal()
+    async with kit.running(stage(kit.actor("a", BadEnd, journal, restart=Restart.TRANSIENT))) as node:
+        node.ref("/s/a").tell(Item(1))
+        await journal.until(2)
+        assert kit.look(node, "/s/a").restarts == 1
+
+
+class SpawnsAtOnce(Noting):
+    def on_start(self) -> None:
+        self.note("start")
+        if self.incarnation.count == 1:
+            self.spawn(self.fail)
+
+    async def fail(self) -> None:
+        raise LookupError("at once")
+
+
+async def test_an_owned_task_that_crashes_at_once_is_a_crash_of_a_started_actor(
+    autojump_clock: MockClock,
+) -> None:
+    journal = Journal()
+    async with kit.running(stage()) as node:
+        ref = await node.ref("/s").ask(kit.StartChild(kit.actor("a", SpawnsAtOnce, journal)))
+        await trio.sleep(10)
+        assert ref.path == "/s/a"
+        assert kit.look(node, "/s/a").count == 2
+    assert journal.lines == ["start", "start"]
+
+
+async def test_an_outer_cancellation_reaches_a_node_that_is_still_starting(autojump_clock: MockClock) -> None:
+    journal = Journal()
+    hanging = kit.actor("b", Hanging, Journal(), start_s=10_000)
+    with trio.move_on_after(5) as scope:
+        async with kit.open_node(kit.settings(), children=(kit.actor("a", Living, journal), hanging)):
+            raise AssertionError("it cannot have started")
+    assert scope.cancelled_caught
+    assert trio.current_time() == pytest.approx(5, abs=0.2)
+    assert journal.lines == ["init", "start 1", "stop Shutdown"]
+
+
+class Hanging(Noting):
+    async def on_start(self) -> None:
+        await trio.sleep_forever()
+
+
+# Refs.
+
+
+async def test_a_ref_may_be_made_before_anybody_lives_there_and_survives_being_forgotten(
+    autojump_clock: MockClock,
+) -> None:
+    journal = Journal()
+    async with kit.running(stage()) as node:
+        ref = node.ref("/s/a")
+        assert not ref.tell(Item(0))
+        spec = kit.actor("a", Living, journal, restart=Restart.TEMPORARY)
+        for value in (1, 2):
+            await node.ref("/s").ask(kit.StartChild(spec))
+            assert ref.tell(Item(value))
+            await ref.ask(Do("nothing"))
+            await ref.stop(timeout=5)
+            assert not ref.tell(Item(99))
+            with pytest.raises(Refused) as refusal:
+                await ref.ask(Do("nothing"))
+            assert refusal.value.code in ("not_found", "stopped")
+        assert ref == node.ref("/s/a")
+    assert [line for line in journal.lines if line.startswith("item")] == ["item 1", "item 2"]
+
+
+async def test_stopping_by_the_ref_is_for_good_and_keeps_the_spec(autojump_clock: MockClock) -> None:
+    journal = Journal()
+    async with kit.running(stage(kit.actor("a", Living, journal))) as node:
+        await node.ref("/s/a").stop(timeout=5)
+        await trio.sleep(100)
+        assert await kit.children_of(node.ref("/s")) == {"a": "down"}
+        await node.ref("/s").ask(RestartChild("a"))
+        assert await node.ref("/s/a").ask(Do("nothing")) is None
+
+
 # Incarnations and fences.
 
 

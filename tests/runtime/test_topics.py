@@ -246,7 +246,7 @@ STEPS = st.lists(st.one_of(st.integers(1, 6), st.sampled_from(["drain", "drain",
 @given(
     steps=STEPS,
     capacity=st.integers(1, 4),
-    overflow=st.sampled_from([Overflow.BLOCK, Overflow.REJECT, Overflow.DROP_NEWEST]),
+    overflow=st.sampled_from(list(Overflow)),
 )
 def test_a_lossless_subscriber_can_account_for_every_number(
     steps: list[int | str], capacity: int, overflow: Overflow
@@ -314,6 +314,33 @@ def test_what_came_and_what_was_lost_is_what_was_published(
         assert came == sorted(came, key=int)
 
     trio.run(main, clock=MockClock(autojump_threshold=0))
+
+
+async def test_a_subscriber_that_is_still_starting_or_recovering_misses_nothing(autojump_clock: MockClock) -> None:
+    journal = Journal()
+    async with kit.running(kit.supervisor("s")) as node, trio.open_nursery() as nursery:
+        nursery.start_soon(node.ref("/s").ask, kit.StartChild(kit.actor("a", Late, journal)), 60.0)
+        for value, line in enumerate(("starting", "recovering", "recovered")):
+            await journal.until(line)
+            assert node.publish(Tick(value)) == 1
+        await journal.until("2")
+    assert journal.lines == ["starting", "recovering", "recovered", "0", "1", "2"]
+
+
+class Late(Noting):
+    async def on_start(self) -> None:
+        self.subscribe(Tick)
+        self.note("starting")
+        await trio.sleep(1)
+
+    async def on_continue(self) -> None:
+        self.note("recovering")
+        await trio.sleep(1)
+        self.note("recovered")
+
+    @receive
+    def tick(self, message: Tick) -> None:
+        self.note(f"{message.value}")
 
 
 async def test_a_loss_without_a_handler_for_it_is_no_crash(autojump_clock: MockClock) -> None:

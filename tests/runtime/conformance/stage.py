@@ -10,7 +10,8 @@ A script is lines of `ACTION -> what children do ; how incarnations end`, for ex
     delete a       => running
 
 * `up b`: started. `stop b`: asked to stop. `fail b`, `hang b`, `slow b`: a start that raises, never ends, takes
-  one unit. In verbose cases also `try b` (a start begins) and `end b` (`on_stop` has returned).
+  one unit; `slowfail b` takes one unit and raises, `doomed b` crashes half a unit after it is up. In verbose
+  cases also `try b` (a start begins) and `end b` (`on_stop` has returned).
 * `=>` a refusal with its code (`*`: any code). `;` may be left out, then ends are not compared.
 * `& ACTION`: the script does not wait for its answer.
 """
@@ -165,8 +166,12 @@ class Player(Actor):
             raise SystemExit(3)
         if how == "hang":
             await trio.sleep_forever()
-        if how == "slow":
+        if how in ("slow", "slowfail"):
             await trio.sleep(self.unit)
+        if how == "slowfail":
+            raise Boom(self.name)
+        if how == "doomed":
+            self.after(self.unit / 2, Do("crash", -self.incarnation.count))
         self.lookup("/witness").tell(Up(self.name, self.path, str(self.incarnation)))
 
     @receive

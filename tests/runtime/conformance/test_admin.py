@@ -260,3 +260,35 @@ async def test_the_ref_of_a_started_child_is_answered(placement: Placement, cloc
             await super().close()
 
     await Answered(Case("answered", Sup("a"), extras="n", after="a up, n up"), placement).play()
+
+
+@pytest.mark.parametrize("end", ["terminate", "kill"])
+async def test_a_child_may_be_ended_in_the_instant_in_which_it_started(
+    end: str, placement: Placement, clock: trio.abc.Clock
+) -> None:
+    class Quick(Run):
+        async def close(self) -> None:
+            await self.admin("start", "n")
+            if end == "kill":
+                await kit.kill(self.node, f"{SUT}/n")
+                await self.expect(["up n", "up n"], None, "killed and started again")
+            else:
+                await self.admin("terminate", "n")
+                await self.expect(["up n", "stop n"], None, "stopped")
+            await super().close()
+
+    after = "a up, n up" if end == "kill" else "a up, n down"
+    await Quick(Case("quick", Sup("a"), extras="n", after=after), placement).play()
+
+
+async def test_who_gives_up_waiting_for_a_start_does_not_end_it(placement: Placement, clock: trio.abc.Clock) -> None:
+    class Impatient(Run):
+        async def close(self) -> None:
+            spec = W("n").spec(placement)
+            with pytest.raises(kit.Unknown):
+                await self.ref(SUT).ask(kit.StartChild(spec), timeout=placement.unit / 2)
+            await self.expect(["slow n", "up n"], None, "it starts all the same")
+            await super().close()
+
+    case = Case("impatient", Sup("a"), starts={"n": "slow"}, after="a up, n up")
+    await Impatient(case, placement).play()

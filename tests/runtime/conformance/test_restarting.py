@@ -116,6 +116,28 @@ CASES = [
         after="a up, inner up, z up",
     ),
     Case(
+        "a killed supervisor takes its children with it unasked, innermost too, and comes back by its type",
+        Sup(
+            (
+                W("a"),
+                Sup((W("x"), Sup("y", name="deep")), name="inner", restart="transient"),
+                W("z"),
+            )
+        ),
+        script="kill inner -> up x, up y ; y Killed, x Killed",
+        after="a up, inner up, z up",
+    ),
+    Case(
+        "a supervisor can be killed while a child of it is starting",
+        Sup((W("a"), Sup((W("x"), W("y", start_s=100_000)), name="inner", restart="permanent"))),
+        starts={"y": "ok hang ok"},
+        script="""
+            crash inner/y -> hang y
+            kill inner -> up x, up y
+        """,
+        after="a up, inner up",
+    ),
+    Case(
         "a child that crashes while a sibling is being restarted comes after it",
         Sup("a b"),
         starts={"b": "ok slow ok"},

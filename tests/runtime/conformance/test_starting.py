@@ -95,6 +95,28 @@ CASES = [
         refused=True,
     ),
     Case(
+        "a child that crashes while a later one starts is restarted when all have started",
+        Sup("a b c"),
+        starts={"a": "doomed ok", "b": "slow"},
+        first="doomed a, up a, slow b, up b, up c, up a",
+        after="a up, b up, c up",
+    ),
+    Case(
+        "a child that crashes while a later one fails to start is gone already",
+        Sup("a b c"),
+        starts={"b": "doomed ok", "c": "slowfail ok"},
+        first="up a, doomed b, up b, slowfail c, stop a",
+        refused=True,
+        script="wait 100",
+    ),
+    Case(
+        "a group that is hit while it starts again is started again as a whole",
+        Sup("a b c", strategy="one_for_all"),
+        starts={"a": "ok doomed ok", "b": "ok slow ok"},
+        script="crash c -> stop b, stop a, doomed a, up a, slow b, up b, up c, stop c, stop b, up a, up b, up c",
+        after="a up, b up, c up",
+    ),
+    Case(
         "a dynamic supervisor starts without children",
         Sup(dynamic=True),
         extras="x y",

@@ -89,6 +89,8 @@ def small_repository(folder: Path) -> Path:
 def start(repository: Path, *arguments: str, **options: object) -> subprocess.Popen[str]:
     """Start a repository's bin/troupe."""
     environment = {**os.environ, "TROUPE_PYTHON": sys.executable, "PIP_NO_INDEX": "1"}
+    # It would come before the small repository, which has packages of the same names.
+    environment.pop("PYTHONPATH", None)
     environment.update(options.pop("environment", {}))  # type: ignore[call-overload]
     return subprocess.Popen(
         [str(repository / "bin" / "troupe"), *arguments],

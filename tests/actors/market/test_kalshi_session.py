@@ -1,0 +1,405 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from actors.market.kalshi_session import SECOND, Event, Incident, SessionCore
+from protocols.market import BookStale, BookUpdate, MarketStatus, Trade
+from protocols.venues.kalshi import WireError
+
+BOOKS = ("orderbook_delta",)
+
+
+class Conversation:
+    """A session and the venue's side of it, by hand. Time moves only by `wait`."""
+
+    def __init__(self, *markets: str, channels: Sequence[str] = BOOKS) -> None:
+        self.core = SessionCore("feed", markets, channels, recovery_s=5.0)
+        self.now = 0
+        self.seq = 0
+        self.connect()
+
+    def connect(self, *marks: str) -> None:
+        self.core.connected("c", marks, self.now)
+
+    def commands(self) -> list[dict[str, Any]]:
+        return [json.loads(command) for command in self.core.take_commands()]
+
+    def get(self, **frame: Any) -> list[Event]:
+        return list(self.core.receive(json.dumps(frame).encode(), 7, self.now))
+
+    def next(self, **frame: Any) -> list[Event]:
+        """The next frame of sid 1."""
+        self.seq += 1
+        return self.get(sid=1, seq=self.seq, **frame)
+
+    def snapshot(self, market: str, **extra: Any) -> list[Event]:
+        msg = {"market_ticker": market, "yes_dollars_fp": [["0.4000", "5.00"]], "no_dollars_fp": [["0.5000", "5.00"]]}
+        return self.next(type="orderbook_snapshot", msg={**msg, **extra})
+
+    def delta(self, market: str) -> list[Event]:
+        msg = {"market_ticker": market, "price_dollars": "0.4000", "delta_fp": "1.00", "side": "yes"}
+        return self.next(type="orderbook_delta", msg=msg)
+
+    def subscribed(self, sid: int = 1) -> None:
+        command = self.commands()[-1]
+        assert command["cmd"] == "subscribe"
+        self.get(type="subscribed", id=command["id"], msg={"channel": "orderbook_delta", "sid": sid})
+
+    def wait(self, seconds: float) -> list[Event]:
+        self.now += round(seconds * SECOND)
+        return list(self.core.tick(7, self.now))
+
+
+def live(*markets: str) -> Conversation:
+    talk = Conversation(*markets)
+    talk.subscribed()
+    for market in markets:
+        talk.snapshot(market)
+    assert talk.core.state == "live"
+    return talk
+
+
+def stale(events: Sequence[Event]) -> list[str]:
+    return [event.market for event in events if isinstance(event, BookStale)]
+
+
+def updates(events: Sequence[Event]) -> list[str]:
+    return [event.market for event in events if isinstance(event, BookUpdate)]
+
+
+def kinds(events: Sequence[Event]) -> list[str]:
+    return [event.kind for event in events if isinstance(event, Incident)]
+
+
+# -- subscribing ---------------------------------------------------------------------------------------------------
+
+
+def test_a_connection_begins_with_one_command_for_each_channel() -> None:
+    talk = Conversation("B", "A", channels=("orderbook_delta", "trade", "market_lifecycle_v2"))
+    assert [command["params"] for command in talk.commands()] == [
+        {"channels": ["orderbook_delta"], "market_tickers": ["A", "B"], "use_yes_price": True},
+        {"channels": ["trade"], "market_tickers": ["A", "B"]},
+        {"channels": ["market_lifecycle_v2"]},
+    ]
+    assert talk.commands() == []
+    assert talk.core.state == "recovering"
+    assert talk.core.stale_markets() == {"A", "B"}
+
+
+def test_a_feed_is_live_when_every_book_has_its_snapshot() -> None:
+    talk = Conversation("A", "B")
+    talk.subscribed()
+    assert updates(talk.snapshot("A")) == ["A"]
+    assert talk.core.stale_markets() == {"B"}
+    assert kinds(talk.snapshot("B")) == ["recovered"]
+    assert talk.core.state == "live"
+    assert updates(talk.delta("A")) == ["A"]
+
+
+def test_deltas_before_the_first_snapshot_are_dropped() -> None:
+    talk = Conversation("A")
+    talk.subscribed()
+    assert talk.delta("A") == []
+    assert talk.core.tally.dropped == 1
+    assert updates(talk.snapshot("A")) == ["A"]
+
+
+def test_frames_may_come_before_the_acknowledgement_of_their_subscription() -> None:
+    talk = Conversation("A")
+    talk.snapshot("A")
+    talk.subscribed()
+    assert talk.core.state == "live"
+    assert talk.commands() == []
+
+
+def test_an_update_carries_an_address_that_no_other_subscription_has() -> None:
+    talk = live("A")
+    first = talk.delta("A")[0]
+    assert isinstance(first, BookUpdate)
+    assert (first.session, first.seq) == ("c/1.1", 2)
+    talk.next(type="error", msg={"code": 25, "msg": "Subscription buffer overflow"})
+    talk.subscribed(sid=1)
+    talk.seq = 0
+    second = talk.snapshot("A")[0]
+    assert isinstance(second, BookUpdate)
+    assert second.session == "c/1.2"
+
+
+# -- sequence ------------------------------------------------------------------------------------------------------
+
+
+def test_the_first_number_of_a_subscription_is_whatever_it_is() -> None:
+    talk = Conversation("A")
+    talk.subscribed()
+    talk.seq = 221
+    assert updates(talk.snapshot("A")) == ["A"]
+    assert talk.core.tally.gaps == 0
+
+
+def test_acknowledgements_errors_and_unknown_frames_use_up_numbers() -> None:
+    talk = live("A", "B")
+    talk.next(type="ok", id=9, msg={"market_tickers": ["A", "B"]})
+    talk.next(type="something_new", msg={"a": 1})
+    talk.next(type="error", msg={"code": 13, "msg": "Unsupported action"})
+    assert updates(talk.delta("A")) == ["A"]
+    assert talk.core.tally.gaps == 0
+
+
+def test_frames_without_a_number_do_not() -> None:
+    talk = live("A")
+    talk.get(type="subscribed", id=99, msg={"channel": "fill", "sid": 2})
+    talk.get(type="fill", sid=2, msg={"trade_id": "t", "order_id": "o", "market_ticker": "A", "is_taker": True})
+    assert updates(talk.delta("A")) == ["A"]
+    assert talk.core.tally.gaps == 0
+
+
+def test_numbers_of_one_subscription_say_nothing_about_another() -> None:
+    talk = live("A")
+    trade = {"market_ticker": "A", "yes_price_dollars": "0.4000", "count_fp": "1.00", "trade_id": "t"}
+    assert isinstance(talk.get(type="trade", sid=2, seq=50, msg=trade)[0], Trade)
+    assert updates(talk.delta("A")) == ["A"]
+    talk.get(type="trade", sid=2, seq=52, msg=trade)
+    assert talk.core.tally.gaps == 1
+    assert talk.core.state == "live"
+
+
+def test_a_hole_makes_every_book_of_the_subscription_stale_and_asks_once_for_all() -> None:
+    talk = live("A", "B")
+    talk.seq += 1
+    events = talk.delta("A")
+    assert (kinds(events), stale(events), updates(events)) == (["gap"], ["A", "B"], [])
+    assert talk.core.tally.lost == 1
+    assert talk.core.state == "recovering"
+    (command,) = talk.commands()
+    assert command["params"] == {"sid": 1, "market_tickers": ["A", "B"], "action": "get_snapshot"}
+
+
+def test_deltas_wait_for_the_new_snapshot_of_their_own_market() -> None:
+    talk = live("A", "B")
+    talk.seq += 1
+    talk.delta("A")
+    assert updates(talk.snapshot("A")) == ["A"]
+    assert updates(talk.delta("A")) == ["A"]
+    assert talk.delta("B") == []
+    assert kinds(talk.snapshot("B")) == ["recovered"]
+    assert updates(talk.delta("B")) == ["B"]
+
+
+def test_a_snapshot_does_not_hide_a_hole() -> None:
+    talk = live("A", "B")
+    talk.seq += 3
+    events = talk.snapshot("A")
+    assert (kinds(events), stale(events), updates(events)) == (["gap"], ["A", "B"], ["A"])
+    assert talk.core.live_markets() == {"A"}
+
+
+def test_a_number_that_goes_back_or_repeats_is_a_hole_too() -> None:
+    talk = live("A")
+    talk.seq -= 1
+    assert kinds(talk.delta("A")) == ["gap"]
+
+
+def test_a_second_hole_during_a_recovery_waits_for_it_and_then_asks_again() -> None:
+    talk = live("A", "B")
+    talk.seq += 1
+    talk.delta("A")
+    assert len(talk.commands()) == 1
+    talk.snapshot("A")
+    talk.seq += 1
+    assert stale(talk.delta("A")) == ["A"]
+    assert talk.commands() == []
+    talk.now += SECOND
+    talk.snapshot("B")
+    (command,) = talk.commands()
+    assert command["params"]["market_tickers"] == ["A"]
+    assert kinds(talk.snapshot("A")) == ["recovered"]
+
+
+def test_a_malformed_frame_is_lost_data() -> None:
+    talk = live("A", "B")
+    events = talk.next(
+        type="orderbook_delta", msg={"market_ticker": "A", "side": "yes", "price_dollars": "x", "delta_fp": "1"}
+    )
+    assert (kinds(events), stale(events)) == (["malformed"], ["A", "B"])
+    talk.snapshot("A")
+    talk.snapshot("B")
+    talk.now += SECOND
+    events = talk.next(type="orderbook_delta", msg=["no object"])
+    assert (kinds(events), stale(events)) == (["malformed"], ["A", "B"])
+    assert talk.core.tally.malformed == 2
+
+
+def test_bytes_that_are_no_frame_end_the_trust_in_the_connection() -> None:
+    talk = live("A")
+    with pytest.raises(WireError):
+        talk.core.receive(b"<html>", 7, 0)
+
+
+# -- recovery that does not come -----------------------------------------------------------------------------------
+
+
+def test_what_is_not_answered_is_asked_again_then_subscribed_again_then_given_up() -> None:
+    talk = live("A")
+    talk.seq += 1
+    talk.delta("A")
+    talk.commands()
+    assert talk.wait(4.9) == []
+    assert kinds(talk.wait(0.2)) == ["overdue"]
+    assert [command["params"]["action"] for command in talk.commands()] == ["get_snapshot"]
+    assert kinds(talk.wait(5.1)) == ["overdue", "resubscribed"]
+    unsubscribe, subscribe = talk.commands()
+    assert unsubscribe["params"] == {"sids": [1]}
+    assert subscribe["params"]["market_tickers"] == ["A"]
+    talk.get(type="subscribed", id=subscribe["id"], msg={"channel": "orderbook_delta", "sid": 2})
+    assert talk.core.broken == ""
+    talk.wait(5.1)
+    assert talk.core.broken == "no snapshot of A"
+
+
+def test_a_subscribe_command_without_answer_ends_the_connection() -> None:
+    talk = Conversation("A")
+    talk.wait(4.9)
+    assert talk.core.broken == ""
+    talk.wait(0.2)
+    assert talk.core.broken == "a subscribe command was not answered"
+
+
+def test_frames_of_a_subscription_that_was_left_are_counted_and_ignored() -> None:
+    talk = live("A")
+    talk.next(type="error", msg={"code": 10, "msg": "Channel error"})
+    assert talk.delta("A") == []
+    assert talk.core.counts["of an ended subscription"] == 1
+
+
+@pytest.mark.parametrize("code", [10, 25])
+def test_a_terminal_error_makes_the_books_stale_and_subscribes_again(code: int) -> None:
+    talk = live("A", "B")
+    events = talk.next(type="error", msg={"code": code, "msg": "x"})
+    assert (kinds(events), stale(events)) == (["error", "resubscribed"], ["A", "B"])
+    talk.subscribed(sid=5)
+    assert talk.core.broken == ""
+    msg = {"market_ticker": "A", "yes_dollars_fp": [["0.4", "1"]]}
+    assert updates(talk.get(type="orderbook_snapshot", sid=5, seq=1, msg=msg)) == ["A"]
+
+
+def test_an_error_that_names_a_market_takes_only_that_market_out() -> None:
+    talk = Conversation("A", "B")
+    (command,) = talk.commands()
+    talk.get(type="error", id=command["id"], msg={"code": 11, "msg": "Invalid parameter", "market_ticker": "B"})
+    assert talk.core.rejected == {"B"}
+    (again,) = talk.commands()
+    assert again["params"]["market_tickers"] == ["A"]
+    talk.get(type="subscribed", id=again["id"], msg={"channel": "orderbook_delta", "sid": 1})
+    talk.snapshot("A")
+    assert talk.core.state == "live"
+
+
+def test_a_refused_book_subscription_ends_the_connection_and_another_channel_does_not() -> None:
+    talk = Conversation("A", channels=("orderbook_delta", "trade"))
+    books, trades = talk.commands()
+    talk.get(type="error", id=trades["id"], msg={"code": 8, "msg": "Unknown channel name"})
+    assert talk.core.broken == ""
+    talk.get(type="error", id=books["id"], msg={"code": 27, "msg": "Too many requests"})
+    assert talk.core.broken == "subscription refused: 27 Too many requests"
+
+
+# -- books, markets, connections -----------------------------------------------------------------------------------
+
+
+def test_a_book_that_lost_its_way_gets_a_snapshot_of_its_own() -> None:
+    talk = live("A", "B")
+    talk.core.request_snapshot("A", talk.now)
+    (command,) = talk.commands()
+    assert command["params"]["market_tickers"] == ["A"]
+    assert talk.delta("A") == []
+    assert updates(talk.delta("B")) == ["B"]
+    talk.core.request_snapshot("A", talk.now)
+    assert talk.commands() == []
+    assert updates(talk.snapshot("A")) == ["A"]
+
+
+def test_a_book_that_can_never_be_right_asks_no_more_than_twice_a_second() -> None:
+    talk = live("A")
+    asked = 0
+    for _ in range(95):
+        talk.core.request_snapshot("A", talk.now)
+        talk.wait(0.01)
+        for command in talk.commands():
+            asked += command["params"]["action"] == "get_snapshot"
+            talk.snapshot("A")
+    assert asked == 2
+
+
+def test_an_acknowledgement_lists_the_markets_that_are_left() -> None:
+    talk = live("A", "B")
+    assert stale(talk.next(type="ok", id=3, msg={"market_tickers": ["A"]})) == ["B"]
+    assert talk.core.live_markets() == {"A"}
+    assert talk.next(type="ok", id=4, msg={}) == []
+    talk.next(type="ok", id=5, msg={"market_tickers": ["A", "C"]})
+    assert talk.core.state == "recovering"
+    talk.wait(5.1)
+    (command,) = talk.commands()
+    assert command["params"]["market_tickers"] == ["C"]
+
+
+def test_silence_is_answered_by_a_question_that_proves_a_book() -> None:
+    talk = live("A", "B")
+    talk.core.silent(talk.now)
+    (command,) = talk.commands()
+    assert command["params"] == {"sid": 1, "market_tickers": ["A"], "action": "get_snapshot"}
+    assert talk.core.state == "live"
+    assert updates(talk.snapshot("A")) == ["A"]
+    talk.core.silent(talk.now)
+    talk.wait(5.1)
+    talk.wait(5.1)
+    talk.subscribed(sid=2)
+    talk.wait(5.1)
+    assert talk.core.broken != ""
+
+
+def test_a_disconnect_makes_every_book_stale_and_a_new_connection_begins_with_nothing() -> None:
+    talk = live("A", "B")
+    assert stale(talk.core.disconnected("disconnected", 9)) == ["A", "B"]
+    assert talk.core.state == "down"
+    talk.core.connected("c2", (), talk.now)
+    talk.subscribed(sid=1)
+    talk.seq = 0
+    assert talk.delta("A") == []
+    first = talk.snapshot("A")[0]
+    assert isinstance(first, BookUpdate)
+    assert first.session == "c2/1.1"
+    assert talk.core.tally.gaps == 0
+
+
+def test_marks_of_the_connection_are_on_everything_and_a_synthetic_market_id_adds_one() -> None:
+    talk = Conversation("A")
+    talk.core.connected("c", ("demo",), 0)
+    talk.subscribed()
+    first = talk.snapshot("A")[0]
+    assert isinstance(first, BookUpdate)
+    assert first.marks == ("demo",)
+    talk.snapshot("A", market_id="synthetic-1")
+    second = talk.delta("A")[0]
+    assert isinstance(second, BookUpdate)
+    assert second.marks == ("demo", "synthetic")
+
+
+def test_only_the_phases_of_ones_own_markets_are_told() -> None:
+    talk = live("A")
+    mine = talk.get(type="market_lifecycle_v2", sid=3, seq=1, msg={"market_ticker": "A", "event_type": "deactivated"})
+    assert [event.phase for event in mine if isinstance(event, MarketStatus)] == ["paused"]
+    assert talk.get(type="market_lifecycle_v2", sid=3, seq=2, msg={"market_ticker": "X", "event_type": "created"}) == []
+
+
+def test_a_listener_without_channels_learns_subscriptions_from_their_frames() -> None:
+    core = SessionCore("feed", use_yes_price=False)
+    core.connected("c", (), 0)
+    msg = {"market_ticker": "A", "no": [[53, 120]]}
+    events = core.receive(json.dumps({"type": "orderbook_snapshot", "sid": 1, "seq": 2, "msg": msg}), 7, 0)
+    assert updates(events) == ["A"]
+    assert core.state == "live"
+    assert core.take_commands() == []

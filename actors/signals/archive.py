@@ -1,0 +1,148 @@
+"""Signals that are in the database: what the hub no longer remembers.
+
+The writer moves rows in order, so a row in the table means that all earlier ones have been moved: a hole before it
+will never be filled (its row was refused by the database, see `rejected_rows`), while what lies behind the last row may
+still be on its way.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from protocols.control import Refused
+from protocols.signals import (
+    MOST_PER_PAGE,
+    SIGNAL_UPDATES,
+    SIGNALS,
+    SignalPage,
+    SignalRow,
+    SignalUpdateRow,
+    Span,
+    StoredSignal,
+)
+from protocols.storage import QueryResult, RunQuery
+from runtime import ActorRef
+
+_COLUMNS = ", ".join(f"s.{name}" for name in SignalRow.__struct_fields__)
+_UPDATE_COLUMNS = ", ".join(SignalUpdateRow.__struct_fields__)
+_FROM = f"""
+    SELECT {_COLUMNS}, coalesce(u.status, 'pending') AS status
+    FROM signals s
+    LEFT JOIN LATERAL (
+        SELECT status FROM signal_updates WHERE signal_id = s.signal_id ORDER BY seq DESC LIMIT 1
+    ) u ON true
+"""  # noqa: S608 - names of columns from our own struct
+PAGE = f"{_FROM} WHERE s.stream = $1 AND s.seq >= $2 AND s.seq < $3 ORDER BY s.seq LIMIT $4"
+BY_ID = f"{_FROM} WHERE s.signal_id = $1 ORDER BY s.seq LIMIT 1"
+LATEST = f"{_FROM} WHERE s.symbol = $1 AND s.stream = $2 AND s.seq < $3 ORDER BY s.seq DESC LIMIT $4"
+END = "SELECT coalesce(max(seq), 0) FROM signals WHERE stream = $1"
+LAST_UPDATE = f"""
+    SELECT {_UPDATE_COLUMNS} FROM signal_updates WHERE stream = $1 AND signal_id = $2 ORDER BY seq DESC LIMIT 1
+"""  # noqa: S608
+_STATUS = """
+    CASE WHEN coalesce(u.status, 'pending') IN ('pending', 'active') AND s.ts_expires <= $7
+         THEN 'expired' ELSE coalesce(u.status, 'pending') END
+"""
+_FILTER = f"""
+    WHERE s.stream = $1
+      AND ($2::text[] IS NULL OR s.symbol = ANY($2))
+      AND ($3::text[] IS NULL OR s.strategy_id = ANY($3))
+      AND ($4::text[] IS NULL OR s.action = ANY($4))
+      AND s.confidence >= $5
+      AND ($6::text[] IS NULL OR {_STATUS} = ANY($6))
+      AND s.ts_created >= $8 AND s.ts_created <= $9
+"""
+LIST = f"{_FROM} {_FILTER} ORDER BY s.seq DESC LIMIT $10 OFFSET $11"
+COUNT = f"SELECT count(*) FROM ({_FROM} {_FILTER}) found"  # noqa: S608
+
+
+class Filter(msgspec.Struct, frozen=True):
+    """Which signals a list holds; None: any. Times in nanoseconds, `now` decides what has expired."""
+
+    symbols: tuple[str, ...] | None
+    strategy_ids: tuple[str, ...] | None
+    actions: tuple[str, ...] | None
+    min_confidence: float
+    statuses: tuple[str, ...] | None
+    now: int
+    from_ts: int
+    to_ts: int
+
+
+async def read_page(queries: ActorRef, from_seq: int, before_seq: int, limit: int) -> SignalPage:
+    """The stored signals from `from_seq` on and before `before_seq`, at most `limit`; `last_seq` is not filled in.
+
+    Raises Refused `unavailable`: there is no database, or it has not got the first of them yet.
+    """
+    result = await _query(queries, PAGE, (SIGNALS, from_seq, before_seq, limit))
+    signals = stored(result)
+    missing: list[Span] = []
+    expected = from_seq
+    for each in signals:
+        if each.seq > expected:
+            missing.append(Span(expected, each.seq - 1))
+        expected = each.seq + 1
+    if not signals:
+        end = (await _query(queries, END, (SIGNALS,))).rows[0][0]
+        if end < before_seq - 1:
+            raise Refused("unavailable", f"the database has signals up to {end}, not {from_seq} yet")
+        missing.append(Span(from_seq, before_seq - 1))
+        expected = before_seq
+    return SignalPage(SIGNALS, signals, expected, 0, tuple(missing))
+
+
+async def find_signal(queries: ActorRef, signal_id: str) -> StoredSignal:
+    """The signal with an id. Raises Refused `not_found`, `unavailable`."""
+    found = stored(await _query(queries, BY_ID, (signal_id,)))
+    if not found:
+        raise Refused("not_found", f"there is no signal {signal_id}", "signal_id")
+    return found[0]
+
+
+async def last_update(queries: ActorRef, signal_id: str) -> SignalUpdateRow | None:
+    """The newest update of a signal. Raises Refused `unavailable`."""
+    result = await _query(queries, LAST_UPDATE, (SIGNAL_UPDATES, signal_id))
+    found = result.into(SignalUpdateRow)
+    return found[0] if found else None
+
+
+async def latest(queries: ActorRef, symbol: str, before_seq: int, limit: int) -> tuple[StoredSignal, ...]:
+    """The newest signals of a symbol before a place, the newest first. Raises Refused `unavailable`."""
+    return stored(await _query(queries, LATEST, (symbol, SIGNALS, before_seq, limit)))
+
+
+async def list_signals(
+    queries: ActorRef, which: Filter, limit: int, offset: int
+) -> tuple[tuple[StoredSignal, ...], int]:
+    """A page of a filtered list, the newest first, and how many signals the filter lets through in all.
+
+    Raises Refused `unavailable`.
+    """
+    arguments: tuple[Any, ...] = (
+        SIGNALS, which.symbols, which.strategy_ids, which.actions, which.min_confidence, which.statuses, which.now,
+        which.from_ts, which.to_ts,
+    )  # fmt: skip
+    total = (await _query(queries, COUNT, arguments)).rows[0][0]
+    found: list[StoredSignal] = []
+    while len(found) < limit:
+        size = min(MOST_PER_PAGE, limit - len(found))
+        page = stored(await _query(queries, LIST, (*arguments, size, offset + len(found))))
+        found += page
+        if len(page) < size:
+            break
+    return tuple(found), total
+
+
+def stored(result: QueryResult) -> tuple[StoredSignal, ...]:
+    """The signals in the answer to one of the queries above."""
+    at = result.columns.index("status")
+    return tuple(row.stored(fields[at]) for row, fields in zip(result.into(SignalRow), result.rows, strict=True))
+
+
+async def _query(queries: ActorRef, sql: str, arguments: tuple[Any, ...]) -> QueryResult:
+    try:
+        return await queries.ask(RunQuery(sql, arguments))
+    except Refused as refused:
+        raise Refused("unavailable", f"the database does not answer: {refused.message}") from refused

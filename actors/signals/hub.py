@@ -1,0 +1,276 @@
+"""The signal hub: the one place where signals get their numbers.
+
+A signal is accepted when its row is in the node's log; the number is the next one of the log's own stream, so it goes
+on after every restart, whatever the database does. Accepting is one synchronous step (check, number, append, remember,
+wake the readers), and nothing in it waits.
+
+What is asked for and no longer remembered comes from the database. Such a question waits in the stash while its query
+runs, so that it never holds up a signal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, ClassVar, TypeVar
+
+import msgspec
+import trio
+
+from actors.signals import archive
+from actors.signals.history import History, LastUpdate, with_status
+from actors.signals.tail import read_tail
+from actors.signals.validation import check_signal, check_update
+from protocols.control import Message, Probe, ProbeReport, Refused, Request, Unknown
+from protocols.paths import QUERIES
+from protocols.signals import (
+    MOST_PER_PAGE,
+    SIGNAL_UPDATES,
+    SIGNALS,
+    GetLatestSignals,
+    GetSignal,
+    LatestSignals,
+    ReadSignals,
+    Signal,
+    SignalAccepted,
+    SignalPage,
+    SignalRow,
+    SignalStored,
+    SignalUpdated,
+    SignalUpdateRow,
+    StoredSignal,
+    SubmitSignal,
+    UpdateSignal,
+)
+from runtime import Actor, Mailbox, receive
+from runtime.segments import LogDamaged
+
+TAIL_S = 20.0
+"""How long reading the log's end may take before the hub goes on without it."""
+FORGET_S = 60.0
+"""How long an answer from the database is kept for somebody who no longer asks."""
+
+R = TypeVar("R")
+
+
+class Answered(Message, frozen=True, gc=False, tag="archive_answered"):
+    """The database has answered a question of the stash."""
+
+
+class Question:
+    """A request that waits for the database."""
+
+    __slots__ = ("answer", "answered_at", "request")
+
+    def __init__(self, request: Message) -> None:
+        self.request = request
+        self.answer: object = None
+        self.answered_at = 0.0
+
+
+class SignalHub(Actor):
+    """Numbers, stores and remembers signals; answers who asks for them.
+
+    `history`: how many of the newest signals are remembered; a repeated signal is recognised among them.
+    `validity_s`: when a signal expires that does not say so itself.
+    """
+
+    mailbox: ClassVar[Mailbox] = Mailbox(capacity=8192)
+    stash_capacity: ClassVar[int] = 256
+
+    def __init__(self, history: int = 20_000, validity_s: float = 300.0) -> None:
+        self.capacity = history
+        self.validity_ns = int(validity_s * 1e9)
+        self.accepted = self.repeated = self.refused = self.updates = 0
+        self._questions: dict[int, Question] = {}
+
+    def on_start(self) -> None:
+        """Take up the stream where the log has it."""
+        self.history = History(self.capacity, self.log.last_seq(SIGNALS))
+
+    async def on_continue(self) -> None:
+        """Remember what the log still holds; signals wait meanwhile."""
+        if not self.history.last:
+            return
+        try:
+            tail = await self.offload(read_tail, self.log.directory, self.capacity, timeout=TAIL_S)
+        except (OSError, LogDamaged, msgspec.MsgspecError, trio.TooSlowError) as error:
+            self.logger.warning("the log's end cannot be read; older signals come from the database", error=str(error))
+        else:
+            self.history.restore(tail.signals, tail.updates)
+
+    @receive
+    def submit(self, request: SubmitSignal) -> SignalAccepted:
+        """Store a signal, or say where it already is."""
+        signal = request.signal
+        known = self.history.find(signal.signal_id)
+        if known is not None and self._same(known.signal, signal):
+            self.repeated += 1
+            return SignalAccepted(signal.signal_id, SIGNALS, known.seq, True)
+        try:
+            seq = self._store(signal, known)
+        except Refused:
+            self.refused += 1
+            raise
+        return SignalAccepted(signal.signal_id, SIGNALS, seq)
+
+    @receive
+    def update(self, request: UpdateSignal) -> SignalUpdated | None:
+        """Store what became of a signal, or say where that already is."""
+        known = self.history.find(request.signal_id)
+        last: LastUpdate | None
+        if known is not None:
+            last = self.history.last_update(request.signal_id)
+        else:
+            found = self._from_archive(request, self._find_with_update)
+            if found is None:
+                return None
+            known, last = found
+        if last is not None and last.update == request:
+            return SignalUpdated(request.signal_id, last.seq, True)
+        now = self.clock.now()
+        check_update(known, request, now)
+        seq = self.log.last_seq(SIGNAL_UPDATES) + 1
+        self.log.append(SignalUpdateRow.of(seq, now, request))
+        self.history.update(LastUpdate(seq, request))
+        self.updates += 1
+        self.publish(SignalStored(SIGNAL_UPDATES, seq))
+        return SignalUpdated(request.signal_id, seq)
+
+    @receive
+    def read(self, request: ReadSignals) -> SignalPage | None:
+        """Answer with a page of the stream, from memory if it reaches back that far."""
+        if request.stream != SIGNALS:
+            raise Refused("not_found", f"there is no stream {request.stream!r} to read here", "stream")
+        if request.limit < 1:
+            raise Refused("invalid", f"a page holds at least 1 signal, not {request.limit}", "limit")
+        history = self.history
+        page: SignalPage | None
+        from_seq = max(1, request.from_seq)
+        signals = history.read(from_seq, min(request.limit, MOST_PER_PAGE))
+        if signals is not None:
+            next_seq = max(from_seq, signals[-1].seq + 1) if signals else from_seq
+            return SignalPage(SIGNALS, signals, next_seq, history.last)
+        page = self._from_archive(request, self._read_archive)
+        return None if page is None else msgspec.structs.replace(page, last_seq=history.last)
+
+    @receive
+    def get(self, request: GetSignal) -> StoredSignal | None:
+        """Answer with one signal."""
+        known = self.history.find(request.signal_id)
+        return known or self._from_archive(request, self._find)
+
+    @receive
+    def latest(self, request: GetLatestSignals) -> LatestSignals | None:
+        """Answer with the newest signals of a symbol."""
+        if not 1 <= request.limit <= MOST_PER_PAGE:
+            raise Refused("invalid", f"limit is from 1 to {MOST_PER_PAGE}, not {request.limit}", "limit")
+        remembered = self.history.latest(request.symbol, request.limit)
+        if len(remembered) == request.limit or self.history.first == 1:
+            return LatestSignals(remembered)
+        older = self._from_archive(request, self._latest_archived)
+        # While the question waited, more may have come, and the oldest may have been forgotten; the query began
+        # before what was remembered then, so the two meet.
+        if older is None:
+            return None
+        by_place = {each.seq: each for each in (*older, *remembered)}
+        return LatestSignals(tuple(by_place[seq] for seq in sorted(by_place, reverse=True))[: request.limit])
+
+    @receive
+    def answered(self, message: Answered) -> None:
+        """Look at the waiting questions again."""
+        now = trio.current_time()
+        for key, question in tuple(self._questions.items()):
+            # Whoever asked has given up, and the runtime has dropped the question.
+            if question.answer is not None and now > question.answered_at + FORGET_S:
+                del self._questions[key]
+        self.unstash()
+
+    @receive
+    def probe(self, request: Probe) -> ProbeReport:
+        """Say how the stream is."""
+        history = self.history
+        return ProbeReport(
+            "ok",
+            figures=(
+                ("last_seq", history.last),
+                ("remembered", len(history)),
+                ("accepted", self.accepted),
+                ("repeated", self.repeated),
+                ("refused", self.refused),
+                ("updates", self.updates),
+                ("waiting_for_database", len(self._questions)),
+            ),
+        )
+
+    # Storing.
+
+    def _store(self, signal: Signal, known: StoredSignal | None) -> int:
+        if known is not None:
+            message = f"another signal, at place {known.seq}, has this id"
+            raise Refused("id_taken", message, "signal_id")
+        now = self.clock.now()
+        if signal.ts_expires is None:
+            signal = msgspec.structs.replace(signal, ts_expires=self._expiry(signal))
+        check_signal(signal, now)
+        seq = self.log.last_seq(SIGNALS) + 1
+        self.log.append(SignalRow.of(seq, now, signal))
+        # Nothing waits between these lines: what is in the log is remembered, and the readers are woken.
+        self.history.add(StoredSignal(seq, now, signal))
+        self.accepted += 1
+        self.publish(SignalStored(SIGNALS, seq))
+        return seq
+
+    def _expiry(self, signal: Signal) -> int:
+        return signal.ts_created + self.validity_ns
+
+    def _same(self, stored: Signal, given: Signal) -> bool:
+        if stored == given:
+            return True
+        return given.ts_expires is None and stored == msgspec.structs.replace(given, ts_expires=self._expiry(given))
+
+    # The database.
+
+    def _from_archive(self, request: Request[Any], work: Callable[[Any], Awaitable[R]]) -> R | None:
+        """Return the database's answer if it is there; if not, see to it and keep the request. Raises Refused."""
+        question = self._questions.get(id(request))
+        if question is None:
+            if len(self._questions) >= self.stash_capacity:
+                raise Refused("unavailable", "too many questions wait for the database")
+            # The question keeps the request, so that nothing else can have its identity.
+            question = self._questions[id(request)] = Question(request)
+            self.spawn(self._work, question, work, name=type(request).__name__)
+        if question.answer is None:
+            self.stash()
+            return None
+        del self._questions[id(request)]
+        if isinstance(question.answer, Refused):
+            raise question.answer
+        return question.answer  # type: ignore[return-value]
+
+    async def _work(self, question: Question, work: Callable[[Any], Awaitable[object]]) -> None:
+        try:
+            question.answer = await work(question.request)
+        except Refused as refused:
+            question.answer = refused
+        except Unknown as unknown:
+            question.answer = Refused("unavailable", f"the database does not answer: {unknown}")
+        question.answered_at = trio.current_time()
+        self.after(0, Answered())  # by the control lane, which no full mailbox holds up
+
+    async def _read_archive(self, request: ReadSignals) -> SignalPage:
+        limit = min(request.limit, MOST_PER_PAGE)
+        return await archive.read_page(self.lookup(QUERIES), max(1, request.from_seq), self.history.first, limit)
+
+    async def _find(self, request: GetSignal) -> StoredSignal:
+        return await archive.find_signal(self.lookup(QUERIES), request.signal_id)
+
+    async def _find_with_update(self, request: UpdateSignal) -> tuple[StoredSignal, LastUpdate | None]:
+        queries = self.lookup(QUERIES)
+        found = await archive.find_signal(queries, request.signal_id)
+        row = await archive.last_update(queries, request.signal_id)
+        if row is None:
+            return found, None
+        return with_status(found, row.status), LastUpdate(row.seq, row.update())
+
+    async def _latest_archived(self, request: GetLatestSignals) -> tuple[StoredSignal, ...]:
+        return await archive.latest(self.lookup(QUERIES), request.symbol, self.history.first, request.limit)

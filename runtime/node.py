@@ -38,6 +38,7 @@ from runtime.mailbox import Mailbox
 from runtime.metrics import Metrics
 from runtime.ref import ActorRef
 from runtime.router import Router
+from runtime.settings import LocalPath
 from runtime.spec import ChildSpec, RestartLimit, Strategy, supervisor
 from runtime.supervision import describe
 from runtime.supervisor import SupervisorCell
@@ -57,7 +58,8 @@ class NodeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     """A node's own settings (`[node]`)."""
 
     name: str = "troupe"
-    data_dir: str = "data"
+    data_dir: LocalPath = "data"
+    """Where the log, the embedded database, the token and `node.json` live."""
     stop_s: float = 4.0
     """The budget of a whole stop, in seconds."""
     threads: int = 16

@@ -90,13 +90,15 @@ class Configuration:
         return self._sections[name]
 
     def source(self, key: str) -> str:
-        """Where the value of a dotted key came from: `default`, `FILE:LINE`, a variable's name or `--set
-        KEY`."""
+        """Where the value of a dotted key came from: `default`, `FILE:LINE`, a variable's name or `--set KEY`."""
         path: Place = tuple(int(part) if part.isdecimal() else part for part in key.split("."))
-        while path:
-            if path in self._sources:
-                return self._sources[path]
-            path = path[:-1]
+        if path in self._sources:
+            return self._sources[path]
+        # A table in the file says nothing of the keys it leaves out; an override brought all that is below it.
+        for above in _upwards(path[:-1]):
+            source = self._sources.get(above, "")
+            if source.startswith((PREFIX, "--set ")):
+                return source
         return DEFAULT
 
     def resolved(self) -> dict[str, object]:

@@ -110,6 +110,11 @@ class LogReader:
                 break
         return rows
 
+    def finished_segments(self, position: int) -> bool:
+        """Return whether `drop_segments(position)` would delete something."""
+        bases = list_segments(self.directory)
+        return len(bases) > 1 and bases[1] <= position
+
     def drop_segments(self, position: int) -> int:
         """Delete the segments that end at or before `position`; returns how many. The newest one always
         stays.

@@ -60,13 +60,17 @@ Event = BookUpdate | Trade | MarketStatus | BookStale | Incident
 
 
 class _Recovery:
-    """Snapshots that were asked for and have not come. `again`: something more was lost meanwhile."""
+    """Snapshots that were asked for and have not come. `again`: something more was lost meanwhile.
 
-    __slots__ = ("again", "deadline", "waiting")
+    `proof`: they only prove that the subscription lives; no book was stale.
+    """
 
-    def __init__(self, waiting: set[str], deadline: int) -> None:
+    __slots__ = ("again", "deadline", "proof", "waiting")
+
+    def __init__(self, waiting: set[str], deadline: int, *, proof: bool = False) -> None:
         self.waiting = waiting
         self.deadline = deadline
+        self.proof = proof
         self.again = False
 
 
@@ -313,7 +317,8 @@ class SessionCore:
             self._recover(subscription)
         else:
             subscription.attempts = 0
-            self._incident("recovered", f"{len(subscription.live)} books are current", subscription)
+            if not recovery.proof:
+                self._incident("recovered", f"{len(subscription.live)} books are current", subscription)
 
     def _subscribed(self, frame: SubscribedFrame) -> None:
         sid = frame.msg.sid
@@ -385,7 +390,7 @@ class SessionCore:
         self._now = now
         books = [each for each in self._subscriptions.values() if each.live and each.recovery is None]
         for subscription in books:
-            self._get_snapshot(subscription, {min(subscription.live)})
+            self._get_snapshot(subscription, {min(subscription.live)}, proof=True)
         if not books:
             self._commands.append(kalshi_commands.list_subscriptions(self._id()))
 
@@ -429,6 +434,7 @@ class SessionCore:
             self._recover(subscription)
         else:
             subscription.recovery.again = True
+            subscription.recovery.proof = False
 
     def _recover(self, subscription: _Subscription) -> None:
         missing = subscription.markets - subscription.live - self.rejected
@@ -436,9 +442,9 @@ class SessionCore:
             subscription.not_before = self._now + RECOVERY_SPACING
             self._get_snapshot(subscription, missing)
 
-    def _get_snapshot(self, subscription: _Subscription, markets: set[str]) -> None:
-        self.tally.recoveries += 1
-        subscription.recovery = _Recovery(set(markets), self._now + self._recovery_ns)
+    def _get_snapshot(self, subscription: _Subscription, markets: set[str], *, proof: bool = False) -> None:
+        self.tally.recoveries += not proof
+        subscription.recovery = _Recovery(set(markets), self._now + self._recovery_ns, proof=proof)
         self._commands.append(kalshi_commands.get_snapshot(self._id(), subscription.sid, sorted(markets)))
 
     def _resubscribe(self, subscription: _Subscription, reason: str) -> None:

@@ -106,6 +106,9 @@ class Witness(Actor):
         self.verbose = verbose
         self.lives: set[tuple[str, str]] = set()
         self.told: dict[tuple[str, str], bool] = {}
+        self.watched: set[str] = set()
+        self.early: dict[tuple[str, str], str] = {}
+        """Ends that overtook the message of their start (they come by the control lane), and failed starts."""
 
     @receive
     def begin(self, request: Begin) -> str:
@@ -120,8 +123,12 @@ class Witness(Actor):
     @receive
     def up(self, message: Up) -> None:
         self.lives.add((message.path, message.incarnation))
-        self.watch(self.lookup(message.path))
+        if message.path not in self.watched:  # watching what has ended already would tell of that end again
+            self.watched.add(message.path)
+            self.watch(self.lookup(message.path))
         self.hooks.note(f"up {message.name}")
+        if (end := self.early.pop((message.path, message.incarnation), None)) is not None:
+            self.ends.note(end)
 
     @receive
     def said(self, message: Said) -> None:
@@ -139,10 +146,12 @@ class Witness(Actor):
         life = (message.path, str(message.incarnation))
         if life in self.told:
             # Said to be not final, then its restart was given up: the same end again, now final.
-            assert message.final, f"{message} twice"
-            assert not self.told[life], f"{message} final twice"
+            if self.told[life] or not message.final:
+                self.ends.note(f"{name} told twice")
         elif life in self.lives or (message.path, "*") in self.lives:
             self.ends.note(f"{name} {type(message.reason).__name__}")
+        else:
+            self.early[life] = f"{name} {type(message.reason).__name__}"
         self.told[life] = message.final
 
 

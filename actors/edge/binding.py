@@ -82,7 +82,10 @@ class Binding:
         self.path_names = path_names
         self.in_query = in_query
         self.request_type: Any = None
-        hints = typing.get_type_hints(handler)
+        try:
+            hints = typing.get_type_hints(handler)
+        except NameError as error:
+            raise TypeError(f"the types of {handler.__qualname__} must be importable at run time ({error})") from None
         self.answer_type = hints.get("return")
         self._shape = self._read_signature(handler, hints, websocket)
         self.streams = "body" in self._shape

@@ -178,13 +178,13 @@ class Server:
 
     def _take(self, sock: socket.socket, client: str) -> None:
         assert self._nursery is not None
-        sock.setblocking(False)
         already = self._per_address.get(client, 0)
         if len(self.connections) >= self.most_connections:
             self._refuse(sock, "the server has as many connections as it can hold")
         elif already >= self.limits.connections_per_address:
             self._refuse(sock, "this address has as many connections as it may have")
         else:
+            sock.setblocking(False)
             self.figures.accepted += 1
             self._per_address[client] = already + 1
             connection = Connection(self, sock, client)
@@ -193,6 +193,7 @@ class Server:
 
     def _refuse(self, sock: socket.socket, message: str) -> None:
         """Answer 503 without reading, and close a little later: at once would reset what was just sent."""
+        sock.setblocking(False)
         self.figures.refused_connections += 1
         error = unavailable("full", message)
         body = error.body()

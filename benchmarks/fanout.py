@@ -1,0 +1,232 @@
+"""Fan-out: one message to 200 WebSocket subscribers, message after message.
+
+Three servers send the same texts of 180 bytes: Troupe through the fan-out of its signal stream, `websockets` through
+its `broadcast` on uvloop, trio-websocket by sending to one connection after the other. Compression is off everywhere.
+All give their loop a turn after every burst, and all stop for a moment when a client is 128 KiB behind, so that no
+message is lost. Bursts of 1 are signals that come one by one; bursts of 10 are what piles up while a loop is busy.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import tempfile
+from collections.abc import Callable
+from typing import Any
+
+import trio
+
+from actors.edge.call import Call
+from actors.edge.capability import Settings
+from actors.edge.edge import Edge, GetEdgeAddress
+from actors.edge.frames import text_frame
+from actors.edge.routing import websocket
+from actors.edge.websocket import SocketClosed, WebSocket
+from actors.signals.fanout import FanOut
+from actors.signals.subscriber import Frame, Subscriber
+from benchmarks.harness import TROUPE, Child, Findings, Row, Sample, Scale, cores, in_turns, times_at_least
+from runtime import ChildSpec, NodeSettings, open_node
+from runtime.collector import GarbageCollector
+
+TITLE = "Fan-out to 200 subscribers"
+PATH = "/stream"
+SUBSCRIBERS = 200
+BYTES = 180
+FRAMES = 4_000
+BURSTS = (1, 10)
+LOOK_EVERY = 200
+"""Messages between two looks at how far the clients are behind: fewer than the 128 KiB hold."""
+BEHIND_BYTES = 131_072
+MOMENT_S = 0.001
+
+Announce = Callable[[dict[str, Any]], None]
+
+
+def text_of(number: int) -> bytes:
+    """A signal of 180 bytes."""
+    head = b'{"type":"signal","seq":%d,"symbol":"KXBTC-25DEC31-T100000","action":"BUY","confidence":0.8125,"note":"'
+    text = head % number
+    return text + b"x" * (BYTES - len(text) - 2) + b'"}'
+
+
+# Troupe.
+
+
+class Stage:
+    """What the route and the publisher of the Troupe server share."""
+
+    fanout: FanOut
+    wanted: int
+    complete: trio.Event
+
+
+async def subscribe(socket: WebSocket, call: Call) -> None:
+    """Subscribe to everything until the client leaves."""
+    subscriber = Subscriber(str(len(Stage.fanout)), socket)
+    Stage.fanout.attach(subscriber)
+    Stage.fanout.subscribe(subscriber, ("*",), None)
+    if len(Stage.fanout) == Stage.wanted:
+        Stage.complete.set()
+    try:
+        while True:
+            await socket.receive()
+    except SocketClosed:
+        Stage.fanout.detach(subscriber)
+
+
+routes = [websocket(PATH, subscribe)]
+
+
+def serve_troupe(announce: Announce, connections: int, frames: int, burst: int) -> None:
+    """The edge on a node of its own; sends `frames` messages once all have connected."""
+
+    async def main(folder: str) -> None:
+        Stage.fanout = fanout = FanOut(0)
+        Stage.wanted = connections
+        Stage.complete = trio.Event()
+        arguments = {"settings": Settings(port=0), "routes": ("benchmarks.fanout:routes",)}
+        children = (ChildSpec(name="edge", actor=Edge, arguments=arguments),)
+        with GarbageCollector() as collector:
+            async with open_node(NodeSettings(data_dir=folder), children) as node:
+                address = await node.ref("/edge").ask(GetEdgeAddress())
+                announce({"port": address.port})
+                await Stage.complete.wait()
+                collector.freeze()
+                await trio.sleep(0.2)
+                sinks = [subscriber.sink for subscriber in fanout._subscribers]
+                looked = 0
+                for first in range(1, frames + 1, burst):
+                    batch = []
+                    for number in range(first, min(first + burst, frames + 1)):
+                        text = text_of(number)
+                        batch.append(Frame(number, "KXBTC", text, text_frame(text)))
+                    for _ in fanout.publish(batch):
+                        await trio.lowlevel.checkpoint()
+                    await trio.lowlevel.checkpoint()
+                    if first - looked >= LOOK_EVERY:
+                        looked = first
+                        while max(sink.backlog_bytes for sink in sinks) > BEHIND_BYTES:  # noqa: ASYNC110 - no event
+                            await trio.sleep(MOMENT_S)
+                if fanout.lost_frames:
+                    raise RuntimeError(f"{fanout.lost_frames} frames were lost")
+                await trio.sleep_forever()
+
+    with tempfile.TemporaryDirectory() as folder:
+        trio.run(main, folder)
+
+
+# Peers.
+
+
+def serve_websockets(announce: Announce, connections: int, frames: int, burst: int) -> None:
+    """`websockets` on uvloop."""
+    import uvloop
+    from websockets.asyncio.server import ServerConnection, broadcast, serve
+
+    async def main() -> None:
+        members: set[ServerConnection] = set()
+        complete = asyncio.Event()
+
+        async def handler(connection: ServerConnection) -> None:
+            members.add(connection)
+            if len(members) == connections:
+                complete.set()
+            await connection.wait_closed()
+
+        async with serve(handler, "127.0.0.1", 0, compression=None, ping_interval=None) as server:
+            announce({"port": next(iter(server.sockets)).getsockname()[1]})
+            await complete.wait()
+            await asyncio.sleep(0.2)
+            transports = [member.transport for member in members]
+            looked = 0
+            for first in range(1, frames + 1, burst):
+                for number in range(first, min(first + burst, frames + 1)):
+                    broadcast(members, text_of(number).decode())
+                await asyncio.sleep(0)
+                if first - looked >= LOOK_EVERY:
+                    looked = first
+                    while max(transport.get_write_buffer_size() for transport in transports) > BEHIND_BYTES:  # noqa: ASYNC110
+                        await asyncio.sleep(MOMENT_S)
+            await asyncio.Event().wait()
+
+    uvloop.run(main())
+
+
+def serve_trio_websocket(announce: Announce, connections: int, frames: int, burst: int) -> None:
+    """trio-websocket: its sends wait until the socket has taken the frame, which is its own brake."""
+    from trio_websocket import ConnectionClosed, WebSocketConnection, WebSocketRequest, serve_websocket
+
+    async def main() -> None:
+        members: list[WebSocketConnection] = []
+        complete = trio.Event()
+
+        async def handler(request: WebSocketRequest) -> None:
+            connection = await request.accept()
+            members.append(connection)
+            if len(members) == connections:
+                complete.set()
+            try:
+                await connection.get_message()
+            except ConnectionClosed:
+                members.remove(connection)
+
+        async with trio.open_nursery() as nursery:
+            serving = functools.partial(serve_websocket, handler, "127.0.0.1", 0, ssl_context=None)
+            server = await nursery.start(serving)
+            announce({"port": server.port})
+            await complete.wait()
+            await trio.sleep(0.2)
+            for number in range(1, frames + 1):
+                text = text_of(number).decode()
+                for member in members:
+                    await member.send_message(text)
+            await trio.sleep_forever()
+
+    trio.run(main)
+
+
+PEERS = {"websockets broadcast, uvloop": "serve_websockets", "trio-websocket": "serve_trio_websocket"}
+SLOW = frozenset({"trio-websocket"})
+"""Peers that get a tenth of the messages, or the run would take a minute."""
+
+
+def fanned(server: str, frames: int, burst: int, connections: int = SUBSCRIBERS) -> Sample:
+    """One run of a server with its subscribers, each on a core of its own."""
+    server_core, client_core = cores()
+    numbers = {"connections": connections, "frames": frames}
+    with Child(f"benchmarks.fanout:{server}", server_core, burst=burst, **numbers) as serving:
+        port = serving.announced()["port"]
+        with Child(
+            "benchmarks.load:subscribers", client_core, port=port, path=PATH, server_pid=serving.pid, **numbers
+        ) as client:
+            found: Sample = client.result()
+            return found
+
+
+def run(scale: Scale) -> Findings:
+    """Measure all three in turns, for each size of burst."""
+    frames = scale.count(FRAMES // 100) * 100
+    rows: list[Row] = []
+    busy = 0.0
+    for burst in BURSTS:
+        sides: dict[str, Callable[[], Sample]] = {TROUPE: functools.partial(fanned, "serve_troupe", frames, burst)}
+        for peer, server in PEERS.items():
+            if burst == 1 or peer not in SLOW:
+                fewer = max(100, frames // 10) if peer in SLOW else frames
+                sides[peer] = functools.partial(fanned, server, fewer, burst)
+        found = in_turns(sides, scale)
+        busy = max(busy, *found[TROUPE]["client busy"])
+        figure = f"180 bytes to {SUBSCRIBERS}, in bursts of {burst}"
+        for peer in sides:
+            if peer != TROUPE:
+                bound = 4.0 if peer in SLOW else 1.3
+                target = times_at_least(bound) if burst == 1 else None
+                rows.append(Row(figure, "frames/s", found[TROUPE]["frames/s"], peer, found[peer]["frames/s"], target))
+        peer = next(iter(PEERS))
+        cpu = found[TROUPE]["server µs"], found[peer]["server µs"]
+        rows.append(Row(f"the server's time on its core, bursts of {burst}", "µs/frame", cpu[0], peer, cpu[1]))
+    notes = (
+        f"{frames:,} messages to each subscriber (trio-websocket: a tenth). Server and client on a core each; "
+        f"the client was busy {busy:.0%} of its core at most.",
+    )
+    return Findings(tuple(rows), notes)

@@ -94,11 +94,13 @@ class Configuration:
         path: Place = tuple(int(part) if part.isdecimal() else part for part in key.split("."))
         if path in self._sources:
             return self._sources[path]
-        # A table in the file says nothing of the keys it leaves out; an override brought all that is below it.
         for above in _upwards(path[:-1]):
-            source = self._sources.get(above, "")
-            if source.startswith((PREFIX, "--set ")):
-                return source
+            source = self._sources.get(above)
+            if source is not None:
+                # A table in the file says nothing of the keys it leaves out; a value or an override is all that is
+                # below it.
+                is_table = any(place[: len(above)] == above and place != above for place in self._sources)
+                return DEFAULT if is_table and not source.startswith((PREFIX, "--set ")) else source
         return DEFAULT
 
     def resolved(self) -> dict[str, object]:

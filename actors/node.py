@@ -5,19 +5,18 @@
     openapi()             the HTTP interface as a document
     run(config)           a node in this process, until a signal ends it
 
-A capability is a folder with a `capability.py`; a new one is a line in CAPABILITIES. The order is the order of start:
-storage first, the edge last, so that a stop begins by taking no more requests.
+A capability is a folder with a `capability.py` (its shape is `runtime/capability.py`); a new one is a line in
+CAPABILITIES. The order is the order of start: storage first, the edge last, so that a stop begins by taking no more
+requests.
 """
 
 from __future__ import annotations
 
 import functools
 import importlib
-from collections.abc import Iterator
-from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
-from protocols.control import Row
+from runtime.capability import Capability, Whole
 from runtime.collector import CollectorSettings
 from runtime.node import NodeSettings
 from runtime.settings import Configuration
@@ -27,17 +26,17 @@ from runtime.telemetry import TelemetrySettings
 CAPABILITIES = (
     "actors.storage.capability",
     "actors.signals.capability",
-    "actors.market.capability",
     "actors.strategies.capability",
+    "actors.market.capability",
     "actors.monitor.capability",
     "actors.edge.capability",
 )
 
 
 @functools.cache
-def capabilities() -> tuple[ModuleType, ...]:
+def capabilities() -> tuple[Capability, ...]:
     """Import every capability."""
-    return tuple(importlib.import_module(name) for name in CAPABILITIES)
+    return tuple(cast("Capability", importlib.import_module(name)) for name in CAPABILITIES)
 
 
 def sections() -> dict[str, Any]:
@@ -48,49 +47,28 @@ def sections() -> dict[str, Any]:
     return known
 
 
-def rows() -> Iterator[type[Row]]:
-    """Yield the row types of every capability."""
-    for capability in capabilities():
-        yield from capability.rows
-
-
-def row_paths() -> tuple[str, ...]:
-    """Return the import paths of the row types, as the writer process is given them."""
-    return tuple(f"{row.__module__}:{row.__qualname__}" for row in rows())
-
-
-def migrations() -> tuple[tuple[str, str], ...]:
-    """Return (capability, folder of its migrations) of every capability that has tables."""
-    return tuple((_name(each), each.migrations) for each in capabilities() if each.migrations)
-
-
-def route_paths() -> tuple[str, ...]:
-    """Return the import paths of the routes, as the edge is given them."""
-    return tuple(f"{each.__name__}:routes" for each in capabilities() if each.routes)
-
-
-def probes(configuration: Configuration) -> tuple[tuple[str, str], ...]:
-    """Return (name, path) of every actor that answers for its capability."""
-    return tuple(
-        (name, path) for each in capabilities() if hasattr(each, "probes") for name, path in each.probes(configuration)
+def whole(configuration: Configuration) -> Whole:
+    """Put together what all capabilities offer."""
+    known = list(zip(CAPABILITIES, capabilities(), strict=True))
+    return Whole(
+        routes=tuple(f"{name}:routes" for name, capability in known if capability.routes),
+        migrations=tuple(capability.migrations for _, capability in known if capability.migrations),
+        probes=tuple(probe for _, capability in known for probe in capability.probes(configuration)),
     )
 
 
 def children(configuration: Configuration) -> tuple[ChildSpec, ...]:
     """Return the specs of the whole tree, in the order of start."""
-    return tuple(spec for each in capabilities() for spec in each.children(configuration))
+    all_of_it = whole(configuration)
+    return tuple(spec for each in capabilities() for spec in each.children(configuration, all_of_it))
 
 
 def openapi() -> Any:
     """Return the OpenAPI document of all routes, without a node."""
     document = importlib.import_module("actors.edge.openapi").document
-    return document([route for each in capabilities() for route in each.routes])
+    return document(route for each in capabilities() for route in each.routes)
 
 
 def run(configuration: Configuration) -> int:
     """Run a node until SIGINT or SIGTERM; returns the exit status. Raises NodeFailed if the tree cannot go on."""
     return int(importlib.import_module("actors.lifetime").run(configuration))
-
-
-def _name(capability: ModuleType) -> str:
-    return capability.__name__.split(".")[1]

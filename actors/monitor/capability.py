@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from importlib.metadata import version
+from typing import Any
 
 import msgspec
 
@@ -18,16 +19,12 @@ from actors.monitor.health import Component, GetConfiguration, GetHealth, Health
 from protocols.control import Refused, Row, Unknown
 from protocols.paths import MONITOR
 from runtime import ChildSpec
+from runtime.capability import Whole
 from runtime.metrics import CONTENT_TYPE
 from runtime.settings import Configuration
 
 VERSION = version("troupe")
-SECTION = "monitor"
 ASK_S = 5.0
-
-
-class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`[monitor]`: nothing to set yet that the probes do not bring themselves."""
 
 
 class Service(msgspec.Struct, frozen=True):
@@ -185,17 +182,18 @@ routes = [
     get("/metrics", metrics, summary="Prometheus metrics", tags=TAGS),
     get("/api/v1/system/config", configuration, summary="The resolved configuration", tags=TAGS),
 ]
-probe: str | None = None
+sections: dict[str, Any] = {}
 migrations: str | None = None
 rows: tuple[type[Row], ...] = ()
 commands: dict[str, str] = {}
 
 
-def monitor(probes: tuple[tuple[str, str], ...], configuration: Configuration) -> ChildSpec:
-    """Return the spec of the monitor over these probes."""
+def children(configuration: Configuration, whole: Whole) -> list[ChildSpec]:
+    """Return the monitor over all probes."""
     shown = msgspec.json.encode(configuration.resolved(), enc_hook=str)
-    return ChildSpec(
-        name="monitor",
-        actor="actors.monitor.health:Monitor",
-        arguments={"probes": probes, "configuration": shown},
-    )
+    return [ChildSpec("monitor", "actors.monitor.health:Monitor", {"probes": whole.probes, "configuration": shown})]
+
+
+def probes(configuration: Configuration) -> list[tuple[str, str]]:
+    """Nobody has to ask the one who asks."""
+    return []

@@ -227,6 +227,7 @@ class EmbeddedServer:
                 with suppress(ProcessLookupError):
                     descriptor = os.pidfd_open(entry.pid)
                     signal.pidfd_send_signal(descriptor, signal.SIGINT)
+                    signal.pidfd_send_signal(descriptor, signal.SIGCONT)
                     with trio.move_on_after(2):
                         await trio.lowlevel.wait_readable(descriptor)
                     os.close(descriptor)

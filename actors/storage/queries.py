@@ -14,7 +14,7 @@ from actors.storage.asyncio_thread import AsyncioThread
 from protocols.control import Message, Probe, ProbeReport, Refused, Unknown
 from protocols.paths import STORAGE_WRITER
 from protocols.storage import PAGE, QueryResult, RunQuery
-from runtime import Actor, Mailbox, Overflow, receive
+from runtime import Actor, Mailbox, OnCrash, Overflow, receive
 
 CONNECT_S = 2.0
 PROBE_S = 1.0
@@ -57,6 +57,8 @@ class Queries(Actor):
 
     mailbox: ClassVar[Mailbox] = Mailbox(capacity=256, overflow=Overflow.REJECT)
     stash_capacity: ClassVar[int] = 256
+    # What waits was begun already: a question that crashed this actor must not do it again.
+    on_crash: ClassVar[OnCrash] = OnCrash.CLEAR
 
     def __init__(self, url: str, connections: int = 4) -> None:
         self._url = url
@@ -156,6 +158,7 @@ class Database:
                 pool = await self._connected()
                 async with pool.acquire(timeout=CONNECT_S) as connection, connection.transaction(readonly=True):
                     statement = await connection.prepare(request.sql)
+                    _check_arguments(request, len(statement.get_parameters()))
                     cursor = await statement.cursor(*request.arguments)
                     rows = await cursor.fetch(request.limit + 1)
                     columns = tuple(attribute.name for attribute in statement.get_attributes())
@@ -185,6 +188,12 @@ class Database:
                 server_settings={"application_name": "troupe queries", "default_transaction_read_only": "on"},
             )
         return self._pool
+
+
+def _check_arguments(request: RunQuery, expected: int) -> None:
+    # asyncpg's error for this is the one that it has for a broken connection.
+    if len(request.arguments) != expected:
+        raise Refused("query_failed", f"the query has {expected} parameters, got {len(request.arguments)} arguments")
 
 
 async def _prepare(connection: Any) -> None:

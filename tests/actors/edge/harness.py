@@ -8,7 +8,7 @@ import json
 import os
 import socket
 import struct
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -51,6 +51,13 @@ async def serving(
         with trio.fail_after(PATIENCE_S * 2):
             yield Served(server, port, log)
         nursery.cancel_scope.cancel()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for what no event tells."""
+    with trio.fail_after(PATIENCE_S):
+        while not condition():
+            await trio.sleep(0.002)  # noqa: ASYNC110 - that is the point
 
 
 class Answer(NamedTuple):

@@ -13,7 +13,7 @@ from actors.edge.call import BodyStream, Call
 from actors.edge.limits import FILES_IN_RESERVE, Limits, affordable_connections, raise_file_limit
 from actors.edge.responses import Response, StreamingResponse
 from actors.edge.routing import get, post
-from tests.actors.edge.harness import Client, connected, once, request, serving
+from tests.actors.edge.harness import Client, connected, once, request, serving, until
 
 SOON = 0.05
 """A limit of time that a test waits out; everything else in the test is at its default, far away."""
@@ -37,7 +37,7 @@ ROUTES = [get("/hello", hello), post("/size", size, token=False)]
 def test_a_limit_of_nothing_is_an_error_that_names_it() -> None:
     for wrong in ({"header_s": 0}, {"connections": 0}, {"body_bytes": -1}, {"websocket_ping_s": -1.0}):
         with pytest.raises(ValueError, match=next(iter(wrong))):
-            Limits(**wrong)  # type: ignore[arg-type]
+            Limits(**wrong)
     with pytest.raises(msgspec.ValidationError, match="header_sec"):
         msgspec.convert({"header_sec": 1}, Limits)
 
@@ -279,8 +279,7 @@ async def test_a_full_server_answers_503_and_takes_connections_again_when_one_ha
                 assert (answer.status, answer.code, answer.headers["retry-after"]) == (503, "full", "1")
                 assert await three.is_closed()
             assert (await one.ask("GET", "/hello")).status == 200
-        while served.server.connections:
-            await trio.sleep(0.005)
+        await until(lambda: not served.server.connections)
         assert (await once(served, "GET", "/hello")).status == 200
         assert served.server.figures.refused_connections == 1
 
@@ -321,8 +320,7 @@ async def test_two_thousand_connections_are_open_and_served_at_once() -> None:
                 nursery.start_soon(client.ask, "GET", "/hello")
         for client in clients:
             client.stream.socket.close()
-        while served.server.connections:
-            await trio.sleep(0.005)
+        await until(lambda: not served.server.connections)
 
 
 def test_the_file_limit_is_raised_and_connections_fit_under_it() -> None:

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 
 from actors.market.feed_events import FeedEvent
-from actors.market.recording import RecordingError, recorded_markets
+from actors.market.recording import READ_FAULTS, recorded_markets
 from actors.market.routes import INDEX, routes
 from protocols.control import Row
 from protocols.market import MARKS
@@ -129,7 +129,7 @@ def _markets(feed: FeedSettings, venue: VenueSettings) -> tuple[str, ...]:
         return venue.markets
     try:
         return recorded_markets(Path(feed.file))
-    except (OSError, EOFError, RecordingError) as error:
+    except READ_FAULTS as error:
         raise ValueError(f"the replay {feed.name!r} cannot read its file: {error}") from None
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, cast
@@ -44,6 +45,10 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 
 class RecordingError(Exception):
     """The file is no recording, or one of its lines is none. Says which."""
+
+
+READ_FAULTS: Final = (OSError, EOFError, zlib.error, RecordingError)
+"""What reading a recording raises."""
 
 
 class _Times(msgspec.Struct, gc=False):
@@ -98,7 +103,8 @@ class Recorder:
 class Recording:
     """A recording opened for reading. Iterating gives its entries in order; `close` when done.
 
-    Raises OSError where the file cannot be read, RecordingError where it is no recording.
+    Raises OSError, EOFError or zlib.error where the file cannot be read (any further), RecordingError where it
+    is no recording.
     """
 
     def __init__(self, path: Path) -> None:
@@ -106,6 +112,7 @@ class Recording:
         self._file = _open(path)
         self._number = 0
         self._latest = 0
+        self._fault: Exception | None = None
         self._pushed_back = self._file.readline()
         try:
             self.header: RecordingHeader | None = _header.decode(self._pushed_back)
@@ -122,12 +129,22 @@ class Recording:
         return self._entries
 
     def take(self, count: int) -> list[Entry]:
-        """The next entries, at most `count`; fewer only at the end."""
+        """The next entries, at most `count`; fewer only at the end or before a fault.
+
+        Raises what reading raises, once everything before the fault was given.
+        """
+        if self._fault is not None:
+            raise self._fault
         taken: list[Entry] = []
-        for entry in self._entries:
-            taken.append(entry)
-            if len(taken) == count:
-                break
+        try:
+            for entry in self._entries:
+                taken.append(entry)
+                if len(taken) == count:
+                    break
+        except READ_FAULTS as fault:
+            self._fault = fault
+            if not taken:
+                raise
         return taken
 
     def close(self) -> None:
@@ -183,7 +200,7 @@ class Recording:
 def recorded_markets(path: Path) -> tuple[str, ...]:
     """The markets whose books a recording holds: those of its header, or of all its snapshots.
 
-    Raises OSError, RecordingError.
+    Raises as Recording does.
     """
     recording = Recording(path)
     try:

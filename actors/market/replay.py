@@ -10,7 +10,7 @@ import trio
 
 from actors.market.book import Book, Gap
 from actors.market.kalshi_session import SessionCore
-from actors.market.recording import Entry, Recording, RecordingHeader
+from actors.market.recording import READ_FAULTS, Entry, Recording, RecordingHeader
 from actors.market.reporting import FeedReporter
 from protocols.control import Message, Probe, ProbeReport
 from protocols.market import DELAYED, BookUpdate, GetBookPosition, LevelChange, RequestSnapshot
@@ -40,6 +40,7 @@ class _Played(Message, frozen=True, gc=False, tag="replay_played"):
 
 class _AtEnd(Message, frozen=True, gc=False, tag="replay_at_end"):
     round: int
+    fault: str
 
 
 class ReplaySession(Actor):
@@ -90,24 +91,29 @@ class ReplaySession(Actor):
     async def _play(self) -> None:
         while True:
             self.round += 1
-            recording = await self.offload(Recording, self.file, timeout=_READ_S)
+            fault = ""
             try:
-                header = recording.header or _NO_HEADER
-                yes_price = header.use_yes_price if self.use_yes_price is None else self.use_yes_price
-                await self.ref.send(_Opened(self.round, tuple(header.marks), yes_price))
-                await self._play_through(recording)
-            finally:
-                recording.close()
-            await self.ref.send(_AtEnd(self.round))
-            if not self.loop:
+                recording = await self.offload(Recording, self.file, timeout=_READ_S)
+                try:
+                    header = recording.header or _NO_HEADER
+                    yes_price = header.use_yes_price if self.use_yes_price is None else self.use_yes_price
+                    await self.ref.send(_Opened(self.round, tuple(header.marks), yes_price))
+                    await self._play_through(recording)
+                finally:
+                    recording.close()
+            except READ_FAULTS as error:
+                # A file that is torn stays torn: to crash and to play it again would not help.
+                fault = f"{type(error).__name__}: {error}"
+            await self.ref.send(_AtEnd(self.round, fault))
+            if fault or not self.loop:
                 return
 
     async def _play_through(self, recording: Recording) -> None:
-        begin = trio.current_time()
+        begin = 0.0
         first: int | None = None
         while entries := await self.offload(recording.take, _BATCH, timeout=_READ_S):
             if first is None:
-                first = entries[0].ts
+                begin, first = trio.current_time(), entries[0].ts
             if self.speed == 0:
                 await self._hand_over(entries)
                 continue
@@ -152,11 +158,15 @@ class ReplaySession(Actor):
 
     @receive
     async def at_end(self, message: _AtEnd) -> None:
-        """All of it was played; the books keep what they have."""
+        """All of it was played, or it cannot be read any further; the books keep what they have."""
         await self._catch_up()
-        self.report.keep("ended", self.core.session, f"{self.lines} lines, {self.core.tally.frames} frames")
-        if not self.loop:
-            self.report.status("ended", self.core)
+        what = message.fault or f"{self.lines} lines, {self.core.tally.frames} frames"
+        self.report.keep("ended", self.core.session, what)
+        if message.fault:
+            self.report.status("down", self.core, message.fault)
+        elif not self.loop:
+            stale = ", ".join(sorted(self.core.stale_markets()))
+            self.report.status("ended", self.core, f"not current: {stale}" if stale else "")
 
     @receive
     def request_snapshot(self, message: RequestSnapshot) -> None:

@@ -10,7 +10,7 @@ from typing import TypeVar
 import trio
 
 from actors.market.capability import FeedSettings, VenueSettings, branch
-from protocols.control import Lagged, Message
+from protocols.control import ActorEvent, Lagged, Message
 from protocols.market import (
     BookStale,
     BookUpdate,
@@ -22,7 +22,7 @@ from protocols.market import (
     Trade,
 )
 from protocols.venues.simulated import GetEngineBook, RunSteps
-from runtime import ChildSpec, Node, NodeSettings, StartChild, Tap, open_node
+from runtime import ChildSpec, KillChild, Node, NodeSettings, StartChild, Tap, open_node
 from runtime.log import NodeLog
 
 M = TypeVar("M", bound=Message)
@@ -36,6 +36,7 @@ TOPICS: tuple[tuple[type[Message], str | None], ...] = (
     (MarketStatus, None),
     (Quote, None),
     (Trade, None),
+    (ActorEvent, None),
 )
 
 
@@ -63,6 +64,16 @@ class Market:
     async def state(self, state: str, feed: str = "sim") -> FeedStatus:
         """Wait until the feed says that it is in this state."""
         return await self.next(FeedStatus, lambda message: (message.feed, message.state) == (feed, state))
+
+    async def killed(self, path: str) -> None:
+        """Kill an actor, and wait until its next life has begun."""
+        parent, _, name = path.rpartition("/")
+        await self.node.ref(parent).ask(KillChild(name))
+        await self.next(ActorEvent, lambda event: (event.path, event.event) == (path, "started"))
+
+    async def gone(self, path: str) -> None:
+        """Wait until an actor has ended for good."""
+        await self.next(ActorEvent, lambda event: (event.path, event.event) == (path, "stopped"))
 
     async def run(self, steps: int) -> None:
         """Let the traders take turns, and wait until the books have what came of it."""

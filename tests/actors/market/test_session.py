@@ -17,7 +17,6 @@ from protocols.market import BookStale, BookUpdate, GetBookPosition, MarketStatu
 from protocols.nanos import NANO
 from protocols.venues.kalshi_signing import Signer, generate_ed25519_pem
 from protocols.venues.simulated import GetVenueAddress, InjectFault, PlantRegime, RunSteps, SetRate, SettleMarket
-from runtime import KillChild
 from runtime.log import open_log
 from runtime.log_reader import LogReader
 from tests.actors.market.kit import ALPHA, BETA, Market, open_market
@@ -136,8 +135,8 @@ async def test_a_killed_session_is_back_and_its_books_are_right(tmp_path: Path) 
     async with open_market(tmp_path, SIM) as market:
         await market.state("live")
         await market.run(50)
-        await market.node.ref("/market/sim").ask(KillChild("session"))
-        await market.next(BookStale, lambda message: message.reason == "session_started")
+        await market.killed("/market/sim/session")
+        assert {(await market.book(name)).stale for name in (ALPHA, BETA)} <= {"feed_down", "session_started"}
         await market.state("live")
         await market.run(100)
         assert await market.same_as_engine()
@@ -150,7 +149,7 @@ async def test_a_killed_book_is_back_with_a_snapshot_and_no_other_book_notices(t
     async with open_market(tmp_path, SIM) as market:
         await market.state("live")
         await market.run(50)
-        await market.node.ref("/market/sim/books").ask(KillChild(ALPHA))
+        await market.killed(f"/market/sim/books/{ALPHA}")
         await market.next(BookUpdate, lambda update: update.snapshot and update.market == ALPHA)
         await market.run(100)
         assert await market.same_as_engine()
@@ -162,8 +161,7 @@ async def test_a_killed_book_is_back_with_a_snapshot_and_no_other_book_notices(t
 async def test_a_killed_venue_is_found_again_at_its_new_address(tmp_path: Path) -> None:
     async with open_market(tmp_path, SIM) as market:
         await market.state("live")
-        await market.node.ref("/market").ask(KillChild("venue"))
-        await market.state("down")
+        await market.killed("/market/venue")
         await market.state("live")
         await market.run(50)
         assert await market.same_as_engine()

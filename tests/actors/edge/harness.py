@@ -56,8 +56,8 @@ async def serving(
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for what no event tells."""
     with trio.fail_after(PATIENCE_S):
-        while not condition():
-            await trio.sleep(0.002)  # noqa: ASYNC110 - that is the point
+        while not condition():  # noqa: ASYNC110 - that is the point
+            await trio.sleep(0.002)
 
 
 class Answer(NamedTuple):

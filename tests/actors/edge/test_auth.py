@@ -121,7 +121,7 @@ def test_a_browser_hands_the_token_of_a_websocket_over_as_a_subprotocol() -> Non
 
 def test_beyond_loopback_every_route_asks_for_the_token() -> None:
     for host in ("0.0.0.0", "::", "192.168.1.5", "node.example", ""):
-        with pytest.raises(BindRefused, match="edge.authentication"):
+        with pytest.raises(BindRefused, match=r"edge\.authentication"):
             Guard("t", host=host)
         guard = Guard("t", host=host, always=True)
         with pytest.raises(HttpError):

@@ -149,28 +149,30 @@ async def test_a_killed_edge_is_back_on_the_same_port(tmp_path: Path) -> None:
 async def test_a_stop_of_the_node_answers_what_is_begun_and_closes_websockets(tmp_path: Path) -> None:
     answers: list[Answer] = []
     codes: list[int] = []
-    async with trio.open_nursery() as nursery:
-        async with node_with(tmp_path, FREE, f"{HERE}:own", f"{HERE}:more") as (_, served, _token):
-            opened_one, asked = trio.Event(), trio.Event()
+    async with (
+        trio.open_nursery() as nursery,
+        node_with(tmp_path, FREE, f"{HERE}:own", f"{HERE}:more") as (_, served, _token),
+    ):
+        opened_one, asked = trio.Event(), trio.Event()
 
-            async def listen() -> None:
-                async with opened(served, "/ws") as client:
-                    assert (await read_frame(client)) == (TEXT, b"hello")
-                    opened_one.set()
-                    codes.append((await read_frame(client)).close_code)
-                    await client.send(frame(CLOSE, b"\x03\xe9"))
+        async def listen() -> None:
+            async with opened(served, "/ws") as client:
+                assert (await read_frame(client)) == (TEXT, b"hello")
+                opened_one.set()
+                codes.append((await read_frame(client)).close_code)
+                await client.send(frame(CLOSE, b"\x03\xe9"))
 
-            async def wait() -> None:
-                async with connected(served) as client:
-                    await client.send(request("GET", "/slow"))
-                    asked.set()
-                    answers.append(await client.answer())
+        async def wait() -> None:
+            async with connected(served) as client:
+                await client.send(request("GET", "/slow"))
+                asked.set()
+                answers.append(await client.answer())
 
-            nursery.start_soon(listen)
-            nursery.start_soon(wait)
-            await opened_one.wait()
-            await asked.wait()
-            await trio.sleep(0.02)
+        nursery.start_soon(listen)
+        nursery.start_soon(wait)
+        await opened_one.wait()
+        await asked.wait()
+        await trio.sleep(0.02)
     assert codes == [1001]
     assert [answer.json() for answer in answers] == ["done"]
 

@@ -238,11 +238,14 @@ async def test_an_idle_connection_is_closed_without_a_word() -> None:
 
 
 async def test_blank_lines_do_not_keep_a_connection_open() -> None:
-    async with serving(ROUTES, Limits(header_s=SOON)) as served, connected(served) as client:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(drip, client, b"\r\n" * 5_000)
-            assert await client.is_closed()
-            nursery.cancel_scope.cancel()
+    async with (
+        serving(ROUTES, Limits(header_s=SOON)) as served,
+        connected(served) as client,
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(drip, client, b"\r\n" * 5_000)
+        assert await client.is_closed()
+        nursery.cancel_scope.cancel()
 
 
 async def test_a_client_that_does_not_take_its_answer_is_cut() -> None:
@@ -285,16 +288,18 @@ async def test_a_full_server_answers_503_and_takes_connections_again_when_one_ha
 
 
 async def test_one_address_cannot_take_all_connections() -> None:
-    async with serving(ROUTES, Limits(connections=10, connections_per_address=1)) as served:
-        async with connected(served) as client:
-            assert (await client.ask("GET", "/hello")).status == 200
-            assert (await once(served, "GET", "/hello")).status == 503
-            other = trio.socket.socket()
-            await other.bind(("127.0.0.2", 0))
-            await other.connect(("127.0.0.1", served.port))
-            elsewhere = Client(trio.SocketStream(other), served.port)
-            assert (await elsewhere.ask("GET", "/hello")).status == 200
-            other.close()
+    async with (
+        serving(ROUTES, Limits(connections=10, connections_per_address=1)) as served,
+        connected(served) as client,
+    ):
+        assert (await client.ask("GET", "/hello")).status == 200
+        assert (await once(served, "GET", "/hello")).status == 503
+        other = trio.socket.socket()
+        await other.bind(("127.0.0.2", 0))
+        await other.connect(("127.0.0.1", served.port))
+        elsewhere = Client(trio.SocketStream(other), served.port)
+        assert (await elsewhere.ask("GET", "/hello")).status == 200
+        other.close()
 
 
 async def test_two_thousand_connections_are_open_and_served_at_once() -> None:
@@ -359,10 +364,13 @@ async def test_a_loop_that_was_held_up_does_not_cut_clients_that_are_not_to_blam
         time.sleep(0.6)  # noqa: ASYNC251 - what must not happen, happens
         return "late"
 
-    async with serving([get("/block", block), *ROUTES], Limits(keep_alive_s=0.4)) as served:
-        async with connected(served) as idle, connected(served) as busy:
-            assert (await idle.ask("GET", "/hello")).status == 200
-            await busy.send(request("GET", "/block"))
-            await idle.send(request("GET", "/hello"))
-            assert (await busy.answer()).json() == "late"
-            assert (await idle.answer()).json() == "hello"
+    async with (
+        serving([get("/block", block), *ROUTES], Limits(keep_alive_s=0.4)) as served,
+        connected(served) as idle,
+        connected(served) as busy,
+    ):
+        assert (await idle.ask("GET", "/hello")).status == 200
+        await busy.send(request("GET", "/block"))
+        await idle.send(request("GET", "/hello"))
+        assert (await busy.answer()).json() == "late"
+        assert (await idle.answer()).json() == "hello"

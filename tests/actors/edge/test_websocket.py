@@ -216,14 +216,18 @@ async def test_too_many_pings_a_second_close_with_1008(opcode: int) -> None:
 
 async def test_a_flood_of_tiny_messages_leaves_room_for_others() -> None:
     stage = Stage()
-    async with serving(stage.routes) as served, opened(served) as flooding, opened(served) as other:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(flood, flooding, frame(TEXT, b"") * 500)
-            nursery.start_soon(flooding.rest)
-            for _ in range(20):
-                await other.send(frame(TEXT, b"x"))
-                assert (await read_frame(other)).payload == b"x"
-            nursery.cancel_scope.cancel()
+    async with (
+        serving(stage.routes) as served,
+        opened(served) as flooding,
+        opened(served) as other,
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(flood, flooding, frame(TEXT, b"") * 500)
+        nursery.start_soon(flooding.rest)
+        for _ in range(20):
+            await other.send(frame(TEXT, b"x"))
+            assert (await read_frame(other)).payload == b"x"
+        nursery.cancel_scope.cancel()
 
 
 # Ends.
@@ -319,10 +323,9 @@ async def test_a_client_that_vanishes_ends_the_handler_with_1006(reset: bool) ->
 async def test_a_client_that_does_not_answer_the_close_is_cut() -> None:
     async def brief(socket: WebSocket, call: Call) -> None: ...
 
-    async with serving([websocket("/ws", brief)], Limits(websocket_close_s=SOON)) as served:
-        async with opened(served) as client:
-            assert (await read_frame(client)).close_code == 1000
-            assert await client.is_closed()
+    async with serving([websocket("/ws", brief)], Limits(websocket_close_s=SOON)) as served, opened(served) as client:
+        assert (await read_frame(client)).close_code == 1000
+        assert await client.is_closed()
 
 
 async def test_a_client_that_does_not_answer_a_close_of_the_handler_is_cut_while_that_receives() -> None:
@@ -335,25 +338,26 @@ async def test_a_client_that_does_not_answer_a_close_of_the_handler_is_cut_while
             await socket.receive()
         over.set()
 
-    async with serving([websocket("/ws", closing)], Limits(websocket_close_s=SOON)) as served:
-        async with opened(served) as client:
-            await client.send(frame(TEXT, b"still here"))
-            assert (await read_frame(client)).close_code == 1000
-            await over.wait()
+    async with serving([websocket("/ws", closing)], Limits(websocket_close_s=SOON)) as served, opened(served) as client:
+        await client.send(frame(TEXT, b"still here"))
+        assert (await read_frame(client)).close_code == 1000
+        await over.wait()
 
 
 async def test_a_silent_client_is_pinged_and_cut_if_it_does_not_answer() -> None:
     stage = Stage()
-    async with serving(stage.routes, Limits(websocket_ping_s=SOON, websocket_pong_s=SOON)) as served:
-        async with opened(served) as client:
-            for _ in range(3):
-                assert await read_frame(client) == (PING_CODE, b"")
-                await client.send(frame(PONG))
+    async with (
+        serving(stage.routes, Limits(websocket_ping_s=SOON, websocket_pong_s=SOON)) as served,
+        opened(served) as client,
+    ):
+        for _ in range(3):
             assert await read_frame(client) == (PING_CODE, b"")
-            assert await client.is_closed()
-            await stage.over.wait()
-            assert stage.ended[0].code == 1006
-            assert served.server.figures.aborted_websockets == 1
+            await client.send(frame(PONG))
+        assert await read_frame(client) == (PING_CODE, b"")
+        assert await client.is_closed()
+        await stage.over.wait()
+        assert stage.ended[0].code == 1006
+        assert served.server.figures.aborted_websockets == 1
 
 
 async def test_a_handler_that_ignores_the_end_is_cancelled() -> None:
@@ -492,28 +496,32 @@ async def test_a_message_larger_than_the_backlog_can_be_sent() -> None:
 
 async def test_a_close_comes_after_the_backlog() -> None:
     held = Held()
-    async with serving(held.routes, Limits(websocket_backlog_bytes=50_000)) as served:
-        async with opened(served, receive_buffer=4096) as client:
-            socket = await held.receive.receive()
-            taken = fill(socket, binary_frame(b"x" * 10_000))
-            socket.close_soon(1013, "too slow")
-            assert socket.offer(PING) is False
-            for _ in range(taken):
-                assert (await read_frame(client)).opcode == BINARY
-            assert (await read_frame(client)).close_code == 1013
+    async with (
+        serving(held.routes, Limits(websocket_backlog_bytes=50_000)) as served,
+        opened(served, receive_buffer=4096) as client,
+    ):
+        socket = await held.receive.receive()
+        taken = fill(socket, binary_frame(b"x" * 10_000))
+        socket.close_soon(1013, "too slow")
+        assert socket.offer(PING) is False
+        for _ in range(taken):
+            assert (await read_frame(client)).opcode == BINARY
+        assert (await read_frame(client)).close_code == 1013
 
 
 async def test_a_client_that_never_reads_is_cut_in_the_end_though_it_keeps_sending() -> None:
     held = Held()
-    async with serving(held.routes, Limits(websocket_backlog_bytes=50_000, write_s=SOON)) as served:
-        async with opened(served, receive_buffer=4096) as client:
-            socket = await held.receive.receive()
-            fill(socket, binary_frame(b"x" * 10_000))
-            while not socket.closed:
-                await client.send(frame(TEXT, b"still here"))
-                await trio.sleep(0.005)
-            assert socket.backlog_bytes == 0
-            assert served.server.figures.aborted_websockets == 1
+    async with (
+        serving(held.routes, Limits(websocket_backlog_bytes=50_000, write_s=SOON)) as served,
+        opened(served, receive_buffer=4096) as client,
+    ):
+        socket = await held.receive.receive()
+        fill(socket, binary_frame(b"x" * 10_000))
+        while not socket.closed:
+            await client.send(frame(TEXT, b"still here"))
+            await trio.sleep(0.005)
+        assert socket.backlog_bytes == 0
+        assert served.server.figures.aborted_websockets == 1
 
 
 async def test_two_hundred_subscribers_see_nothing_of_one_that_never_reads() -> None:
@@ -521,31 +529,34 @@ async def test_two_hundred_subscribers_see_nothing_of_one_that_never_reads() -> 
     subscribers, messages = 200, 300
     payloads = [b"%06d" % number + b"x" * 174 for number in range(messages)]
     done: list[int] = []
-    async with serving(held.routes, Limits(websocket_backlog_bytes=20_000)) as served, trio.open_nursery() as nursery:
-        async with opened(served, receive_buffer=2048):
-            stuck = await held.receive.receive()
+    async with (
+        serving(held.routes, Limits(websocket_backlog_bytes=20_000)) as served,
+        trio.open_nursery() as nursery,
+        opened(served, receive_buffer=2048),
+    ):
+        stuck = await held.receive.receive()
 
-            async def subscribe() -> None:
-                async with opened(served) as client:
-                    for payload in payloads:
-                        assert await read_frame(client) == (TEXT, payload)
-                    done.append(1)
+        async def subscribe() -> None:
+            async with opened(served) as client:
+                for payload in payloads:
+                    assert await read_frame(client) == (TEXT, payload)
+                done.append(1)
 
-            for _ in range(subscribers):
-                nursery.start_soon(subscribe)
-            readers = [await held.receive.receive() for _ in range(subscribers)]
-            fill(stuck, text_frame(b"z" * 10_000))
-            refused = 0
-            for begin in range(0, messages, 10):
-                joined = text_frames(payloads[begin : begin + 10])
-                refused += not stuck.offer_bytes(joined, 10)
-                for reader in readers:
-                    assert reader.offer_bytes(joined, 10)
-                await trio.lowlevel.checkpoint()
-            await until(lambda: len(done) == subscribers)
-            assert refused > 0
-            assert not stuck.closed
-            assert 0 < stuck.backlog_bytes <= 20_000
+        for _ in range(subscribers):
+            nursery.start_soon(subscribe)
+        readers = [await held.receive.receive() for _ in range(subscribers)]
+        fill(stuck, text_frame(b"z" * 10_000))
+        refused = 0
+        for begin in range(0, messages, 10):
+            joined = text_frames(payloads[begin : begin + 10])
+            refused += not stuck.offer_bytes(joined, 10)
+            for reader in readers:
+                assert reader.offer_bytes(joined, 10)
+            await trio.lowlevel.checkpoint()
+        await until(lambda: len(done) == subscribers)
+        assert refused > 0
+        assert not stuck.closed
+        assert 0 < stuck.backlog_bytes <= 20_000
 
 
 # Frames.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
 from actors.edge.call import Call
@@ -78,11 +80,7 @@ class BookQuery(msgspec.Struct, frozen=True):
     """`depth`: levels a side, 0 for all."""
 
     market: str
-    depth: int = 10
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.depth <= 10_000:
-            raise ValueError(f"depth lies between 0 and 10000, got {self.depth}")
+    depth: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 10
 
 
 async def list_markets(request: None, call: Call) -> MarketsBody:

@@ -475,7 +475,7 @@ class ActorCell(Cell):
         asked, self.asked = self.asked, None
         if asked is not None:
             asked.lose(f"{self.path} ended while handling the request")
-        self.handling = self.sender = self.awaiting = self.gate = None
+        self.handling = self.sender = self.gate = None
         self.kept = False
         for timer in self.timers or ():
             timer.live = False

@@ -57,6 +57,7 @@ REFUSALS = {
 NOTHING: deque[Any] = deque(maxlen=0)
 """The queue of a cell that was never told anything: a real one costs 0.6 kB, which 100,000 idle actors need not pay."""
 NO_CONTROL: Sequence[Any] = ()
+NOBODY: list[Cell] = []
 
 
 class Cell:
@@ -138,7 +139,7 @@ class Cell:
         self.asked: Ask | None = None
         self.handling: Message | None = None
         self.sender: Sender | None = None
-        self.awaiting: Cell | None = None
+        self.awaiting: list[Cell] = NOBODY
         """Whom the handler of this cell waits for; what an ask walks to find a cycle."""
         self.exit: ExitReason | None = None
         """The end of an incarnation that the supervisor has not dealt with yet."""
@@ -267,14 +268,13 @@ class Cell:
             raise Refused(code, f"{REFUSALS[code]} ({self.path})")
 
     async def _wait_for_room(self, item: Any, timeout: float) -> str | None:
-        sender = running_cell.get()
-        in_handler = sender is not None and sender.task is trio.lowlevel.current_task()
+        sender = waiting_handler(trio.lowlevel.current_task())
         deadline = trio.current_time() + timeout
-        if sender is not None and in_handler:
+        if sender is not None:
             if sender.asked is not None:
                 deadline = min(deadline, sender.asked.deadline)
             refuse_cycle(sender, self)
-            sender.awaiting = self
+            sender.awaiting.append(self)
         if self.room is None:
             self.room = trio.lowlevel.ParkingLot()
         code: str | None = "mailbox_full"
@@ -287,8 +287,8 @@ class Cell:
                     if len(self.queue) < self.capacity or self.state is State.STOPPED or self.gone:
                         code = self.admit(item)
         finally:
-            if sender is not None and in_handler:
-                sender.awaiting = None
+            if sender is not None:
+                sender.awaiting.remove(self)
         if code == "mailbox_full":
             self.count_drop()
         return code
@@ -298,17 +298,17 @@ class Cell:
         task = trio.lowlevel.current_task()
         now = trio.current_time()
         deadline = now + timeout
-        asker = running_cell.get()
-        waits = asker is not None and asker.task is task
-        if asker is None:
-            ask = Ask(request, None, deadline, task)
+        cell = running_cell.get()
+        if cell is None:
+            ask = Ask(request, None, deadline, task, None, self)
         else:
-            if waits:
+            asker = cell if cell.task is task and cell.awaiting is not NOBODY else waiting_handler(task)
+            if asker is not None:
                 if asker.asked is not None and asker.asked.deadline < deadline:
                     deadline = asker.asked.deadline  # the caller's rest bounds what it asks in turn
                     timeout = deadline - now
                 refuse_cycle(asker, self)
-            ask = Ask(request, asker._mark or asker.mark, deadline, task)
+            ask = Ask(request, cell._mark or cell.mark, deadline, task, asker, self)
         if len(self.queue) < self.limit:
             self.queue.append(ask)
             if self.asleep:
@@ -318,14 +318,9 @@ class Cell:
             if code is not None:
                 raise Refused(code, f"{REFUSALS[code]} ({self.path})")
         self.node.timers.add_ask(ask, timeout)
-        if waits:
-            asker.awaiting = self  # type: ignore[union-attr]
-            try:
-                await wait_task_rescheduled(ask.abort)
-            finally:
-                asker.awaiting = None  # type: ignore[union-attr]
-        else:
-            await wait_task_rescheduled(ask.abort)
+        if ask.asker is not None:
+            ask.asker.awaiting.append(self)
+        await wait_task_rescheduled(ask.abort)
         if ask.error is not None:
             raise ask.error
         return ask.value
@@ -388,12 +383,37 @@ class Cell:
         raise NotImplementedError
 
 
+def waiting_handler(task: trio.lowlevel.Task) -> Cell | None:
+    """The cell whose handler waits while `task` does: the task is the handler's, or in a nursery inside of it.
+
+    None for owned tasks, beside which the handlers go on, and for tasks of no actor.
+    """
+    cell = running_cell.get()
+    if cell is None or cell.task is None:
+        return None
+    step: trio.lowlevel.Task | None = task
+    while step is not None and step is not cell.task:
+        step = None if step.parent_nursery is None else step.parent_nursery.parent_task
+    if step is None:
+        return None
+    if cell.awaiting is NOBODY:
+        cell.awaiting = []
+    return cell
+
+
 def refuse_cycle(asker: Cell, target: Cell) -> None:
     """Raise Refused if `target` waits, directly or not, for `asker`: neither could ever answer."""
-    step: Cell | None = target
-    paths = [asker.path]
-    while step is not None:
-        paths.append(step.path)
-        if step is asker:
-            raise Refused("cycle", "asking would wait for itself: " + " → ".join(paths))
-        step = step.awaiting
+    if target is asker:
+        raise Refused("cycle", f"asking would wait for itself: {asker.path} → {asker.path}")
+    if not target.awaiting:
+        return
+    trails = [(target, f"{asker.path} → {target.path}")]
+    seen = {target}
+    while trails:
+        step, trail = trails.pop()
+        for awaited in step.awaiting:
+            if awaited is asker:
+                raise Refused("cycle", f"asking would wait for itself: {trail} → {asker.path}")
+            if awaited not in seen:
+                seen.add(awaited)
+                trails.append((awaited, f"{trail} → {awaited.path}"))

@@ -90,11 +90,22 @@ class Lag:
 class Ask:
     """One request on its way: from the asking task, through a mailbox, to exactly one outcome."""
 
-    __slots__ = ("begun", "bucket", "deadline", "error", "request", "sender", "task", "value")
+    __slots__ = ("asker", "begun", "bucket", "deadline", "error", "request", "sender", "target", "task", "value")
 
-    def __init__(self, request: Message, sender: Sender | None, deadline: float, task: trio.lowlevel.Task) -> None:
+    def __init__(
+        self,
+        request: Message,
+        sender: Sender | None,
+        deadline: float,
+        task: trio.lowlevel.Task,
+        asker: Cell | None,
+        target: Cell,
+    ) -> None:
         self.request = request
         self.sender = sender
+        self.asker = asker
+        """The cell whose handler waits for the answer; None if no handler does."""
+        self.target = target
         self.deadline = deadline
         self.task: trio.lowlevel.Task | None = task
         """The waiting task; None once there is an outcome, or once it was cancelled."""
@@ -107,21 +118,25 @@ class Ask:
         """Done. The first outcome counts."""
         task = self.task
         if task is not None:
-            self.task = None
             self.value = value
-            if self.bucket is not None:
-                self.bucket.discard(self)
+            self._leave()
             trio.lowlevel.reschedule(task)
 
     def settle(self, error: Refused | Unknown) -> None:
         """Refused or Unknown. The first outcome counts."""
         task = self.task
         if task is not None:
-            self.task = None
             self.error = error
-            if self.bucket is not None:
-                self.bucket.discard(self)
+            self._leave()
             trio.lowlevel.reschedule(task)
+
+    def _leave(self) -> None:
+        self.task = None
+        if self.bucket is not None:
+            self.bucket.discard(self)
+        if self.asker is not None:
+            # At once, not when its task runs: until then it would look as if it were still waiting.
+            self.asker.awaiting.remove(self.target)
 
     def refuse(self, code: str, message: str = "", field: str | None = None) -> None:
         """Certainly not performed."""
@@ -140,9 +155,7 @@ class Ask:
 
     def abort(self, _: Any) -> trio.lowlevel.Abort:
         """The asker is being cancelled: a request that has not begun will be skipped."""
-        self.task = None
-        if self.bucket is not None:
-            self.bucket.discard(self)
+        self._leave()
         return trio.lowlevel.Abort.SUCCEEDED
 
 

@@ -252,7 +252,7 @@ class SupervisorCell(Cell):
         failure = cell.begin()
         if failure is None and not cell.started:
             deadline = trio.current_time() + cell.spec.start_s
-            self.awaiting = cell
+            self.awaiting = [cell]
             try:
                 ready = await self._until(lambda: cell.started or cell.exit is not None, deadline, interruptible=True)
             except _StopAskedError:
@@ -261,7 +261,7 @@ class SupervisorCell(Cell):
                 self._finish(cell, self._take_exit(cell))
                 raise
             finally:
-                self.awaiting = None
+                self.awaiting = []
             if not ready:
                 await self._end(cell, 0)
                 self._take_exit(cell)
@@ -283,7 +283,7 @@ class SupervisorCell(Cell):
 
     async def _end(self, cell: Cell, stop_s: float) -> None:
         """Stop a running child in order, kill it after `stop_s` seconds; returns when it has ended."""
-        self.awaiting = cell
+        self.awaiting = [cell]
         try:
             if stop_s > 0 and not self.killed and cell.exit is None:
                 cell.request_stop(Shutdown())
@@ -293,7 +293,7 @@ class SupervisorCell(Cell):
                 cell.kill("by its supervisor" if stop_s == 0 or self.killed else f"did not stop within {stop_s:g} s")
                 await self._until(lambda: cell.exit is not None, math.inf, interruptible=False)
         finally:
-            self.awaiting = None
+            self.awaiting = []
 
     async def _stop(self, cell: Cell) -> None:
         """Stop a child, whatever it is doing, as its final exit."""

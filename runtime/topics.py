@@ -62,9 +62,10 @@ class Subscription:
 
     def _deliver_lossless(self, cell: Cell, item: Any) -> bool:
         if self.lag is None:
-            full = len(cell.queue) >= cell.capacity and cell.overflow is not Overflow.CONFLATE
-            if not full:
-                return cell.admit(item) is None
+            if len(cell.queue) < cell.capacity or cell.overflow is Overflow.CONFLATE:
+                code = cell.admit(item)
+                if code != "mailbox_full":
+                    return code is None
             self.lag = Lag(self.topic, self.key or "")
             cell.queue.append(self.lag)
             if cell.asleep:

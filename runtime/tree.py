@@ -60,7 +60,7 @@ class ActorView(msgspec.Struct, frozen=True, kw_only=True):
     errors: int
     rate: float | None
     handling: str | None
-    awaiting: str | None
+    awaiting: tuple[str, ...]
     owned_tasks: tuple[str, ...]
     breaker: BreakerSnapshot | None
     router: RouterSnapshot | None
@@ -125,7 +125,7 @@ def view(node: Node, cell: Cell, depth: int | None = None) -> ActorView:
         errors=cell.errors,
         rate=node.rates.of(cell),
         handling=None if cell.handling is None else type(cell.handling).__name__,
-        awaiting=None if cell.awaiting is None else cell.awaiting.path,
+        awaiting=tuple(awaited.path for awaited in cell.awaiting),
         owned_tasks=tuple((cell.owned or {}).values())[:MOST_CHILDREN],
         breaker=None if guard is None or guard.breaker is None else guard.breaker.snapshot(now),
         router=None if guard is None or guard.router is None else guard.router.snapshot(),

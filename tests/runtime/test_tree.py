@@ -142,4 +142,4 @@ async def test_whom_an_actor_waits_for_shows(autojump_clock: MockClock) -> None:
         await kit.settle()
         nursery.start_soon(node.ref("/a").outcome, AskOn("/s/x"), 5.0)
         await kit.settle()
-        assert node.tree("/a").awaiting == "/s/x"
+        assert node.tree("/a").awaiting == ("/s/x",)

@@ -15,7 +15,6 @@ segments that the database holds for certain. The format is in `segments.py`.
 
 from __future__ import annotations
 
-import fcntl
 import mmap
 import os
 import time
@@ -28,30 +27,26 @@ import msgspec
 from msgspec.structs import astuple
 
 from protocols.control import Refused, Row
+from runtime.log_recovery import LogLocked, lock_folder, recover
 from runtime.segments import (
     FIRST_ROW_KIND,
     LAST_KIND,
-    LOCK_FILE,
     RECORD,
     SEGMENT_HEADER,
     STREAMS,
     TABLE,
     TABLES_FILE,
-    LogDamaged,
     SegmentHeader,
     Table,
-    decode_streams,
     encode_record,
     list_segments,
     next_base,
-    read_header,
     read_tables,
-    records,
     seed_of,
     segment_path,
 )
 
-__all__ = ["LogDamaged", "LogFull", "LogLocked", "NodeLog", "RowTooLarge", "open_log"]
+__all__ = ["LogFull", "LogLocked", "NodeLog", "RowTooLarge", "open_log"]
 
 SEGMENT_BYTES = 16 << 20
 MAX_BYTES = 1 << 30
@@ -67,10 +62,6 @@ class LogFull(Refused):
 
 class RowTooLarge(ValueError):
     """The row does not fit into a segment."""
-
-
-class LogLocked(Exception):
-    """Another process has the log open."""
 
 
 class _Kind:
@@ -146,9 +137,7 @@ class NodeLog:
         if kind.sequenced:
             stream, seq = fields[kind.table.stream], fields[kind.table.seq]
             if seq <= self._streams.get(stream, 0):
-                raise ValueError(
-                    f"stream {stream!r} is at {self._streams.get(stream, 0)}, so seq {seq} is not new"
-                )
+                raise ValueError(f"stream {stream!r} is at {self._streams.get(stream, 0)}, so seq {seq} is not new")
         length = len(payload)
         start = self._offset
         end = start + 10 + length
@@ -235,9 +224,7 @@ class NodeLog:
             raise RowTooLarge(f"the row takes {needed} bytes, a segment has room for {room}")
         kept = sum(_size(segment_path(self.directory, base)) for base in list_segments(self.directory))
         if kept - self._size + self._offset + self._segment_bytes > self._max_bytes:
-            raise LogFull(
-                f"the log holds {kept} of at most {self._max_bytes} bytes that are not in the database yet"
-            )
+            raise LogFull(f"the log holds {kept} of at most {self._max_bytes} bytes that are not in the database yet")
         self._begin_segment(self._base + self._offset)
 
     def _begin_segment(self, base: int) -> None:
@@ -307,16 +294,14 @@ def open_log(
     newest segment is of another version.
     """
     if max_bytes < 2 * segment_bytes:
-        raise ValueError(
-            f"max_bytes must be at least two segments, got {max_bytes} and segments of {segment_bytes}"
-        )
+        raise ValueError(f"max_bytes must be at least two segments, got {max_bytes} and segments of {segment_bytes}")
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    lock = _lock(directory)
+    lock = lock_folder(directory)
     try:
         for scratch in directory.glob("*.tmp"):
             scratch.unlink()
-        last, streams, end, torn = _recover(directory)
+        last, streams, end, torn = recover(directory)
         header = SegmentHeader(
             log_id=uuid.uuid4() if last is None else last.log_id,
             base=0 if last is None else next_base(end),
@@ -337,56 +322,6 @@ def open_log(
     except BaseException:
         os.close(lock)
         raise
-
-
-def _lock(directory: Path) -> int:
-    lock = os.open(directory / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        owner = os.pread(lock, 20, 0).decode().strip()
-        os.close(lock)
-        raise LogLocked(f"{directory} is in use by another node (process {owner})") from None
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
-    return lock
-
-
-def _recover(directory: Path) -> tuple[SegmentHeader | None, dict[str, int], int, int]:
-    """Return the newest sound header, the streams, the end of the log, and how many bytes were cut off
-    there.
-    """
-    for base in reversed(list_segments(directory)):
-        path = segment_path(directory, base)
-        content = path.read_bytes()
-        if content[: SEGMENT_HEADER.size].strip(b"\0") == b"":
-            # Begun just before a power failure, its content never reached the disk.
-            path.rename(path.with_suffix(".lost"))
-            continue
-        header = read_header(directory, base)
-        streams, end = _replay(directory, content)
-        torn = len(content[end:].rstrip(b"\0"))
-        os.truncate(path, end)
-        return header, streams, base + end, torn
-    return None, {}, 0, 0
-
-
-def _replay(directory: Path, content: bytes) -> tuple[dict[str, int], int]:
-    """Return the streams at the end of a segment, and the offset of that end."""
-    tables, _ = read_tables(directory)
-    streams: dict[str, int] = {}
-    end = SEGMENT_HEADER.size
-    for kind, payload, end in records(content, SEGMENT_HEADER.size):  # noqa: B007 - used behind the loop
-        if kind == STREAMS:
-            streams.update(decode_streams(payload))
-            continue
-        table = tables.get(kind)
-        if table is None:
-            raise LogDamaged(f"a row of kind {kind} is of no table that {directory / TABLES_FILE} knows")
-        if table.seq >= 0:
-            fields: list[Any] = msgspec.msgpack.decode(payload)
-            streams[fields[table.stream]] = fields[table.seq]
-    return streams, end
 
 
 def _json_columns(row: type[Row]) -> tuple[int, ...]:

@@ -75,9 +75,10 @@ class _Side:
         self.set(price, size)
         return True
 
-    def clear(self) -> None:
-        self.sizes.clear()
-        self.keys.clear()
+    def load(self, levels: dict[int, int]) -> None:
+        """Replace everything. One sort is much cheaper than as many insertions as a snapshot has levels."""
+        self.sizes = {price * self.sign: size for price, size in levels.items()}
+        self.keys = sorted(self.sizes)
 
     def best(self) -> tuple[int | None, int]:
         if not self.keys:
@@ -118,8 +119,6 @@ class Book:
         Raises Gap when the book cannot be right after the whole update. The book is then stale.
         """
         if update.snapshot:
-            self._bids.clear()
-            self._asks.clear()
             self.stale = ""
             self._last = None
             self.session = update.session
@@ -136,6 +135,13 @@ class Book:
         self.marks = update.marks
         self.applied += 1
 
+        negative = self._load(update) if update.snapshot else self._change(update)
+        if negative:
+            raise self._gap("negative_size")
+        return self._moved()
+
+    def _change(self, update: BookUpdate) -> bool:
+        """Whether a size would have become negative."""
         signed = update.kind == "signed"
         negative = False
         for change in update.changes:
@@ -146,9 +152,18 @@ class Book:
                 negative = True
             else:
                 side.set(change.price, change.size)
-        if negative:
-            raise self._gap("negative_size")
-        return self._moved()
+        return negative
+
+    def _load(self, update: BookUpdate) -> bool:
+        """Whether a size is negative."""
+        bids: dict[int, int] = {}
+        asks: dict[int, int] = {}
+        for change in update.changes:
+            if change.size:
+                (bids if change.side == "bid" else asks)[change.price] = change.size
+        self._bids.load(bids)
+        self._asks.load(asks)
+        return any(change.size < 0 for change in update.changes)
 
     def _moved(self) -> Quote | None:
         if self.phase != "active":

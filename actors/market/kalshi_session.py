@@ -21,8 +21,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-import msgspec
-
+from actors.market.subscriptions import Incident, Pending, Recovery, Subscription, Tally
 from protocols.market import SYNTHETIC, BookStale, BookUpdate, FeedState, MarketStatus, Trade
 from protocols.venues import kalshi, kalshi_commands
 from protocols.venues.kalshi import (
@@ -48,88 +47,7 @@ RECOVERY_SPACING: Final = SECOND // 2
 ASK_AGAIN, RESUBSCRIBE, RECONNECT = 1, 2, 3
 
 
-class Incident(msgspec.Struct, frozen=True, gc=False):
-    """Something that an operator wants to find later. `kind` is one of the words of `feed_events.kind`."""
-
-    kind: str
-    session: str
-    detail: str
-
-
 Event = BookUpdate | Trade | MarketStatus | BookStale | Incident
-
-
-class _Recovery:
-    """Snapshots that were asked for and have not come. `again`: something more was lost meanwhile.
-
-    `proof`: they only prove that the subscription lives; no book was stale.
-    """
-
-    __slots__ = ("again", "deadline", "proof", "waiting")
-
-    def __init__(self, waiting: set[str], deadline: int, *, proof: bool = False) -> None:
-        self.waiting = waiting
-        self.deadline = deadline
-        self.proof = proof
-        self.again = False
-
-
-class _Subscription:
-    """One sid: its markets, which of their books are current (`live`), and the last `seq`."""
-
-    __slots__ = (
-        "attempts",
-        "channel",
-        "live",
-        "markets",
-        "not_before",
-        "recovery",
-        "seq",
-        "session",
-        "sid",
-    )
-
-    def __init__(self, sid: int, session: str) -> None:
-        self.sid = sid
-        self.session = session
-        self.channel = ""
-        self.markets: set[str] = set()
-        self.live: set[str] = set()
-        self.seq: int | None = None
-        self.recovery: _Recovery | None = None
-        self.attempts = 0
-        self.not_before = 0
-
-    @property
-    def has_books(self) -> bool:
-        """Whether books hang on it. A channel that is not known yet is taken for one."""
-        return self.channel in ("", kalshi.ORDERBOOK)
-
-
-class _Pending(msgspec.Struct, gc=False):
-    """A subscribe command that was not yet answered."""
-
-    channel: str
-    markets: frozenset[str]
-    deadline: int
-    attempts: int
-
-
-class Tally(msgspec.Struct, gc=False):
-    """Totals over all connections. `frames` is the sum of the session's `counts`.
-
-    `updates`: book updates handed on. `dropped`: deltas of books that were not current. `gaps` and `lost`:
-    holes in a sequence, and the numbers missing in them. `recoveries`: `get_snapshot` commands.
-    """
-
-    frames: int = 0
-    updates: int = 0
-    dropped: int = 0
-    gaps: int = 0
-    lost: int = 0
-    recoveries: int = 0
-    resubscribed: int = 0
-    malformed: int = 0
 
 
 class SessionCore:
@@ -161,9 +79,9 @@ class SessionCore:
         self.counts: Counter[str] = Counter()
         self.tally = Tally()
         self._recovery_ns = round(recovery_s * SECOND)
-        self._subscriptions: dict[int, _Subscription] = {}
+        self._subscriptions: dict[int, Subscription] = {}
         self._ended: set[int] = set()
-        self._pending: dict[int, _Pending] = {}
+        self._pending: dict[int, Pending] = {}
         self._commands: list[bytes] = []
         self._next_id = 0
         self._made = 0
@@ -230,7 +148,7 @@ class SessionCore:
         self._begin(ts_recv, now)
         self.tally.frames += 1
         sid = frame.sid
-        subscription: _Subscription | None = None
+        subscription: Subscription | None = None
         if sid:
             if sid in self._ended and not isinstance(frame, UnsubscribedFrame):
                 self.counts["of an ended subscription"] += 1
@@ -250,7 +168,7 @@ class SessionCore:
                 self._lost(subscription, "malformed")
         return self._events
 
-    def _handle(self, frame: Frame, subscription: _Subscription | None) -> None:
+    def _handle(self, frame: Frame, subscription: Subscription | None) -> None:
         if isinstance(frame, DeltaFrame):
             self.counts["orderbook_delta"] += 1
             if subscription is None or frame.msg.market_ticker not in subscription.live:
@@ -297,7 +215,7 @@ class SessionCore:
         elif isinstance(frame, ErrorFrame):
             self._error(frame, subscription)
 
-    def _snapshot(self, frame: SnapshotFrame, subscription: _Subscription) -> None:
+    def _snapshot(self, frame: SnapshotFrame, subscription: Subscription) -> None:
         market = frame.msg.market_ticker
         if frame.msg.market_id.startswith(SYNTHETIC) and SYNTHETIC not in self.marks:
             self.marks = tuple(sorted({*self.marks, SYNTHETIC}))
@@ -332,9 +250,9 @@ class SessionCore:
         subscription.attempts = pending.attempts
         waiting = subscription.markets - subscription.live
         if subscription.has_books and waiting:
-            subscription.recovery = _Recovery(waiting, self._now + self._recovery_ns)
+            subscription.recovery = Recovery(waiting, self._now + self._recovery_ns)
 
-    def _acknowledged(self, body: OkBody, subscription: _Subscription) -> None:
+    def _acknowledged(self, body: OkBody, subscription: Subscription) -> None:
         if body.market_tickers is None:
             return
         listed = set(body.market_tickers)
@@ -347,13 +265,13 @@ class SessionCore:
         # Snapshots of what was added come by themselves; the deadline asks where they do not.
         missing = listed - subscription.live
         if subscription.recovery is None and missing:
-            subscription.recovery = _Recovery(missing, self._now + self._recovery_ns)
+            subscription.recovery = Recovery(missing, self._now + self._recovery_ns)
         elif subscription.recovery is not None:
             subscription.recovery.waiting = (subscription.recovery.waiting & listed) | missing
             if not subscription.recovery.waiting:
                 subscription.recovery = None
 
-    def _error(self, frame: ErrorFrame, subscription: _Subscription | None) -> None:
+    def _error(self, frame: ErrorFrame, subscription: Subscription | None) -> None:
         body = frame.msg
         self._incident("error", f"{body.code}: {body.msg}", subscription)
         named = set(body.market_tickers or ()) | ({body.market_ticker} if body.market_ticker else set())
@@ -408,7 +326,7 @@ class SessionCore:
                 self._overdue(subscription, recovery)
         return self._events
 
-    def _overdue(self, subscription: _Subscription, recovery: _Recovery) -> None:
+    def _overdue(self, subscription: Subscription, recovery: Recovery) -> None:
         subscription.attempts += 1
         what = f"no snapshot of {', '.join(sorted(recovery.waiting))}"
         self._incident("overdue", what, subscription)
@@ -420,13 +338,13 @@ class SessionCore:
         else:
             self._get_snapshot(subscription, (subscription.markets - subscription.live) | recovery.waiting)
 
-    def _gap(self, subscription: _Subscription, last: int, seq: int) -> None:
+    def _gap(self, subscription: Subscription, last: int, seq: int) -> None:
         self.tally.gaps += 1
         self.tally.lost += max(seq - last - 1, 0)
         self._incident("gap", f"seq {seq} after {last}", subscription)
         self._lost(subscription, "gap")
 
-    def _lost(self, subscription: _Subscription, reason: str) -> None:
+    def _lost(self, subscription: Subscription, reason: str) -> None:
         if not subscription.has_books:
             return
         self._stale(subscription, reason)
@@ -436,18 +354,18 @@ class SessionCore:
             subscription.recovery.again = True
             subscription.recovery.proof = False
 
-    def _recover(self, subscription: _Subscription) -> None:
+    def _recover(self, subscription: Subscription) -> None:
         missing = subscription.markets - subscription.live - self.rejected
         if missing and self._now >= subscription.not_before:
             subscription.not_before = self._now + RECOVERY_SPACING
             self._get_snapshot(subscription, missing)
 
-    def _get_snapshot(self, subscription: _Subscription, markets: set[str], *, proof: bool = False) -> None:
+    def _get_snapshot(self, subscription: Subscription, markets: set[str], *, proof: bool = False) -> None:
         self.tally.recoveries += not proof
-        subscription.recovery = _Recovery(set(markets), self._now + self._recovery_ns, proof=proof)
+        subscription.recovery = Recovery(set(markets), self._now + self._recovery_ns, proof=proof)
         self._commands.append(kalshi_commands.get_snapshot(self._id(), subscription.sid, sorted(markets)))
 
-    def _resubscribe(self, subscription: _Subscription, reason: str) -> None:
+    def _resubscribe(self, subscription: Subscription, reason: str) -> None:
         self.tally.resubscribed += 1
         self._stale(subscription, reason)
         del self._subscriptions[subscription.sid]
@@ -458,7 +376,7 @@ class SessionCore:
                 subscription.channel, frozenset(subscription.markets) - self.rejected, subscription.attempts
             )
 
-    def _stale(self, subscription: _Subscription, reason: str) -> None:
+    def _stale(self, subscription: Subscription, reason: str) -> None:
         self._events.extend(BookStale(market, self.feed, reason, self._ts) for market in sorted(subscription.live))
         subscription.live.clear()
 
@@ -480,13 +398,13 @@ class SessionCore:
     def _subscribe(self, channel: str, markets: frozenset[str], attempts: int = 0) -> None:
         id = self._id()
         asked = frozenset[str]() if channel in UNFILTERED_CHANNELS else markets
-        self._pending[id] = _Pending(channel, asked, self._now + self._recovery_ns, attempts)
+        self._pending[id] = Pending(channel, asked, self._now + self._recovery_ns, attempts)
         self._commands.append(kalshi_commands.subscribe(id, channel, sorted(asked), use_yes_price=self.use_yes_price))
 
-    def _new(self, sid: int) -> _Subscription:
+    def _new(self, sid: int) -> Subscription:
         # A sid may come back within one connection; (session, seq) must stay an address even then.
         self._made += 1
-        subscription = _Subscription(sid, f"{self.session}/{sid}.{self._made}")
+        subscription = Subscription(sid, f"{self.session}/{sid}.{self._made}")
         self._subscriptions[sid] = subscription
         return subscription
 
@@ -494,7 +412,7 @@ class SessionCore:
         self._next_id += 1
         return self._next_id
 
-    def _incident(self, kind: str, detail: str, subscription: _Subscription | None = None) -> None:
+    def _incident(self, kind: str, detail: str, subscription: Subscription | None = None) -> None:
         session = self.session if subscription is None else subscription.session
         self._events.append(Incident(kind, session, detail))
 

@@ -13,7 +13,7 @@ from actors.market.kalshi_session import SessionCore
 from actors.market.recording import READ_FAULTS, Entry, Recording, RecordingHeader
 from actors.market.reporting import FeedReporter
 from protocols.control import Message, Probe, ProbeReport
-from protocols.market import DELAYED, BookUpdate, GetBookPosition, LevelChange, RequestSnapshot
+from protocols.market import DELAYED, BookStale, BookUpdate, GetBookPosition, LevelChange, RequestSnapshot
 from protocols.nanos import NANO
 from protocols.venues.kalshi import WireError
 from runtime import Actor, Mailbox, OnCrash, receive
@@ -222,6 +222,8 @@ class ReplaySession(Actor):
             if isinstance(event, BookUpdate):
                 self._ahead += 1
                 self._shadow(event)
+            elif isinstance(event, BookStale) and event.market in self.shadows:
+                self.shadows[event.market].mark_stale(event.reason)
         self.report.publish(events)
 
     def _shadow(self, update: BookUpdate) -> None:

@@ -10,7 +10,7 @@ from typing import Final
 import trio
 from trio_websocket import ConnectionClosed, HandshakeError, WebSocketConnection, open_websocket_url
 
-from actors.market.kalshi_session import SessionCore
+from actors.market.kalshi_session import Event, SessionCore
 from actors.market.recording import VERSION, Recorder, RecordingHeader
 from actors.market.reporting import FeedReporter
 from protocols.control import ExitReason, Message, Probe, ProbeReport, Refused, Unknown
@@ -28,6 +28,9 @@ _CONNECT_S: Final = 10.0
 _TICK_S: Final = 1.0
 # Commands that wait for the socket. The venue reads as fast as we write, or the connection is no good.
 _MOST_COMMANDS: Final = 256
+# A frame beyond this takes longer to decode than a handler may hold the loop.
+_LARGE_BYTES: Final = 256 * 1024
+_LARGE_FRAME_S: Final = 30.0
 
 
 class _Connected(Message, frozen=True, gc=False, tag="session_connected"):
@@ -39,6 +42,10 @@ class _FrameCame(Message, frozen=True, gc=False, tag="session_frame"):
     connection: int
     frame: bytes
     ts: int
+
+
+class _LargeFrameCame(_FrameCame, frozen=True, gc=False, tag="session_large_frame"):
+    """One that must not be decoded on the loop."""
 
 
 class _Silent(Message, frozen=True, gc=False, tag="session_silent"):
@@ -181,8 +188,9 @@ class KalshiSession(Actor):
             if message is not None:
                 silent = False
                 frame = message.encode() if isinstance(message, str) else message
+                came = _FrameCame if len(frame) <= _LARGE_BYTES else _LargeFrameCame
                 # A mailbox that stays full stops the reading, and TCP tells the venue.
-                await self.ref.send(_FrameCame(connection, frame, self.clock.now()), timeout=60.0)
+                await self.ref.send(came(connection, frame, self.clock.now()), timeout=60.0)
             elif silent:
                 return f"silent for {2 * self.silence_s:g} s"
             else:
@@ -220,16 +228,36 @@ class KalshiSession(Actor):
     @receive
     def frame(self, message: _FrameCame) -> None:
         """One frame of the venue."""
+        if self._take(message):
+            try:
+                events = self.core.receive(message.frame, message.ts, self.clock.monotonic())
+            except WireError as error:
+                self._end(f"not a frame: {error}")
+            else:
+                self._tell(events)
+
+    @receive
+    async def large_frame(self, message: _LargeFrameCame) -> None:
+        """A frame that takes milliseconds, on a thread; the frames behind it wait, and nothing else does."""
+        if self._take(message):
+            now = self.clock.monotonic()
+            try:
+                events = await self.offload(self.core.receive, message.frame, message.ts, now, timeout=_LARGE_FRAME_S)
+            except WireError as error:
+                self._end(f"not a frame: {error}")
+            else:
+                self._tell(events)
+
+    def _take(self, message: _FrameCame) -> bool:
+        """Whether the frame is of this connection. It is recorded then."""
         if message.connection != self.connection:
-            return
+            return False
         self._heard = True
         if self._recorder is not None:
             self._recorder.frame(message.ts, message.frame)
-        try:
-            events = self.core.receive(message.frame, message.ts, self.clock.monotonic())
-        except WireError as error:
-            self._end(f"not a frame: {error}")
-            return
+        return True
+
+    def _tell(self, events: list[Event]) -> None:
         more = self.report.publish(events)
         if more or self.core.needs_attention or self.report.state != "live":
             self._after_call()

@@ -13,6 +13,7 @@ The same structs encode (`encode`), for a stand-in that speaks the venue's side.
 
 from __future__ import annotations
 
+import functools
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
 
@@ -503,7 +504,12 @@ def rfc3339_nanos(text: str) -> int:
 def rfc3339_text(nanos: int) -> str:
     """The time to the microsecond, as the venue writes it: `2026-07-01T02:31:45.308599Z`."""
     seconds, rest = divmod(nanos, NANO)
-    return f"{(_EPOCH + timedelta(seconds=seconds)):%Y-%m-%dT%H:%M:%S}.{rest // 1000:06d}Z"
+    return f"{_second_text(seconds)}.{rest // 1000:06d}Z"
+
+
+@functools.lru_cache(maxsize=8)
+def _second_text(seconds: int) -> str:
+    return f"{(_EPOCH + timedelta(seconds=seconds)):%Y-%m-%dT%H:%M:%S}"
 
 
 class _RestSides(msgspec.Struct, gc=False):

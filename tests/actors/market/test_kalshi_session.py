@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from actors.market.kalshi_session import SECOND, Event, Incident, SessionCore
+from actors.market.kalshi_session import SECOND, Event, SessionCore
+from actors.market.subscriptions import Incident
 from protocols.market import BookStale, BookUpdate, MarketStatus, Trade
 from protocols.venues.kalshi import WireError
 

@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 
 from actors.market.book import Book
-from actors.market.kalshi_session import Incident, SessionCore
+from actors.market.kalshi_session import SessionCore
 from actors.market.recording import Entry, Recording
+from actors.market.subscriptions import Incident
 from protocols.market import BookStale, BookUpdate, BookView
 from protocols.nanos import NANO
 from protocols.venues.kalshi import Codec, decode_orderbook

@@ -20,6 +20,7 @@ from actors.edge.errors import HttpError, malformed
 from actors.edge.limits import PIPELINED, Limits
 
 _HEAD_END = b"\r\n\r\n"
+_HEADER_EXTRA = len(b": \r\n")
 _FRAMING_BYTES = 65_536
 _FRAMING_PER_BYTE = 16
 
@@ -56,13 +57,15 @@ class HttpRequest:
         "upgrade",
     )
 
-    def __init__(self, method: bytes, path: bytes, query: bytes, headers: dict[bytes, bytes]) -> None:
+    def __init__(
+        self, method: bytes, path: bytes, query: bytes, headers: dict[bytes, bytes], keep_alive: bool = True
+    ) -> None:
         self.method = method
         self.path = path
         self.query = query
         self.headers = headers
         self.http_1_0 = False
-        self.keep_alive = True
+        self.keep_alive = keep_alive
         self.upgrade = False
         self.length: int | None = 0
         """The announced bytes of the body; None: chunked."""
@@ -94,14 +97,15 @@ class RequestParser:
 
     __slots__ = (
         "_begun_here",
-        "_count",
+        "_ended_here",
+        "_fed",
         "_framing",
-        "_head_bytes",
         "_head_fed",
         "_headers",
         "_in_body",
         "_limits",
         "_llhttp",
+        "_repeated",
         "_request",
         "_url",
         "failure",
@@ -125,10 +129,10 @@ class RequestParser:
         self._llhttp = httptools.HttpRequestParser(self)
         self._headers: dict[bytes, bytes] = {}
         self._url = b""
-        self._count = 0
-        self._head_bytes = 0
+        self._repeated = 0
         self._head_fed = 0
-        self._begun_here = False
+        self._fed = 0
+        self._begun_here = self._ended_here = False
         self._framing = 0
         self._in_body = False
         self._request: HttpRequest | None = None
@@ -166,7 +170,8 @@ class RequestParser:
         if not self._in_body and self._head_fed > limits.header_bytes:
             self.failure = _head_too_large(limits)
             return
-        self._begun_here = False
+        self._begun_here = self._ended_here = False
+        self._fed = len(data)
         body_before = self._request.size if self._request is not None else 0
         try:
             self._llhttp.feed_data(data)
@@ -185,7 +190,7 @@ class RequestParser:
                 self._framing += len(data) - (request.size - body_before)
                 if self._framing > _FRAMING_BYTES + _FRAMING_PER_BYTE * request.size:
                     self.failure = malformed("chunk extensions and trailers are larger than the body allows")
-        elif self._begun_here:
+        elif self._begun_here or self._ended_here:
             self._head_fed = 0
         else:
             self._head_fed += len(data)
@@ -199,8 +204,7 @@ class RequestParser:
         self._in_body = False
         self._headers = {}
         self._url = b""
-        self._count = 0
-        self._head_bytes = 0
+        self._repeated = 0
 
     def on_url(self, url: bytes) -> None:
         """A part of the target."""
@@ -210,39 +214,46 @@ class RequestParser:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A whole header, or a trailer."""
-        self._count += 1
-        self._head_bytes += len(name) + len(value) + 4
-        limits = self._limits
-        if self._head_bytes > limits.header_bytes or self._count > limits.header_count:
-            self._fail(_head_too_large(limits))
-        if self._in_body:
-            return  # a trailer: it may not change what the head said, and nobody asks for one
         name = name.lower()
         headers = self._headers
-        if name not in headers:
-            headers[name] = value
-        elif name in _SINGLE:
-            self._fail(malformed(f"header {name.decode('latin-1')} is given twice"))
+        if name in headers:
+            self._repeat(name, value)
         else:
-            headers[name] += (b"; " if name == b"cookie" else b", ") + value
+            headers[name] = value
+
+    def _repeat(self, name: bytes, value: bytes) -> None:
+        self._repeated += 1
+        if self._repeated > self._limits.header_count:
+            self._fail(_head_too_large(self._limits))
+        if name in _SINGLE:
+            self._fail(malformed(f"header {name.decode('latin-1')} is given twice"))
+        self._headers[name] += (b"; " if name == b"cookie" else b", ") + value
 
     def on_headers_complete(self) -> None:
         """The head is complete: check it, and queue the request."""
         llhttp = self._llhttp
         headers = self._headers
+        limits = self._limits
+        if len(headers) + self._repeated > limits.header_count:
+            self._fail(_head_too_large(limits))
+        # Only a head that did not come in one small piece can be too large.
+        if not (self._begun_here and self._fed <= limits.header_bytes) and _size(headers) > limits.header_bytes:
+            self._fail(_head_too_large(limits))
         if b"host" not in headers:
             self._fail(malformed("a request names its Host"))
         path, question, query = self._url.partition(b"?")
         method = llhttp.get_method()
         if path[:1] != b"/" or b"#" in self._url:
             path, query = self._unusual_target(method, path, query if question else b"")
-        request = HttpRequest(method, path, query, headers)
-        version = llhttp.get_http_version()
-        if version != "1.1":
-            if version != "1.0":
-                self._fail(HttpError(505, "http_version", f"HTTP/1.1 is spoken here, not HTTP/{version}"))
-            request.http_1_0 = True
-        request.keep_alive = llhttp.should_keep_alive()
+        keep_alive = llhttp.should_keep_alive()
+        request = HttpRequest(method, path, query, headers, keep_alive)
+        # By its default a connection stays open in HTTP/1.1 alone, and asking for the version makes a string.
+        if not keep_alive or b"connection" in headers:
+            version = llhttp.get_http_version()
+            if version != "1.1":
+                if version != "1.0":
+                    self._fail(HttpError(505, "http_version", f"HTTP/1.1 is spoken here, not HTTP/{version}"))
+                request.http_1_0 = True
         if b"content-length" in headers:
             request.length = int(headers[b"content-length"])
         elif b"transfer-encoding" in headers:
@@ -259,8 +270,8 @@ class RequestParser:
             if request.length != 0:
                 self._fail(malformed("a request to upgrade the connection has no body"))
         self._in_body = True
-        self._count = 0
-        self._head_bytes = 0
+        # Trailers arrive as headers. They may not change what the head said, and nobody asks for one.
+        self._headers = {}
         self._request = request
         self.requests.append(request)
 
@@ -276,10 +287,10 @@ class RequestParser:
         request = self._request
         assert request is not None
         request.complete = True
+        self._ended_here = True
         self._request = None
         self.in_message = False
         self._in_body = False
-        self._head_fed = 0
 
     def _unusual_target(self, method: bytes, path: bytes, query: bytes) -> tuple[bytes, bytes]:
         """Targets other than `/path?query` (RFC 9112 3.2): the absolute form, and `*` for OPTIONS."""
@@ -299,6 +310,10 @@ class RequestParser:
         error.close = True
         self.failure = error
         raise _Stop
+
+
+def _size(headers: dict[bytes, bytes]) -> int:
+    return sum(map(len, headers)) + sum(map(len, headers.values())) + _HEADER_EXTRA * len(headers)
 
 
 def _head_too_large(limits: Limits) -> HttpError:

@@ -182,6 +182,9 @@ def test_an_endless_header_is_refused_as_soon_as_it_passes_the_limit() -> None:
 )
 def test_a_head_is_bounded_in_bytes_and_in_count(limits: Limits, headers: bytes, status: int | None) -> None:
     data = b"GET / HTTP/1.1\r\nHost: x\r\n" + headers + b"\r\n"
+    first = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+    if status is not None:
+        assert run(first + data[:-10], data[-10:], limits=limits)[1].failure is not None
     for pieces in ([data], [data[:30], data[30:]], [data + data]):
         _, parser = run(*pieces, limits=limits)
         assert (parser.failure.status if parser.failure else None) == status
@@ -191,6 +194,13 @@ def test_the_bound_of_a_head_begins_anew_with_each_request() -> None:
     data = b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"a" * 600 + b"\r\n\r\n"
     taken, parser = run(*[data[:100], data[100:]] * 10, limits=Limits(header_bytes=1000))
     assert len(taken) == 10
+    assert parser.failure is None
+
+
+def test_a_body_counts_for_no_head() -> None:
+    head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3000\r\n\r\n"
+    taken, parser = run(*[head, b"x" * 1500, b"x" * 1500] * 3, limits=Limits(header_bytes=1000))
+    assert len(taken) == 3
     assert parser.failure is None
 
 

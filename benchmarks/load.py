@@ -206,6 +206,11 @@ _UPGRADE = (
 )
 
 
+def upgrade_request(path: str, port: int) -> bytes:
+    """The bytes that ask for a WebSocket."""
+    return _UPGRADE.format(path=path, host=HOST, port=port).encode()
+
+
 def client_frame(text: bytes) -> bytes:
     """A masked text frame of at most 125 bytes (RFC 6455 5.2); the mask is zero, which leaves the text as it is."""
     return struct.pack("!BB", 0x81, 0x80 | len(text)) + b"\0\0\0\0" + text
@@ -222,7 +227,7 @@ class Subscriber:
     def __init__(self, port: int, path: str, greeting: bytes = b"", greetings: int = 0) -> None:
         self.sock = connect(port)
         self.sock.settimeout(SILENCE_S)
-        self.sock.sendall(_UPGRADE.format(path=path, host=HOST, port=port).encode())
+        self.sock.sendall(upgrade_request(path, port))
         received = b""
         while b"\r\n\r\n" not in received:
             received += self._more()

@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +18,7 @@ from protocols.paths import QUERIES, STORAGE_POSTGRES, STORAGE_WRITER
 from runtime import Backoff, ChildSpec, RestartLimit, supervisor
 
 if TYPE_CHECKING:
+    from runtime.capability import Whole
     from runtime.settings import Configuration
 
 SECTION = "database"
@@ -69,30 +69,32 @@ def log_options(settings: Settings) -> dict[str, Any]:
     }
 
 
-def server_folder(config: Configuration) -> Path:
+def server_folder(configuration: Configuration) -> Path:
     """Return the folder of the embedded server."""
-    return Path(config.section("node").data_dir).absolute() / "postgres"
+    return Path(configuration.section("node").data_dir).absolute() / "postgres"
 
 
-def database_url(settings: Settings, config: Configuration) -> str:
+def database_url(configuration: Configuration) -> str:
     """Return where the database is, configured or embedded."""
+    settings: Settings = configuration.section(SECTION)
     if settings.url is not None:
         return settings.url
     from actors.storage.embedded import server_url
 
-    return server_url(server_folder(config))
+    return server_url(server_folder(configuration))
 
 
-def children(settings: Settings, config: Configuration, others: Sequence[str] = ()) -> list[ChildSpec]:
-    """The branch of the tree. `others`: the folders of the other capabilities' migrations."""
-    url = database_url(settings, config)
+def children(configuration: Configuration, whole: Whole) -> list[ChildSpec]:
+    """Return the branch of the tree, over the migrations of all capabilities."""
+    settings: Settings = configuration.section(SECTION)
+    url = database_url(configuration)
     parts = []
     if settings.url is None:
         parts.append(
             ChildSpec(
                 name=_last(STORAGE_POSTGRES),
                 actor="actors.storage.postgres:Postgres",
-                arguments={"folder": str(server_folder(config)), "user": settings.user},
+                arguments={"folder": str(server_folder(configuration)), "user": settings.user},
                 backoff=BACKOFF,
                 stop_s=4.0,
             )
@@ -103,7 +105,7 @@ def children(settings: Settings, config: Configuration, others: Sequence[str] = 
             actor="actors.storage.writer:Writer",
             arguments={
                 "url": url,
-                "migrations": [OWN_MIGRATIONS, *others],
+                "migrations": list(whole.migrations),
                 "migrate": settings.migrate,
                 "batch_rows": settings.batch_rows,
                 "batch_bytes": settings.batch_bytes,
@@ -128,8 +130,13 @@ def _last(path: str) -> str:
     return path.rpartition("/")[2]
 
 
+def probes(configuration: Configuration) -> list[tuple[str, str]]:
+    """Return who answers for the writer, the database and the queries together."""
+    return [("database", QUERIES)]
+
+
+sections: dict[str, Any] = {SECTION: Settings}
 routes: list[Any] = []
-probe: str | None = QUERIES
 migrations: str | None = OWN_MIGRATIONS
 rows: tuple[type[Row], ...] = ()
 commands: dict[str, str] = {"db": "actors.storage.commands:db"}

@@ -74,7 +74,7 @@ def migration_folders() -> list[Path]:
 
 async def _with_database(configuration: Configuration, work: Work) -> tuple[list[str], list[str]]:
     settings: capability.Settings = configuration.section(capability.SECTION)
-    url = capability.database_url(settings, configuration)
+    url = capability.database_url(configuration)
     try:
         return await trio.to_thread.run_sync(_call, url, work)
     except (FileNotFoundError, ConnectionRefusedError):

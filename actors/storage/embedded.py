@@ -55,6 +55,8 @@ SETTINGS = {
     # The writer fills it at up to tens of MB/s; fewer checkpoints write each page less often.
     "max_wal_size": "1GB",
     "checkpoint_timeout": "15min",
+    # In the cluster, not in /dev/shm: nothing is left behind there, and it is tiny in many containers.
+    "dynamic_shared_memory_type": "mmap",
     # Compiling a query costs more than the short ones that are asked here.
     "jit": "off",
     "timezone": "UTC",

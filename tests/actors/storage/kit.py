@@ -19,6 +19,7 @@ from actors.storage import capability, schema
 from actors.storage.embedded import EmbeddedServer
 from protocols.control import Message, Row
 from runtime import ChildSpec, NodeSettings
+from runtime.capability import Whole
 from runtime.log import NodeLog, open_log
 from runtime.settings import Configuration
 
@@ -136,5 +137,7 @@ def copy_cluster(template: Path, folder: Path) -> Path:
 
 def storage_children(data: Path, **settings: Any) -> list[ChildSpec]:
     """The storage branch of a node whose data folder is `data`."""
-    configuration = Configuration({"node": NodeSettings(data_dir=str(data))}, {})
-    return capability.children(capability.Settings(**settings), configuration, [str(TABLES)])
+    configuration = Configuration(
+        {"node": NodeSettings(data_dir=str(data)), "database": capability.Settings(**settings)}, {}
+    )
+    return capability.children(configuration, Whole(migrations=tuple(map(str, FOLDERS))))

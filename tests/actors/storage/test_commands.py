@@ -94,7 +94,7 @@ def test_the_branch_has_a_server_only_without_a_url(tmp_path: Path) -> None:
 
 def test_the_address_of_the_embedded_server_follows_from_the_data_folder(tmp_path: Path) -> None:
     config = configuration(tmp_path)
-    assert capability.database_url(capability.Settings(), config) == server_url(tmp_path / "postgres")
+    assert capability.database_url(config) == server_url(tmp_path / "postgres")
 
 
 @pytest.mark.parametrize(

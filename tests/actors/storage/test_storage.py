@@ -102,11 +102,12 @@ async def test_the_start_waits_for_no_database_and_readiness_does(tmp_path: Path
 
 
 async def test_a_stop_leaves_no_process_and_the_next_start_goes_on(data: Path) -> None:
+    others = set(ChildProcess.running)
     for life in range(2):
         async with storage_node(data) as node:
             node.require_log().append(Tick(life))
             await moved(node)
-        assert ChildProcess.running == {}
+        assert set(ChildProcess.running) == others
         assert processes_in(data / "postgres" / "cluster", "postgres") == []
     async with storage_node(data) as node:
         await ready(node)
@@ -163,6 +164,17 @@ async def test_a_database_that_comes_later_gets_what_was_accepted_before(new_dat
         await afetch(url.replace(f"/{name.removeprefix('later_')}?", "/postgres?"), f"CREATE DATABASE {name}")
         await moved(node)
         assert await afetch(missing, "SELECT count(*) FROM ticks") == [(10,)]
+
+
+def test_the_writer_process_loads_neither_the_kernel_nor_what_migrations_need() -> None:
+    program = (
+        "import runpy, sys\n"
+        "try: runpy.run_module('actors.storage.writer_main', run_name='__main__')\n"
+        "except KeyError as missing: print(missing)\n"
+        "print({'trio', 'structlog', 'sqlalchemy', 'alembic'} & set(sys.modules), 'asyncpg' in sys.modules)"
+    )
+    answer = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert answer.stdout == "'TROUPE_WRITER'\nset() True\n"
 
 
 async def kill_while_appending(data: Path, paths: list[str], kills: int, seed: int) -> None:

@@ -67,9 +67,7 @@ class SegmentHeader(NamedTuple):
 
     def encode(self) -> bytes:
         """Return the 64 bytes."""
-        rest = SEGMENT_HEADER.pack(
-            MAGIC, VERSION, 0, 0, self.log_id.bytes, self.base, self.epoch, self.started, 0
-        )
+        rest = SEGMENT_HEADER.pack(MAGIC, VERSION, 0, 0, self.log_id.bytes, self.base, self.epoch, self.started, 0)
         crc = zlib.crc32(rest[16:])
         return rest[:12] + struct.pack("<I", crc) + rest[16:]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -11,12 +11,9 @@ from actors.edge import control, docs
 from actors.edge.limits import Limits
 from protocols.control import Row
 from protocols.paths import EDGE
+from runtime.capability import Whole
+from runtime.settings import Configuration
 from runtime.spec import ChildSpec
-
-if TYPE_CHECKING:
-    from runtime.settings import Configuration
-
-SECTION = "edge"
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -39,16 +36,24 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             raise ValueError(f"port must be from 0 to 65535, not {self.port}")
 
 
-ROUTES = "actors.edge.capability:routes"
-
 routes = [*docs.routes, *control.routes]
-probe: str | None = EDGE
+sections: dict[str, Any] = {"edge": Settings}
 migrations: str | None = None
 rows: tuple[type[Row], ...] = ()
 commands: dict[str, str] = {}
 
 
-def children(settings: Settings, config: Configuration, others: Sequence[str] = ()) -> list[ChildSpec]:
-    """The edge itself. `others`: import strings (`package.module:routes`) of the other capabilities' routes."""
-    arguments = {"settings": settings, "routes": (ROUTES, *others)}
-    return [ChildSpec(name=EDGE.strip("/"), actor="actors.edge.edge:Edge", arguments=arguments, stop_s=4.0)]
+def children(configuration: Configuration, whole: Whole) -> list[ChildSpec]:
+    """Return the edge over the routes of all capabilities."""
+    return [edge(configuration.section("edge"), whole.routes)]
+
+
+def edge(settings: Settings, routes: Sequence[str]) -> ChildSpec:
+    """Return the edge over `routes` (import strings, `package.module:routes`)."""
+    arguments = {"settings": settings, "routes": tuple(routes)}
+    return ChildSpec(EDGE.strip("/"), "actors.edge.edge:Edge", arguments, stop_s=4.0)
+
+
+def probes(configuration: Configuration) -> list[tuple[str, str]]:
+    """Return who answers for the edge."""
+    return [("edge", EDGE)]

@@ -19,14 +19,15 @@ import msgspec
 
 from actors.market.feed_events import FeedEvent
 from actors.market.recording import READ_FAULTS, recorded_markets
-from actors.market.routes import INDEX, routes
+from actors.market.routes import INDEX
+from actors.market.routes import routes as routes
 from protocols.control import Row
-from protocols.market import MARKS
+from protocols.market import MARKS, SYNTHETIC
 from protocols.paths import feed_book, feed_session
 from runtime import ChildSpec, Restart, RestartLimit, supervisor
-from runtime.settings import LocalPath
+from runtime.capability import Whole
+from runtime.settings import Configuration, LocalPath
 
-SECTION: Final = "feeds"
 Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
 Market = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Positive = Annotated[float, msgspec.Meta(gt=0)]
@@ -94,14 +95,18 @@ class VenueSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     ping_s: Positive = 10.0
 
 
-Settings = tuple[FeedSettings, ...]
-SECTIONS: Final[dict[str, Any]] = {"feeds": Settings, "venue": VenueSettings}
-"""Every section of the configuration that is this capability's, with its type."""
+sections: Final[dict[str, Any]] = {"feeds": tuple[FeedSettings, ...], "venue": VenueSettings}
 
 
-def children(settings: Sequence[FeedSettings], config: Any) -> list[ChildSpec]:
+def children(configuration: Configuration, whole: Whole) -> list[ChildSpec]:
     """The branch `/market`. Raises ValueError, with the reason, for feeds that cannot be together."""
-    return [branch(settings, config.section("venue"), Path(config.section("node").data_dir))]
+    data_dir = Path(configuration.section("node").data_dir)
+    return [branch(configuration.section("feeds"), configuration.section("venue"), data_dir)]
+
+
+def probes(configuration: Configuration) -> list[tuple[str, str]]:
+    """Who answers for all feeds."""
+    return [("market", INDEX)]
 
 
 def branch(feeds: Sequence[FeedSettings], venue: VenueSettings, data_dir: Path) -> ChildSpec:
@@ -199,7 +204,8 @@ def _session(feed: FeedSettings, markets: tuple[str, ...]) -> ChildSpec:
             "key_id": feed.key_id,
             "key_file": feed.key_file,
             "use_yes_price": feed.use_yes_price is not False,
-            "marks": feed.marks,
+            # Whatever the venue's handshake and its frames say: one that is named simulated is synthetic.
+            "marks": (*feed.marks, SYNTHETIC) if feed.venue == "simulated" else feed.marks,
             "silence_s": feed.silence_s,
             "recovery_s": feed.recovery_s,
             "backoff_s": feed.backoff_s,
@@ -209,22 +215,6 @@ def _session(feed: FeedSettings, markets: tuple[str, ...]) -> ChildSpec:
     )
 
 
-probe: str | None = INDEX
 migrations: str | None = str(Path(__file__).parent / "migrations")
 rows: tuple[type[Row], ...] = (FeedEvent,)
 commands: dict[str, str] = {}
-
-__all__ = [
-    "SECTION",
-    "SECTIONS",
-    "FeedSettings",
-    "Settings",
-    "VenueSettings",
-    "branch",
-    "children",
-    "commands",
-    "migrations",
-    "probe",
-    "routes",
-    "rows",
-]

@@ -17,6 +17,7 @@ from protocols.control import Row
 from protocols.paths import HUB, STREAM
 from protocols.signals import SignalRow, SignalUpdateRow
 from runtime import Backoff, ChildSpec, RestartLimit, supervisor
+from runtime.capability import Whole
 from runtime.settings import Configuration
 
 SECTION: Final = "signals"
@@ -44,7 +45,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 sections: dict[str, Any] = {SECTION: Settings}
 
 
-def children(configuration: Configuration) -> list[ChildSpec]:
+def children(configuration: Configuration, whole: Whole) -> list[ChildSpec]:
     """The branch `/signals`."""
     return [branch(configuration.section(SECTION))]
 

@@ -11,7 +11,7 @@ import trio
 
 from actors.edge.auth import BindRefused
 from actors.edge.call import Call
-from actors.edge.capability import ROUTES, Settings, children
+from actors.edge.capability import Settings, edge
 from actors.edge.edge import GetEdgeAddress, load_routes
 from actors.edge.limits import Limits
 from actors.edge.routing import RouteError, get, post, websocket
@@ -19,7 +19,6 @@ from actors.edge.websocket import WebSocket
 from protocols.control import Message, Probe, ProbeReport, Request
 from protocols.paths import EDGE
 from runtime import Actor, ChildSpec, Node, NodeFailed, NodeSettings, open_node, receive
-from runtime.settings import Configuration
 from tests.actors.edge.harness import (
     CLOSE,
     TEXT,
@@ -78,10 +77,10 @@ HERE = "tests.actors.edge.test_edge"
 
 @asynccontextmanager
 async def node_with(tmp_path: Path, settings: Settings, *routes: str) -> AsyncIterator[tuple[Node, Served, str]]:
-    edge = children(settings, Configuration.__new__(Configuration), routes)
+    spec = edge(settings, ("actors.edge.capability:routes", *routes))
     doubler = ChildSpec(name="doubler", actor=Doubler)
     node_settings = NodeSettings(data_dir=str(tmp_path / "data"))
-    async with open_node(node_settings, children=(doubler, *edge)) as node:
+    async with open_node(node_settings, children=(doubler, spec)) as node:
         await node.up.wait()
         address = await node.ref(EDGE).ask(GetEdgeAddress())
         assert address.url() == f"http://127.0.0.1:{address.port}"
@@ -203,7 +202,7 @@ def _leaves(error: BaseException) -> list[BaseException]:
 
 def test_routes_are_found_by_their_names() -> None:
     assert load_routes([f"{HERE}:own", f"{HERE}:more"]) == [*own, *more]
-    assert load_routes([ROUTES])
+    assert load_routes(["actors.edge.capability:routes"])
     with pytest.raises(RouteError):
         load_routes(["actors.edge.capability"])
 

@@ -85,13 +85,13 @@ def test_a_feed_that_cannot_be_is_refused_with_the_reason(feed: dict[str, Any], 
 def test_the_sections_load_from_a_configuration_file(tmp_path: Path) -> None:
     file = tmp_path / "node.toml"
     file.write_text('[venue]\nrate = 10\n[[feeds]]\nname = "past"\nvenue = "replay"\nfile = "x.jsonl"\n')
-    config = load(file, capability.SECTIONS, {}, ["feeds.past.speed=0"])
-    (feed,) = config.section(capability.SECTION)
+    config = load(file, capability.sections, {}, ["feeds.past.speed=0"])
+    (feed,) = config.section("feeds")
     assert (feed.file, feed.speed) == (str(tmp_path / "x.jsonl"), 0)
     assert config.section("venue").rate == 10
     file.write_text('[[feeds]]\nname = "past"\nspede = 1\n')
     with pytest.raises(ConfigurationError, match="spede"):
-        load(file, capability.SECTIONS, {}, [])
+        load(file, capability.sections, {}, [])
 
 
 async def test_the_index_knows_every_market_of_every_feed(tmp_path: Path) -> None:

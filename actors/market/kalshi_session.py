@@ -313,7 +313,7 @@ class SessionCore:
             self._commands.append(kalshi_commands.list_subscriptions(self._id()))
 
     def tick(self, ts: int, now: int) -> list[Event]:
-        """Judge what is overdue. Call it about once a second."""
+        """Judge what is overdue. Call it a few times in `recovery_s`."""
         self._begin(ts, now)
         if any(now >= pending.deadline for pending in self._pending.values()):
             self.broken = "a subscribe command was not answered"

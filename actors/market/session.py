@@ -25,7 +25,7 @@ from runtime import Actor, Mailbox, OnCrash, receive
 CHANNELS: Final = (kalshi.ORDERBOOK, kalshi.TRADE, kalshi.LIFECYCLE)
 _MILLISECOND: Final = 1_000_000
 _CONNECT_S: Final = 10.0
-_TICK_S: Final = 1.0
+_MOST_TICK_S: Final = 1.0
 # Commands that wait for the socket. The venue reads as fast as we write, or the connection is no good.
 _MOST_COMMANDS: Final = 256
 # A frame beyond this takes longer to decode than a handler may hold the loop.
@@ -108,6 +108,7 @@ class KalshiSession(Actor):
         self.key_file = key_file
         self.marks = frozenset(marks)
         self.silence_s = silence_s
+        self.tick_s = min(_MOST_TICK_S, recovery_s / 4)
         self.backoff_s = backoff_s
         self.backoff_most_s = backoff_most_s
         self.record = record
@@ -128,7 +129,7 @@ class KalshiSession(Actor):
         """Say that no book is current, and begin to connect. The start waits for no network."""
         for market in self.markets:
             self.publish(BookStale(market, self.report.feed, "session_started", self.clock.now()))
-        self.every(_TICK_S, _Tick())
+        self.every(self.tick_s, _Tick())
         self.spawn(self._connect_for_ever, name="connection")
 
     def on_stop(self, reason: ExitReason) -> None:
@@ -285,7 +286,7 @@ class KalshiSession(Actor):
 
     @receive
     def tick(self, message: _Tick) -> None:
-        """Once a second."""
+        """Look at what is overdue."""
         if self.core.session:
             self.report.publish(self.core.tick(self.clock.now(), self.clock.monotonic()))
             self._after_call()

@@ -131,6 +131,15 @@ async def test_a_quiet_market_is_no_silence(tmp_path: Path) -> None:
         assert (tally["state"], tally["connections"], tally["gaps"]) == ("live", 1, 0)
 
 
+async def test_a_market_that_the_venue_does_not_know_keeps_no_other_from_trading(tmp_path: Path) -> None:
+    feed = FeedSettings(name="sim", markets=(ALPHA, "SIM-NOWHERE"))
+    async with open_market(tmp_path, feed) as market:
+        await market.state("live")
+        assert (await market.book(ALPHA)).stale == ""
+        assert (await market.book("SIM-NOWHERE")).stale == "session_started"
+        assert (await figures(market))["markets rejected"] == "SIM-NOWHERE"
+
+
 async def test_a_killed_session_is_back_and_its_books_are_right(tmp_path: Path) -> None:
     async with open_market(tmp_path, SIM) as market:
         await market.state("live")

@@ -15,7 +15,7 @@ from pathlib import Path
 from benchmarks import machine, report
 from benchmarks.harness import FULL, QUICK, ChildFailed, Disturbance, Scale
 
-BENCHMARKS = ("tell", "ask", "population", "restart", "route", "fanout", "lag")
+BENCHMARKS = ("tell", "ask", "population", "restart", "route", "fanout", "path", "lag", "log", "wake")
 """In the order of the page."""
 
 

@@ -11,7 +11,9 @@ from __future__ import annotations
 import asyncio
 import functools
 import tempfile
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import trio
@@ -22,14 +24,23 @@ from actors.edge.edge import Edge, GetEdgeAddress
 from actors.edge.frames import text_frame
 from actors.edge.routing import websocket
 from actors.edge.websocket import SocketClosed, WebSocket
+from actors.signals.capability import Settings as SignalSettings
+from actors.signals.capability import branch
 from actors.signals.fanout import FanOut
 from actors.signals.subscriber import Frame, Subscriber
 from benchmarks.harness import TROUPE, Child, Findings, Row, Sample, Scale, cores, in_turns, times_at_least
-from runtime import ChildSpec, NodeSettings, open_node
+from protocols.control import Probe
+from protocols.paths import HUB, STREAM
+from protocols.signal_stream import encode_signal
+from protocols.signals import Signal, StoredSignal, SubmitSignal
+from runtime import ChildSpec, Node, NodeSettings, open_node
 from runtime.collector import GarbageCollector
+from runtime.log import NodeLog, open_log
 
 TITLE = "Fan-out to 200 subscribers"
 PATH = "/stream"
+SIGNAL_PATH = "/api/signals/stream"
+SUBSCRIBE = '{"type":"subscribe","symbols":["*"]}'
 SUBSCRIBERS = 200
 BYTES = 180
 FRAMES = 4_000
@@ -38,15 +49,17 @@ LOOK_EVERY = 200
 """Messages between two looks at how far the clients are behind: fewer than the 128 KiB hold."""
 BEHIND_BYTES = 131_072
 MOMENT_S = 0.001
+AHEAD = 50
+"""Signals that may be stored and not yet fanned out: less than a client's backlog holds."""
 
 Announce = Callable[[dict[str, Any]], None]
 
 
-def text_of(number: int) -> bytes:
-    """A signal of 180 bytes."""
+def text_of(number: int, size: int) -> bytes:
+    """A text of so many bytes."""
     head = b'{"type":"signal","seq":%d,"symbol":"KXBTC-25DEC31-T100000","action":"BUY","confidence":0.8125,"note":"'
     text = head % number
-    return text + b"x" * (BYTES - len(text) - 2) + b'"}'
+    return text + b"x" * (size - len(text) - 2) + b'"}'
 
 
 # Troupe.
@@ -98,7 +111,7 @@ def serve_troupe(announce: Announce, connections: int, frames: int, burst: int) 
                 for first in range(1, frames + 1, burst):
                     batch = []
                     for number in range(first, min(first + burst, frames + 1)):
-                        text = text_of(number)
+                        text = text_of(number, BYTES)
                         batch.append(Frame(number, "KXBTC", text, text_frame(text)))
                     for _ in fanout.publish(batch):
                         await trio.lowlevel.checkpoint()
@@ -115,10 +128,58 @@ def serve_troupe(announce: Announce, connections: int, frames: int, burst: int) 
         trio.run(main, folder)
 
 
+def signal(number: int) -> Signal:
+    """A signal as a strategy makes it: some 750 bytes of JSON."""
+    return Signal(
+        signal_id=f"bench-{number:09}",
+        ts_created=time.time_ns(),
+        strategy_id="bench",
+        strategy_source="benchmarks",
+        symbol="KXBTC-25DEC31-T100000",
+        exchange="bench",
+        action="BUY",
+        confidence=0.8125,
+        current_price=457_500_000,
+    )
+
+
+def serve_hub(announce: Announce, connections: int, frames: int) -> None:
+    """A node with hub, stream and edge; signals are submitted one after the other, as soon as the last is stored."""
+
+    async def figure(node: Node, name: str) -> int:
+        report = await node.ref(STREAM).ask(Probe())
+        return int(dict(report.figures)[name] or 0)
+
+    async def main(folder: Path, log: NodeLog) -> None:
+        arguments = {"settings": Settings(port=0), "routes": ("actors.signals.capability:routes",)}
+        edge = ChildSpec(name="edge", actor=Edge, arguments=arguments)
+        children = (branch(SignalSettings()), edge)
+        with GarbageCollector() as collector:
+            async with open_node(NodeSettings(data_dir=str(folder)), children, log=log) as node:
+                address = await node.ref("/edge").ask(GetEdgeAddress())
+                announce({"port": address.port})
+                while await figure(node, "subscribers") < connections:  # noqa: ASYNC110
+                    await trio.sleep(0.05)
+                collector.freeze()
+                await trio.sleep(0.2)
+                hub = node.ref(HUB)
+                for number in range(1, frames + 1):
+                    await hub.ask(SubmitSignal(signal(number)))
+                    if number % AHEAD == 0:
+                        while await figure(node, "head") < number:  # noqa: ASYNC110
+                            await trio.sleep(MOMENT_S)
+                if lost := await figure(node, "lost_frames"):
+                    raise RuntimeError(f"{lost} frames were lost")
+                await trio.sleep_forever()
+
+    with tempfile.TemporaryDirectory() as name, open_log(Path(name) / "log") as log:
+        trio.run(main, Path(name), log)
+
+
 # Peers.
 
 
-def serve_websockets(announce: Announce, connections: int, frames: int, burst: int) -> None:
+def serve_websockets(announce: Announce, connections: int, frames: int, burst: int, size: int = BYTES) -> None:
     """`websockets` on uvloop."""
     import uvloop
     from websockets.asyncio.server import ServerConnection, broadcast, serve
@@ -141,7 +202,7 @@ def serve_websockets(announce: Announce, connections: int, frames: int, burst: i
             looked = 0
             for first in range(1, frames + 1, burst):
                 for number in range(first, min(first + burst, frames + 1)):
-                    broadcast(members, text_of(number).decode())
+                    broadcast(members, text_of(number, size).decode())
                 await asyncio.sleep(0)
                 if first - looked >= LOOK_EVERY:
                     looked = first
@@ -177,7 +238,7 @@ def serve_trio_websocket(announce: Announce, connections: int, frames: int, burs
             await complete.wait()
             await trio.sleep(0.2)
             for number in range(1, frames + 1):
-                text = text_of(number).decode()
+                text = text_of(number, BYTES).decode()
                 for member in members:
                     await member.send_message(text)
             await trio.sleep_forever()
@@ -190,17 +251,36 @@ SLOW = frozenset({"trio-websocket"})
 """Peers that get a tenth of the messages, or the run would take a minute."""
 
 
-def fanned(server: str, frames: int, burst: int, connections: int = SUBSCRIBERS) -> Sample:
+def fanned(server: str, frames: int, burst: int, connections: int = SUBSCRIBERS, **more: int) -> Sample:
     """One run of a server with its subscribers, each on a core of its own."""
     server_core, client_core = cores()
-    numbers = {"connections": connections, "frames": frames}
-    with Child(f"benchmarks.fanout:{server}", server_core, burst=burst, **numbers) as serving:
+    numbers: dict[str, Any] = {"connections": connections, "frames": frames}
+    with Child(f"benchmarks.fanout:{server}", server_core, burst=burst, **numbers, **more) as serving:
         port = serving.announced()["port"]
         with Child(
             "benchmarks.load:subscribers", client_core, port=port, path=PATH, server_pid=serving.pid, **numbers
         ) as client:
             found: Sample = client.result()
             return found
+
+
+def fanned_signals(frames: int, connections: int = SUBSCRIBERS) -> Sample:
+    """One run of hub, stream and edge with their subscribers."""
+    server_core, client_core = cores()
+    numbers: dict[str, Any] = {"connections": connections, "frames": frames}
+    with Child("benchmarks.fanout:serve_hub", server_core, **numbers) as serving:
+        port = serving.announced()["port"]
+        subscribing: dict[str, Any] = {"path": SIGNAL_PATH, "greeting": SUBSCRIBE, "greetings": 2}
+        with Child(
+            "benchmarks.load:subscribers", client_core, port=port, server_pid=serving.pid, **subscribing, **numbers
+        ) as client:
+            found: Sample = client.result()
+            return found
+
+
+def signal_bytes() -> int:
+    """How long a signal's text is."""
+    return len(encode_signal(StoredSignal(1_000, time.time_ns(), signal(1_000))))
 
 
 def run(scale: Scale) -> Findings:
@@ -225,8 +305,20 @@ def run(scale: Scale) -> Findings:
         peer = next(iter(PEERS))
         cpu = found[TROUPE]["server µs"], found[peer]["server µs"]
         rows.append(Row(f"the server's time on its core, bursts of {burst}", "µs/frame", cpu[0], peer, cpu[1]))
+    size, peer = signal_bytes(), next(iter(PEERS))
+    found = in_turns(
+        {
+            TROUPE: functools.partial(fanned_signals, frames),
+            peer: functools.partial(fanned, "serve_websockets", frames, 1, size=size),
+        },
+        scale,
+    )
+    figure = f"signals of {size} bytes to {SUBSCRIBERS}, through log, hub and stream"
+    rows.append(Row(figure, "frames/s", found[TROUPE]["frames/s"], peer, found[peer]["frames/s"]))
     notes = (
         f"{frames:,} messages to each subscriber (trio-websocket: a tenth). Server and client on a core each; "
         f"the client was busy {busy:.0%} of its core at most.",
+        "Through log, hub and stream signals are submitted one after the other, and each is encoded there; the peer is "
+        "given ready texts of the same size. What has piled up for a subscriber is sent in one piece.",
     )
     return Findings(tuple(rows), notes)

@@ -198,6 +198,12 @@ def open_loop(port: int, path: str, body: str, connections: int, seconds: float,
     return {"p50": p50, "p99": p99, "p99.9": p999}
 
 
+def both_loops(server_pid: int, connections: int, seconds: float, **about: Any) -> tuple[Sample, Sample]:
+    """A closed loop, then an open one at 100 requests a second: for a look whether they work."""
+    closed = closed_loop(connections=connections, seconds=seconds, server_pid=server_pid, warm_s=seconds, **about)
+    return closed, open_loop(connections=connections, seconds=seconds, rate=100.0, **about)
+
+
 # WebSocket subscribers.
 
 _UPGRADE = (

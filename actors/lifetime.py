@@ -20,6 +20,7 @@ import trio
 from actors.edge.edge import GetEdgeAddress
 from actors.monitor.health import GetHealth
 from actors.node import children
+from actors.storage.capability import log_options
 from protocols.control import Refused, Unknown
 from protocols.paths import EDGE, MONITOR
 from runtime.clock import SystemClock
@@ -83,15 +84,10 @@ def running_path() -> str | None:
 
 @contextmanager
 def _node_log(configuration: Configuration) -> Iterator[NodeLog]:
-    settings = configuration.section("database")
+    options = log_options(configuration.section("database"))
     folder = Path(configuration.section("node").data_dir)
     folder.mkdir(parents=True, exist_ok=True)
-    with open_log(
-        folder / "log",
-        segment_bytes=settings.segment_bytes,
-        max_bytes=settings.max_log_bytes,
-        fsync=settings.fsync,
-    ) as log:
+    with open_log(folder / "log", **options) as log:
         yield log
 
 

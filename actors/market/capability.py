@@ -26,7 +26,7 @@ from protocols.market import MARKS, SYNTHETIC
 from protocols.paths import feed_book, feed_session
 from runtime import ChildSpec, Restart, RestartLimit, supervisor
 from runtime.capability import Whole
-from runtime.settings import Configuration, LocalPath
+from runtime.settings import Configuration, ConfigurationError, Issue, LocalPath
 
 Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
 Market = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
@@ -99,9 +99,12 @@ sections: Final[dict[str, Any]] = {"feeds": tuple[FeedSettings, ...], "venue": V
 
 
 def children(configuration: Configuration, whole: Whole) -> list[ChildSpec]:
-    """The branch `/market`. Raises ValueError, with the reason, for feeds that cannot be together."""
-    data_dir = Path(configuration.section("node").data_dir)
-    return [branch(configuration.section("feeds"), configuration.section("venue"), data_dir)]
+    """The branch `/market`. Raises ConfigurationError for feeds that cannot be together."""
+    feeds, venue = configuration.section("feeds"), configuration.section("venue")
+    try:
+        return [branch(feeds, venue, Path(configuration.section("node").data_dir))]
+    except ValueError as error:
+        raise ConfigurationError([Issue("invalid", f"feeds: {error}", "feeds")]) from None
 
 
 def probes(configuration: Configuration) -> list[tuple[str, str]]:
@@ -110,7 +113,7 @@ def probes(configuration: Configuration) -> list[tuple[str, str]]:
 
 
 def branch(feeds: Sequence[FeedSettings], venue: VenueSettings, data_dir: Path) -> ChildSpec:
-    """`/market` with these feeds. Raises ValueError as `children` does."""
+    """`/market` with these feeds. Raises ValueError, with the reason, for feeds that cannot be together."""
     markets = {feed.name: _markets(feed, venue) for feed in feeds}
     if len(markets) < len(feeds):
         raise ValueError("two feeds have the same name")

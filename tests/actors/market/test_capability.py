@@ -11,7 +11,8 @@ from actors.market.capability import FeedSettings, VenueSettings, branch
 from protocols.control import Probe
 from protocols.market import FeedStatus, ListMarkets
 from protocols.paths import feed_book, feed_session
-from runtime import KillChild
+from runtime import KillChild, NodeSettings
+from runtime.capability import Whole
 from runtime.settings import ConfigurationError, load
 from tests.actors.market.kit import ALPHA, BETA, open_market
 from tests.actors.market.test_sample import SAMPLE
@@ -92,6 +93,16 @@ def test_the_sections_load_from_a_configuration_file(tmp_path: Path) -> None:
     file.write_text('[[feeds]]\nname = "past"\nspede = 1\n')
     with pytest.raises(ConfigurationError, match="spede"):
         load(file, capability.sections, {}, [])
+
+
+def test_feeds_that_cannot_be_together_are_an_error_of_the_configuration(tmp_path: Path) -> None:
+    known = {**capability.sections, "node": NodeSettings}
+    file = tmp_path / "node.toml"
+    file.write_text(f'[[feeds]]\nname = "a"\n[[feeds]]\nname = "past"\nvenue = "replay"\nfile = "{SAMPLE}"\n')
+    with pytest.raises(ConfigurationError, match=r"^feeds: the market 'SIM-ALPHA' is in the feeds 'a' and 'past'$"):
+        capability.children(load(file, known, {}, []), Whole())
+    (spec,) = capability.children(load(None, known, {}, []), Whole())
+    assert names(spec) == ["index"]
 
 
 async def test_the_index_knows_every_market_of_every_feed(tmp_path: Path) -> None:

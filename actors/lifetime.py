@@ -21,14 +21,16 @@ from actors.edge.edge import GetEdgeAddress
 from actors.monitor.health import GetHealth
 from actors.node import children
 from actors.storage.capability import log_options
-from protocols.control import Refused, Unknown
+from protocols.control import Crashed, Refused, Unknown
 from protocols.paths import EDGE, MONITOR
 from runtime.clock import SystemClock
 from runtime.collector import GarbageCollector
 from runtime.figures import NodeFigures
-from runtime.log import NodeLog, open_log
+from runtime.log import LogFull, NodeLog, open_log
+from runtime.log_recovery import LogLocked
 from runtime.metrics import Metrics
 from runtime.node import Node, NodeFailed, NodeSettings, open_node
+from runtime.segments import LogDamaged
 from runtime.settings import Configuration
 from runtime.telemetry import open_telemetry
 from runtime.variables import running_cell
@@ -86,8 +88,12 @@ def running_path() -> str | None:
 def _node_log(configuration: Configuration) -> Iterator[NodeLog]:
     options = log_options(configuration.section("database"))
     folder = Path(configuration.section("node").data_dir)
-    folder.mkdir(parents=True, exist_ok=True)
-    with open_log(folder / "log", **options) as log:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        log = open_log(folder / "log", **options)
+    except (LogLocked, LogFull, LogDamaged, OSError) as error:
+        raise NodeFailed(Crashed(type(error).__name__, str(error))) from error
+    with log:
         yield log
 
 

@@ -73,6 +73,7 @@ class Connection:
         "_out",
         "_out_bytes",
         "_parser",
+        "_readiness",
         "_scope",
         "_server",
         "_sock",
@@ -87,6 +88,7 @@ class Connection:
         self._sock = sock
         self._fd = sock.fileno()
         self._client = client
+        self._readiness = server.readiness
         self._parser = RequestParser(server.limits)
         self._out: list[bytes] = []
         self._out_bytes = 0
@@ -111,6 +113,7 @@ class Connection:
         """Serve the connection to its end. Lets nothing out but a cancellation from outside."""
         server = self._server
         try:
+            self._readiness.add(self._fd)
             with self._scope:
                 await self._converse()
             if self._expired and self._scope.cancelled_caught:
@@ -123,6 +126,7 @@ class Connection:
             server.logger.exception("the edge failed to serve a connection", client=self._client)
         finally:
             trio.lowlevel.notify_closing(self._fd)
+            self._readiness.remove(self._fd)
             self._sock.close()
             server.forget(self)
 
@@ -154,15 +158,20 @@ class Connection:
             if parser.pending:
                 await trio.lowlevel.checkpoint()
                 parser.resume()
-            elif not await self._read():
-                if parser.in_message:
-                    self._put_error(malformed("the request ends in the middle"), None)
-                    await self._flush()
-                return
+            else:
+                self._set_read_deadline()
+                if not await self._read():
+                    if parser.in_message:
+                        self._put_error(malformed("the request ends in the middle"), None)
+                        await self._flush()
+                    return
             while requests:
                 request = requests[0]
-                if not await self._advance(request):
-                    break
+                admission = self._prepare(request)
+                if admission is not None:
+                    await self._answer(request, admission)
+                elif requests and requests[0] is request:
+                    break  # it has to grow first
                 if self._unread or not (request.keep_alive and request.complete) or self._closing:
                     await self._flush()
                     self._unread = self._unread or not request.complete or bool(requests)
@@ -174,11 +183,11 @@ class Connection:
                 await self._flush()
                 self._unread = True
                 return
-            if self._out:
-                await self._flush()
+            if self._out and (rest := self._write_now()):
+                await self._write_all(rest)
 
-    async def _advance(self, request: HttpRequest) -> bool:
-        """Do what can be done for the oldest request; True: it has been answered and is off the queue."""
+    def _prepare(self, request: HttpRequest) -> Admission | None:
+        """Take the oldest request off the queue if it can be answered now; None: it was refused, or has to grow."""
         self._current = request
         admission = self._admission
         try:
@@ -186,24 +195,18 @@ class Connection:
                 admission = self._admit(request)
             self._check_size(request, admission[0])
             if not (request.complete or admission[0].binding.streams):
-                if self._parser.failure is not None:
-                    return False
-                if self._admission is None:
+                if self._admission is None and self._parser.failure is None:
                     self._admission = admission
                     self._expect(request)
-                    await self._flush()
-                return False
+                return None
         except HttpError as error:
-            self._admission = None
-            self._parser.requests.popleft()
+            self._admission = admission = None
             self.phase = Phase.HANDLER  # so that the time until the next request is counted from here
             self._put_error(error, request)
             self._unread = error.close or not request.complete
-            return True
         self._admission = None
         self._parser.requests.popleft()
-        await self._answer(request, admission)
-        return True
+        return admission
 
     def _admit(self, request: HttpRequest) -> Admission:
         """All checks that need the head alone. Raises HttpError."""
@@ -307,16 +310,16 @@ class Connection:
 
     async def _read(self) -> bool:
         """Take in what comes next; False at the end of the stream."""
-        self._set_read_deadline()
-        sock = self._sock
         while True:
-            await trio.lowlevel.wait_readable(self._fd)
+            await self._readiness.wait(self._fd)
             try:
-                data = sock.recv(READ_BYTES)
+                data = self._sock.recv(READ_BYTES)
             except BlockingIOError:
                 continue
             if not data:
                 return False
+            if len(data) == READ_BYTES:
+                self._readiness.again(self._fd)
             self._parser.feed(data)
             return True
 
@@ -365,20 +368,8 @@ class Connection:
                 self.phase = Phase.BODY
                 self._body_since = self._server.pulse.now - request.size / limits.body_rate
             self._set_body_deadline(request)
-            if not await self._read_body():
+            if not await self._read():
                 raise malformed("the body ends in the middle")
-
-    async def _read_body(self) -> bool:
-        sock = self._sock
-        while True:
-            await trio.lowlevel.wait_readable(self._fd)
-            try:
-                data = sock.recv(READ_BYTES)
-            except BlockingIOError:
-                continue
-            if data:
-                self._parser.feed(data)
-            return bool(data)
 
     # Writing.
 
@@ -545,18 +536,12 @@ class Connection:
         """Read what still comes and drop it: closing now would reset the connection and with it the last answer."""
         self._sock.shutdown(socket.SHUT_WR)
         with trio.move_on_after(self._server.limits.linger_s):
-            while True:
-                await trio.lowlevel.wait_readable(self._fd)
-                try:
-                    if not self._sock.recv(READ_BYTES):
-                        return
-                except BlockingIOError:
-                    continue
+            await self._readiness.drop(self._sock)
 
     async def _serve_websocket(self, request: HttpRequest, endpoint: Endpoint, call: Call) -> None:
         server = self._server
         route = endpoint.route
-        opened = WebSocket(self._sock, server.limits, server.pulse, server.figures, server.spawn)
+        opened = WebSocket(self._sock, server.limits, server.pulse, server.figures, server.readiness, server.spawn)
         try:
             arguments = endpoint.binding.arguments(request, call, opened)
         except HttpError as error:

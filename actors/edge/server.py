@@ -28,6 +28,7 @@ from actors.edge.connection import Connection
 from actors.edge.errors import unavailable
 from actors.edge.limits import Limits, affordable_connections, raise_file_limit
 from actors.edge.pulse import Figures, Pulse
+from actors.edge.readiness import Readiness
 from actors.edge.responses import JSON, Heads
 from actors.edge.routing import Router
 
@@ -72,6 +73,7 @@ class Server:
         self.pulse = Pulse()
         self.figures = Figures()
         self.heads = Heads()
+        self.readiness = Readiness()
         self.disk_full = False
         self.connections: set[Connection] = set()
         self._wall = wall
@@ -118,9 +120,11 @@ class Server:
                 self._nursery = nursery
                 nursery.start_soon(self._accept, self._listener)
                 nursery.start_soon(self._sweep)
+                nursery.start_soon(self.readiness.serve)
         finally:
             self._nursery = None
             self._close_listener()
+            self.readiness.close()
             while self._refused:
                 self._refused.popleft()[1].close()
 

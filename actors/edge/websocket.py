@@ -28,6 +28,7 @@ from actors.edge.frames import PING, binary_frame, close_frame, pong_frame, text
 from actors.edge.limits import Limits
 from actors.edge.parser import HttpRequest
 from actors.edge.pulse import Figures, Pulse
+from actors.edge.readiness import Readiness
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _KEY = re.compile(rb"[A-Za-z0-9+/]{22}==")  # 16 bytes
@@ -100,6 +101,7 @@ class WebSocket:
         "_pinged",
         "_progress_at",
         "_pulse",
+        "_readiness",
         "_reading_done",
         "_room",
         "_second",
@@ -116,6 +118,7 @@ class WebSocket:
         limits: Limits,
         pulse: Pulse,
         figures: Figures,
+        readiness: Readiness,
         spawn: Callable[[Callable[[], Awaitable[None]]], None],
     ) -> None:
         self._sock = sock
@@ -124,6 +127,7 @@ class WebSocket:
         self._limits = limits
         self._pulse = pulse
         self._figures = figures
+        self._readiness = readiness
         self._spawn = spawn
         self._wire = Connection(SERVER)
         self._events: Iterator[Event] = iter(())
@@ -273,13 +277,15 @@ class WebSocket:
     # Reading.
 
     async def _read(self) -> None:
-        await trio.lowlevel.wait_readable(self._fd)
+        await self._readiness.wait(self._fd)
         try:
             data = self._sock.recv(_READ_BYTES)
         except BlockingIOError:
             return
         except OSError:
             data = b""
+        if len(data) == _READ_BYTES:
+            self._readiness.again(self._fd)
         if not data:
             self._end(SocketClosed(LOST))
             self._reading_done = True
@@ -361,17 +367,9 @@ class WebSocket:
 
     async def _discard(self) -> None:
         # Closing a socket that has unread bytes resets it, and the close frame might never arrive.
-        try:
+        with contextlib.suppress(OSError):
             self._sock.shutdown(socket.SHUT_WR)
-            while True:
-                await trio.lowlevel.wait_readable(self._fd)
-                try:
-                    if not self._sock.recv(65_536):
-                        return
-                except BlockingIOError:
-                    continue
-        except OSError:
-            return
+            await self._readiness.drop(self._sock)
 
     # Writing.
 

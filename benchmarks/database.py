@@ -11,6 +11,7 @@ from actors.market import capability as market
 from actors.signals import capability as signals
 from actors.storage.capability import OWN_MIGRATIONS
 from actors.storage.embedded import server_url
+from benchmarks.venue import MARKETS
 from protocols import control
 from runtime import ChildSpec, Node, supervisor
 
@@ -20,7 +21,6 @@ MIGRATIONS = (
     str(signals.migrations),
     str(Path(__file__).parent / "migrations"),
 )
-MARKETS = tuple(f"BENCH-{number}" for number in range(10))
 READY_S = 60.0
 LOOK_S = 0.2
 

@@ -1,9 +1,9 @@
 """The whole way: from a frame on the venue's socket to the signal's frame at a subscriber's socket.
 
-A whole node in a process of its own: storage with PostgreSQL and writer, hub and stream, session and ten books, a
-strategy, the edge. The outside world in another: a venue that sends 2,000 frames a second, each of which moves a best
-bid, and one subscriber of all signals. The strategy makes a signal of every frame, or of every twentieth, and writes
-the number of the frame into it; so the subscriber knows when the frame was given to the venue's socket.
+A whole node in a process of its own, as `bin/troupe run` runs it, with a feed of ten markets and one strategy. The
+outside world in another: a venue that sends 2,000 frames a second, each of which moves a best bid, and one subscriber
+of all signals. The strategy makes a signal of every frame, or of every twentieth, and writes the number of the frame
+into it; so the subscriber knows when the frame was given to the venue's socket.
 
 Frame, book, quote, strategy, hub (stored in the node's log), stream, socket: nothing is left out, and every signal is
 in the database afterwards. Nothing is pinned: node, writer, PostgreSQL and the outside share the machine.
@@ -11,111 +11,97 @@ in the database afterwards. Nothing is pinned: node, writer, PostgreSQL and the 
 
 from __future__ import annotations
 
+import contextlib
 import re
 import signal
 import socket
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import httpx
 import msgspec
-import trio
 
-from actors.edge.capability import Settings as EdgeSettings
-from actors.market.capability import FeedSettings, VenueSettings
-from actors.market.capability import branch as market_branch
-from actors.signals.capability import Settings as SignalSettings
-from actors.signals.capability import branch as signals_branch
-from benchmarks.database import MARKETS, storage, until_ready
-from benchmarks.harness import Child, Findings, Row, Sample, Scale, at_most, in_turns, quantiles
+from actors.node import run as run_node
+from actors.node import sections
+from actors.strategies.strategy import NO_DRAFTS, Draft, Strategy
+from benchmarks.harness import Child, ChildFailed, Findings, Row, Sample, Scale, at_most, in_turns, quantiles
 from benchmarks.load import HOST, SILENCE_S, LoadFailed, client_frame, cpu_seconds, upgrade_request
-from benchmarks.venue import Venue, arrivals, wait_until
+from benchmarks.venue import MARKETS, Venue, arrivals, wait_until
 from protocols.market import Quote
-from protocols.paths import HUB
-from protocols.signals import Signal, SubmitSignal
-from runtime import Actor, ChildSpec, NodeSettings, open_node, receive
-from runtime.collector import GarbageCollector
-from runtime.log import NodeLog, open_log
+from runtime.settings import load
 
 TITLE = "From the venue's socket to a subscriber's"
 FRAMES_PER_S = 2_000.0
 EVERY = (20, 1)
 WARM_S = 1.0
+READY_S = 60.0
+VALIDITY_NS = 60_000_000_000
 STREAM_PATH = "/api/signals/stream"
 STAMP = re.compile(rb'"metadata":\{"seq":(\d+),"received":(\d+),"decided":(\d+)\}')
 _TEXT, _PING = 0x81, 0x89
 _PONG = b"\x8a\x80\0\0\0\0"
 
 
-class Echo(Actor):
-    """A strategy that makes a signal of every `nth` quote, and says in it what it is made of and when."""
+class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Of every how many frames to make a signal."""
 
-    def __init__(self, nth: int) -> None:
-        self.nth = nth
+    nth: int
 
-    def on_start(self) -> None:
-        """Subscribe to all quotes."""
-        self.subscribe(Quote)
-        self.hub = self.lookup(HUB)
 
-    @receive
-    async def quote(self, message: Quote) -> None:
-        """Advise to buy."""
-        if message.seq % self.nth or message.seq <= len(MARKETS):
-            return
-        now = time.time_ns()
-        stamp = b'{"seq":%d,"received":%d,"decided":%d}' % (message.seq, message.ts_recv, now)
-        await self.hub.ask(
-            SubmitSignal(
-                Signal(
-                    signal_id=f"echo-{message.seq}",
-                    ts_created=now,
-                    strategy_id="echo",
-                    strategy_source="benchmarks",
-                    symbol=message.market,
-                    exchange="bench",
-                    action="BUY",
-                    confidence=0.5,
-                    current_price=message.bid,
-                    metadata=msgspec.Raw(stamp),
-                    marks=message.marks,
-                )
-            )
+class Echo(Strategy[Parameters]):
+    """Advises to buy at every `nth` frame, and says of which frame and when. It reads a clock, as no other may."""
+
+    Parameters = Parameters
+    version = "1"
+
+    def on_quote(self, quote: Quote) -> Sequence[Draft]:
+        """Make a signal of a frame that is not a snapshot."""
+        if quote.seq % self.parameters.nth or quote.seq <= len(MARKETS):
+            return NO_DRAFTS
+        stamp = b'{"seq":%d,"received":%d,"decided":%d}' % (quote.seq, quote.ts_recv, time.time_ns())
+        metadata = msgspec.Raw(stamp)
+        return (Draft(market=quote.market, action="BUY", confidence=0.5, validity_ns=VALIDITY_NS, metadata=metadata),)
+
+
+CONFIGURATION = """
+[node]
+data_dir = "{folder}"
+
+[edge]
+port = {port}
+
+[[feeds]]
+name = "bench"
+venue = "simulated"
+url = "{url}"
+markets = {markets}
+channels = ["orderbook_delta"]
+
+[[strategies]]
+name = "echo"
+strategy = "benchmarks.path:Echo"
+markets = {markets}
+exchange = "bench"
+parameters = {{ nth = {every} }}
+"""
+
+
+def node(url: str, port: int, every: int) -> int:
+    """A node as `bin/troupe run` runs it, until SIGTERM."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        file = Path(folder) / "bench.toml"
+        file.write_text(
+            CONFIGURATION.format(
+                folder=f"{folder}/data", port=port, url=url, every=every, markets=msgspec.json.encode(MARKETS).decode()
+            ),
+            encoding="utf-8",
         )
-
-
-def node(announce: Callable[[dict[str, Any]], None], url: str, port: int, every: int) -> None:
-    """The whole node, until SIGTERM. Announces that its database is there."""
-
-    async def main(folder: Path, log: NodeLog) -> None:
-        feed = FeedSettings(name="bench", url=url, markets=MARKETS, channels=("orderbook_delta",))
-        edge = {"settings": EdgeSettings(port=port), "routes": ("actors.signals.capability:routes",)}
-        children = (
-            storage(folder),
-            signals_branch(SignalSettings()),
-            ChildSpec(name="echo", actor=Echo, arguments={"nth": every}),
-            market_branch([feed], VenueSettings(), folder),
-            ChildSpec(name="edge", actor="actors.edge.edge:Edge", arguments=edge),
-        )
-        with (
-            GarbageCollector() as collector,
-            trio.open_signal_receiver(signal.SIGTERM) as terminations,
-        ):
-            settings = NodeSettings(data_dir=str(folder))
-            async with open_node(settings, children, log=log) as running:
-                collector.freeze()
-                await until_ready(running)
-                announce({"ready": True})
-                await anext(aiter(terminations))
-
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        with open_log(folder / "log") as log:
-            trio.run(main, folder, log)
+        return run_node(load(file, sections()))
 
 
 class Listener:
@@ -250,6 +236,17 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
+def wait_until_ready(port: int) -> None:
+    """Wait until the node says that all of it is ready, its database too. Raises ChildFailed."""
+    give_up = time.perf_counter() + READY_S
+    while time.perf_counter() < give_up:
+        with contextlib.suppress(httpx.TransportError):
+            if httpx.get(f"http://{HOST}:{port}/health/ready").status_code == 200:
+                return
+        time.sleep(0.1)
+    raise ChildFailed(f"the node was not ready within {READY_S:g} s")
+
+
 def passed(every: int, seconds: float) -> Sample:
     """One run of the node and its outside world."""
     port = free_port()
@@ -258,7 +255,7 @@ def passed(every: int, seconds: float) -> Sample:
         Child("benchmarks.path:outside", rate=FRAMES_PER_S, seconds=seconds, **parameters) as world,
         Child("benchmarks.path:node", url=world.announced()["url"], **parameters) as whole,
     ):
-        whole.announced()
+        wait_until_ready(port)
         # The server has just been made: what that leaves to be done is not of this run.
         time.sleep(1.0)
         world.signal(signal.SIGUSR1)

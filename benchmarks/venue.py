@@ -23,6 +23,7 @@ from protocols.venues.kalshi_commands import decode_command
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _SID = 1
+MARKETS = tuple(f"BENCH-{number}" for number in range(10))
 _BID, _ASK = "0.4500", "0.5500"
 
 

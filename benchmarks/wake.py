@@ -17,8 +17,9 @@ from typing import Any
 import trio
 
 from actors.market.capability import FeedSettings, VenueSettings, branch
-from benchmarks.database import MARKETS, BareQuote, figures_of, row, storage, until_ready
+from benchmarks.database import BareQuote, figures_of, row, storage, until_ready
 from benchmarks.harness import Child, Findings, Row, Sample, Scale, in_turns, quantiles
+from benchmarks.venue import MARKETS
 from protocols.market import ListMarkets
 from runtime import NodeSettings, open_node
 from runtime.collector import GarbageCollector

@@ -13,8 +13,8 @@ decides is the mean `I` of the imbalance over event time, in which older time we
   confidence of an entry is `(hits + 1) / (outcomes + 2)` of its bin: the estimated probability that the next move goes
   the signal's way. That of an exit is the estimated probability that the next move does not go the position's way.
   An entry is drafted only from `min_evidence` outcomes and `min_confidence` on.
-* **Risk score**: `spread / (spread + m)`, with `m` the mean size of the mid price's moves: 0 when crossing the spread
-  costs nothing, 1/2 when it costs one move.
+* **Risk score**: `spread / (spread + m)`, with `m` the mean size of the moves of the mid price in this market: 0 when
+  crossing the spread costs nothing, 1/2 when it costs one move, 1 before there was a move.
 * `volatility` is `m`, in the unit of the price.
 """
 

@@ -21,10 +21,11 @@ from actors.strategies.status import (
 )
 from protocols.control import Crashed, Killed, Message, Probe, ProbeReport, Refused, Shutdown, Terminated, Unknown
 from protocols.paths import STRATEGIES
-from runtime import Actor, ChildSpec, Restart, RestartLimit, StartChild, WhichChildren, receive, supervisor
+from runtime import Actor, Backoff, ChildSpec, Restart, RestartLimit, StartChild, WhichChildren, receive, supervisor
 
 RUNNER: Final = "runner"
 LIMIT: Final = RestartLimit(count=5, seconds=30.0)
+BACKOFF: Final = Backoff(first_s=0.1, most_s=1.0)
 START_S: Final = 15.0
 ASK_S: Final = 1.0
 RETRY_S: Final = 0.2
@@ -45,7 +46,7 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         runner = ChildSpec(
             name=RUNNER, actor="actors.strategies.runner:StrategyRunner", arguments=msgspec.structs.asdict(self)
         )
-        return supervisor(self.name, runner, restart=Restart.TRANSIENT, limit=LIMIT)
+        return supervisor(self.name, runner, restart=Restart.TRANSIENT, limit=LIMIT, backoff=BACKOFF)
 
 
 class _Record:
@@ -90,6 +91,8 @@ class Roster(Actor):
     @receive
     def terminated(self, message: Terminated) -> None:
         """Note the end of a runner, of its supervisor, or of the parent of all."""
+        if message.incarnation.count == 0:
+            return  # so far, nobody has lived there
         if message.path == STRATEGIES:
             self.after(RETRY_S, StartAll())
             return
@@ -139,7 +142,7 @@ class Roster(Actor):
             try:
                 await parent.ask(StartChild(record.entry.spec()), START_S)
             except Refused as refused:
-                if refused.code == "start_failed":
+                if refused.code in ("start_failed", "invalid"):
                     record.given_up = True
                     record.last_error = refused.message
                     self.logger.warning("the strategy does not start", strategy=name, error=refused.message)

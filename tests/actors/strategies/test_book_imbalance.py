@@ -155,7 +155,7 @@ def test_entries_and_exits_take_turns_and_entries_keep_their_distance(
     for each in walk(path):
         for draft in made.on_quote(each):
             assert 0 <= draft.confidence <= 1
-            assert 0 <= draft.risk_score < 1
+            assert 0 <= draft.risk_score <= 1
             if draft.action in ("BUY", "SELL"):
                 assert position[draft.market] == 0
                 position[draft.market] = 1 if draft.action == "BUY" else -1

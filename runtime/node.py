@@ -366,8 +366,10 @@ async def open_node(
     node = Node(settings, clock or SystemClock(), log, metrics or Metrics(), seed)
     limit = RestartLimit(settings.restart_count, settings.restart_s)
     spec = supervisor("root", *children, strategy=strategy, limit=limit)
+    # Deadlines must pass while a cancelled tree stops: the timers end last, and by hand.
+    ticking = trio.CancelScope(shield=True)
     async with trio.open_nursery() as service:
-        service.start_soon(node.timers.run)
+        service.start_soon(_tick, node.timers, ticking)
         async with trio.open_nursery() as node.nursery:
             node._background = service
             node.root = SupervisorCell(node, None, spec, "/")
@@ -382,6 +384,12 @@ async def open_node(
             finally:
                 with trio.CancelScope(shield=True):
                     await node.stop()
+                ticking.cancel()
         service.cancel_scope.cancel()
     if node.failed is not None:
         raise NodeFailed(node.failed)
+
+
+async def _tick(timers: Timers, scope: trio.CancelScope) -> None:
+    with scope:
+        await timers.run()

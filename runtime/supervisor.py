@@ -55,7 +55,7 @@ class _GaveUpError(Exception):
 class SupervisorCell(Cell):
     """A cell in which a supervisor lives."""
 
-    __slots__ = ("children", "due", "exits", "killed", "nursery", "options", "recent", "window")
+    __slots__ = ("children", "due", "exits", "killed", "nursery", "options", "recent", "told", "window")
 
     def __init__(self, node: Node, parent: SupervisorCell | None, spec: ChildSpec, path: str) -> None:
         super().__init__(node, parent, spec, path)
@@ -68,6 +68,8 @@ class SupervisorCell(Cell):
         self.window = RestartWindow(self.options.limit)
         self.recent: dict[Cell, list[float]] = {}
         """When each child was restarted within the period of the limit."""
+        self.told: set[Cell] = set()
+        """Children whose final exit has been told, and which were not started since."""
         self.killed = False
         self.nursery: trio.Nursery
 
@@ -227,6 +229,7 @@ class SupervisorCell(Cell):
         del self.children[cell.name]
         self.due.pop(cell, None)
         self.recent.pop(cell, None)
+        self.told.discard(cell)
         cell.gone = True
         self.node.forget(cell)
 
@@ -243,12 +246,15 @@ class SupervisorCell(Cell):
         cell.last_exit = reason
         cell.close()
         self.due.pop(cell, None)
-        self.node.ended(cell, reason, final=True)
+        if cell not in self.told:
+            self.told.add(cell)
+            self.node.ended(cell, reason, final=True)
         if cell.spec.restart is Restart.TEMPORARY or self.options.dynamic:
             self._remove(cell)
 
     async def _start(self, cell: Cell) -> ExitReason | None:
         """Start one child and wait until it is up. Returns why it failed."""
+        self.told.discard(cell)
         failure = cell.begin()
         if failure is None and not cell.started:
             deadline = trio.current_time() + cell.spec.start_s
@@ -316,24 +322,27 @@ class SupervisorCell(Cell):
 
     async def _stop_all_at_once(self) -> None:
         running = {cell for cell in self.children.values() if cell.state in RUNNING and cell.exit is None}
-        wait_s = min(max((cell.spec.stop_s for cell in running), default=0.0), self.node.stop_left())
         for cell in running:
             if self.killed or cell.spec.stop_s == 0:
                 cell.kill("by its supervisor")
             else:
                 cell.request_stop(Shutdown())
 
-        def all_ended() -> bool:
+        def ended() -> bool:
             while self.exits:
                 running.discard(self.exits.popleft())
             return not running
 
-        deadline = trio.current_time() + wait_s
-        await self._until(lambda: all_ended() or self.killed, deadline, interruptible=False)
-        if running:
+        # One timer for all that have one; then those that may take as long as they need (supervisors do).
+        begun = trio.current_time()
+        finite = max((cell.spec.stop_s for cell in running if cell.spec.stop_s != math.inf), default=0.0)
+        for wait_s in (finite, math.inf):
+            deadline = min(begun + wait_s, trio.current_time() + self.node.stop_left())
+            await self._until(lambda: ended() or self.killed, deadline, interruptible=False)
             for cell in running:
-                cell.kill(f"did not stop within {wait_s:g} s")
-            await self._until(all_ended, math.inf, interruptible=False)
+                if self.killed or cell.spec.stop_s <= wait_s:
+                    cell.kill("by its supervisor" if self.killed else f"did not stop within {wait_s:g} s")
+        await self._until(ended, math.inf, interruptible=False)
         for cell in tuple(self.children.values()):
             if cell.exit is not None:
                 self._take_exit(cell)

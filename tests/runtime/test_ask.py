@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 import trio
 from trio.testing import MockClock
@@ -435,7 +437,9 @@ async def test_asks_gathered_in_a_nursery_of_the_handler_are_answered(autojump_c
 # Cycles.
 
 
-@pytest.mark.parametrize("paths", [(("/a",),), (("/b", "/a"),), (("/b", "/a"), ("/c",))], ids=str)
+@pytest.mark.parametrize(
+    "paths", [(("/a",),), (("/b", "/a"),), (("/b", "/a"), ("/c",))], ids=["itself", "back", "one_of_two"]
+)
 async def test_a_cycle_through_a_nursery_of_the_handler_is_refused_at_once(
     paths: tuple[tuple[str, ...], ...], autojump_clock: MockClock
 ) -> None:
@@ -459,6 +463,62 @@ async def test_who_has_been_answered_waits_no_longer(autojump_clock: MockClock) 
         await kit.resume(node, "/b")
         await outcomes.until(2)
     assert sorted(outcomes.lines) == ["Done /a", "Done /b"]
+
+
+class LateBack(Request[str], frozen=True, gc=False, tag="ask_late_back"):
+    """Wait, then ask back."""
+
+    seconds: float
+    path: str
+
+
+class GivesUp(Server):
+    """Asks for a second at most, by the ask's own deadline or by a scope around it, or from a nursery."""
+
+    @receive
+    async def via(self, request: Via) -> str:
+        if not request.paths:
+            return self.path
+        how, target = request.paths
+        if how == "deadline":
+            with suppress(Unknown):
+                await self.lookup(target).ask(LateBack(5, self.path), timeout=1)
+        elif how == "scope":
+            with trio.move_on_after(1):
+                await self.lookup(target).ask(LateBack(5, self.path), timeout=60)
+        else:
+            with trio.move_on_after(1):
+                async with trio.open_nursery() as nursery:
+                    for _ in range(2):
+                        nursery.start_soon(self.lookup(target).ask, LateBack(5, self.path), 60.0)
+        return "gave up"
+
+
+class LateServer(Server):
+    @receive
+    async def late(self, request: LateBack) -> str:
+        await trio.sleep(request.seconds)
+        self.note(await self.lookup(request.path).ask(Via(()), timeout=60))
+        return "late"
+
+
+@pytest.mark.parametrize("how", ["deadline", "scope", "nursery"])
+async def test_who_has_given_up_an_ask_waits_no_longer(how: str, autojump_clock: MockClock) -> None:
+    journal = Journal()
+    async with kit.running(kit.actor("a", GivesUp, journal), kit.actor("b", LateServer, journal)) as node:
+        assert await node.ref("/a").ask(Via((how, "/b")), timeout=30) == "gave up"
+        await journal.until("/a")
+
+
+async def test_a_crashed_asker_waits_no_longer(autojump_clock: MockClock) -> None:
+    journal = Journal()
+    async with kit.running(*servers(journal, "a"), kit.actor("b", LateServer, journal)) as node:
+        node.ref("/b").tell(LateBack(5, "/a"))
+        await kit.settle()
+        node.ref("/a").tell(Via(("/b",), timeout=60))
+        await kit.settle()
+        await kit.kill(node, "/a")
+        await journal.until("/a")
 
 
 class AsksThenSends(Server):

@@ -284,3 +284,23 @@ async def test_incarnations_go_on_counting_when_a_forgotten_name_is_used_again(a
         await node.ref("/s").ask(TerminateChild("a"))
         await kit.settle()
         assert ends.lines == ["/s/a 1 Shutdown final", "/s/a 2 Shutdown final"]
+
+
+async def test_an_end_told_as_final_is_not_told_again_when_its_group_gives_up(autojump_clock: MockClock) -> None:
+    ends = Journal()
+    tree = stage(
+        mortal("a"),
+        mortal("b", starts=1),
+        mortal("c", restart=Restart.TRANSIENT),
+        count=1,
+        strategy=Strategy.ONE_FOR_ALL,
+        restart=Restart.TEMPORARY,
+    )
+    async with kit.running(tree, kit.actor("w", Watcher, ends, paths=("/s/c", "/s"))) as node:
+        await kit.settle()
+        node.ref("/s/c").tell(End("finish"))
+        await kit.settle()
+        node.ref("/s/a").tell(End("crash"))
+        await ends.until("/s 1 Shutdown final")
+        await kit.settle()
+        assert ends.lines == ["/s/c 1 Normal final", "/s 1 Shutdown final"]

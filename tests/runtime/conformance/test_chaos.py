@@ -53,7 +53,7 @@ def walk(tree: Sup, path: str = "/stage/sut") -> list[tuple[str, Any]]:
 
 
 WORDS = st.lists(st.sampled_from(["ok", "ok", "ok", "slow", "fail", "slowfail", "hang", "doomed"]), max_size=6)
-ACTIONS = ["crash", "crash", "crash", "finish", "kill", "terminate", "restart", "wait", "turn"]
+ACTIONS = ["crash", "crash", "crash", "finish", "kill", "terminate", "restart", "delete", "start", "wait", "turn"]
 
 
 class Chaos(Run):
@@ -73,8 +73,11 @@ class Chaos(Run):
                     await trio.sleep(0.25 + index % 3)
                 case "turn":
                     await trio.lowlevel.checkpoint()
-                case "terminate" | "restart" | "kill":
+                case "terminate" | "restart" | "kill" | "delete":
                     self.aside.start_soon(self.ask, action, path)
+                case "start":
+                    parent = path if isinstance(part, Sup) else path.rpartition("/")[0]
+                    self.aside.start_soon(self.add, parent, f"n{index}{parent.count('/')}{parent[-1]}")
                 case _ if isinstance(part, W):
                     self.node.ref(path).tell(Do(action, next(self.numbers)))
         await trio.sleep(500)
@@ -85,9 +88,14 @@ class Chaos(Run):
             "terminate": kit.TerminateChild,
             "restart": kit.RestartChild,
             "kill": kit.runtime.KillChild,
+            "delete": kit.DeleteChild,
         }[action](name)
         with suppress(Refused, Unknown):
             await self.node.ref(parent).ask(request, timeout=300)
+
+    async def add(self, parent: str, name: str) -> None:
+        with suppress(Refused, Unknown):
+            await self.node.ref(parent).ask(kit.StartChild(W(name, backoff=(0, 0, 0)).spec(LOCAL)), timeout=300)
 
     async def close(self) -> None:
         await kit.settle()
@@ -109,6 +117,7 @@ class Chaos(Run):
             if action in ("terminate", "finish", "crash", "kill")
         }
         reachable = [walk(self.case.tree)[index][0] for index in touched]
+        deleted = {walk(self.case.tree)[i % len(walk(self.case.tree))][0] for a, i in self.actions if a == "delete"}
         states = await kit.children_of(self.ref(path))
         for part in tree.parts():
             here = f"{path}/{part.name}"
@@ -117,7 +126,7 @@ class Chaos(Run):
             permanent = isinstance(part, Sup) or part.restart == "permanent"
             if permanent and here not in reachable and state == "down":
                 raise AssertionError(f"{here} is down and nobody ended it: {self.hooks.lines}")
-            assert state != "forgotten" or (isinstance(part, W) and part.restart == "temporary")
+            assert state != "forgotten" or here in deleted or (isinstance(part, W) and part.restart == "temporary")
             if isinstance(part, Sup) and state == "up":
                 await self.check(here, part)
 

@@ -3,7 +3,8 @@
 import pytest
 import trio
 
-from tests.runtime.conformance.stage import Case, Placement, Run, Sup, W
+from tests.runtime import kit
+from tests.runtime.conformance.stage import Case, Do, Placement, Run, Sup, W
 
 THREE = """
     start x -> up x
@@ -238,3 +239,34 @@ async def test_children_added_to_a_static_supervisor_are_not_restored_when_it_re
         after="a up, inner up",
     )
     await Run(case, placement).play()
+
+
+async def test_a_thousand_children_come_back_and_stop_together(placement: Placement, clock: trio.abc.Clock) -> None:
+    names = [f"c{number}" for number in range(1000)]
+    case = Case(
+        "many",
+        Sup(dynamic=True, limit=(1000, 1000)),
+        extras=tuple(W(name, stop="slow", backoff=(0, 0, 0)) for name in names),
+        script="\n".join(f"start {name} -> up {name}" for name in names[:10]),
+    )
+
+    class Many(Closing):
+        async def close(self) -> None:
+            for name in names[10:]:
+                await self.admin("start", name)
+            await self.expect([f"up {name}" for name in names[10:]], None, "starts")
+            for name in names[::2]:
+                self.ref(self.path(name)).tell(Do("crash", next(self.numbers)))
+            await self.hooks.until(1500)
+            await self.expect_in_any_order([f"up {name}" for name in names[::2]])
+            await super().close()
+
+        async def expect_in_any_order(self, lines: list[str]) -> None:
+            await kit.settle()
+            hooks, _ = self.unseen()
+            assert sorted(hooks) == sorted(lines)
+
+    run = Many(case, placement)
+    await run.play()
+    assert sorted(run.hooks.lines[-1000:]) == sorted(f"stop {name}" for name in names)
+    assert run.ended - run.began < 1000 * placement.unit

@@ -172,6 +172,19 @@ CASES = [
         after=None,
     ),
     Case(
+        "a child started while its group waits for its restart is left alone when that comes",
+        Sup((W("a"), waiting("b"), W("c")), strategy="one_for_all", limit=(2, 10_000)),
+        starts={"b": "ok fail ok"},
+        extras="n",
+        script="""
+            crash b -> stop c, stop a, up a, fail b, stop a
+            start n -> up n
+            see a restarting, b restarting, c restarting, n up
+            wait 1500 -> up a, up b, up c
+        """,
+        after="a up, b up, c up, n up",
+    ),
+    Case(
         "a stop reaches a supervisor in the backoff of a group",
         Sup((W("a"), waiting("b"), W("c")), strategy="one_for_all", limit=(2, 10_000)),
         starts={"b": "ok fail ok"},

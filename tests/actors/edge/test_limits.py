@@ -183,24 +183,39 @@ async def test_chunk_extensions_are_no_progress_of_a_body() -> None:
         assert answer.status == 408
 
 
-async def test_a_streamed_body_is_bounded_in_time_too_but_not_by_the_time_its_handler_takes() -> None:
+async def test_a_streamed_body_is_bounded_in_time_too() -> None:
+    async def take(body: BodyStream, call: Call) -> int:
+        return len(await body.read())
+
+    async with (
+        serving([post("/take", take, token=False)], Limits(body_s=SOON)) as served,
+        connected(served) as client,
+    ):
+        await client.send(request("POST", "/take", b"", "Content-Length: 10") + b"a")
+        await answers_408(client)
+
+
+async def test_the_time_that_a_handler_takes_between_two_pieces_of_a_body_is_not_the_clients() -> None:
+    asked = trio.Event()
+
     async def take(body: BodyStream, call: Call) -> int:
         total = 0
         async for piece in body:
             total += len(piece)
-            await trio.sleep(SOON * 3)
+            if total == 1:
+                await trio.sleep(0.3)
+                asked.set()
         return total
 
-    routes = [post("/take", take, token=False)]
-    async with serving(routes, Limits(body_s=SOON)) as served:
-        async with connected(served) as client:
-            await client.send(request("POST", "/take", b"", "Content-Length: 10") + b"a")
-            await answers_408(client)
-        async with connected(served) as client:
-            await client.send(request("POST", "/take", b"", "Content-Length: 2") + b"a")
-            await trio.sleep(SOON * 2)
-            await client.send(b"b")
-            assert (await client.answer()).json() == 2
+    async with (
+        serving([post("/take", take, token=False)], Limits(body_s=0.2)) as served,
+        connected(served) as client,
+    ):
+        await client.send(request("POST", "/take", b"", "Content-Length: 2") + b"a")
+        await asked.wait()
+        await trio.sleep(0.1)
+        await client.send(b"b")
+        assert (await client.answer()).json() == 2
 
 
 async def test_a_handler_that_does_not_return_is_cancelled_and_answered_504() -> None:
@@ -235,6 +250,13 @@ async def test_an_idle_connection_is_closed_without_a_word() -> None:
         assert await client.is_closed()
     async with serving(ROUTES, Limits(header_s=SOON)) as served, connected(served) as client:
         assert await client.is_closed()
+
+
+async def test_a_refused_request_is_a_sign_of_life_too() -> None:
+    async with serving(ROUTES, Limits(keep_alive_s=0.2)) as served, connected(served) as client:
+        for _ in range(8):
+            assert (await client.ask("GET", "/nosuch")).status == 404
+            await trio.sleep(0.05)
 
 
 async def test_blank_lines_do_not_keep_a_connection_open() -> None:
@@ -374,3 +396,4 @@ async def test_a_loop_that_was_held_up_does_not_cut_clients_that_are_not_to_blam
         await idle.send(request("GET", "/hello"))
         assert (await busy.answer()).json() == "late"
         assert (await idle.answer()).json() == "hello"
+        assert (await idle.ask("GET", "/hello")).status == 200

@@ -237,6 +237,14 @@ def test_at_most_sixteen_requests_are_taken_in_and_the_others_wait() -> None:
     assert paths == [b"/%d" % number for number in range(100)]
 
 
+def test_a_head_that_ends_across_two_reads_counts_among_the_sixteen() -> None:
+    one = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+    parser = RequestParser(Limits())
+    parser.feed(one[:-2])
+    parser.feed(one[-2:] + one * 40)
+    assert len(parser.requests) <= PIPELINED
+
+
 HEADER_NAMES = st.sampled_from(["A", "X-B", "Accept", "Cookie"])
 HEADER_VALUES = st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=20)
 

@@ -230,7 +230,54 @@ async def test_a_flood_of_tiny_messages_leaves_room_for_others() -> None:
         nursery.cancel_scope.cancel()
 
 
+async def test_a_read_full_of_messages_is_not_handed_over_in_one_turn() -> None:
+    turns = 0
+    taken: list[int] = []
+
+    async def take(socket: WebSocket, call: Call) -> None:
+        for _ in range(500):
+            await socket.receive()
+            taken.append(turns)
+
+    async def turn() -> None:
+        nonlocal turns
+        while True:
+            await trio.lowlevel.checkpoint()
+            turns += 1
+
+    async with serving([websocket("/ws", take)]) as served, opened(served) as client, trio.open_nursery() as nursery:
+        nursery.start_soon(turn)
+        await client.send(frame(TEXT, b"x") * 500)
+        assert (await read_frame(client)).close_code == 1000
+        nursery.cancel_scope.cancel()
+    assert taken[-1] - taken[0] >= 10
+
+
 # Ends.
+
+
+async def test_the_close_reaches_a_client_that_is_still_sending() -> None:
+    stage = Stage()
+    async with serving(stage.routes) as served, opened(served) as client:
+        await client.send(frame(0x3, b"x"))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(flood, client, b"x" * 100_000)
+            assert (await read_frame(client)).close_code == 1002
+            nursery.cancel_scope.cancel()
+
+
+async def test_a_handler_that_returns_leaves_its_backlog_to_be_read() -> None:
+    taken: list[int] = []
+
+    async def burst(socket: WebSocket, call: Call) -> None:
+        taken.append(fill(socket, binary_frame(b"x" * 10_000)))
+
+    limits = Limits(websocket_backlog_bytes=50_000)
+    async with serving([websocket("/ws", burst)], limits) as served, opened(served, receive_buffer=4096) as client:
+        await until(lambda: bool(taken))
+        for _ in range(taken[0]):
+            assert (await read_frame(client)).payload == b"x" * 10_000
+        assert (await read_frame(client)).close_code == 1000
 
 
 async def test_a_handler_that_returns_closes_with_1000_after_what_it_sent() -> None:

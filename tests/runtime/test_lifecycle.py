@@ -808,6 +808,16 @@ async def test_the_budget_holds_for_whole_branches(autojump_clock: MockClock) ->
     assert trio.current_time() - began == pytest.approx(3, abs=0.1)
 
 
+async def test_a_cancelled_node_keeps_its_clock_while_it_stops(autojump_clock: MockClock) -> None:
+    journals = {name: Journal() for name in "abc"}
+    hang = {"stop": "hang", "stop_s": 60}
+    with trio.move_on_after(5):
+        async with kit.open_node(kit.settings(stop_s=4.0), children=chain(journals, b=hang)):
+            await trio.sleep_forever()
+    assert trio.current_time() == pytest.approx(9, abs=0.1)
+    assert [journals[name].lines[2:] for name in "cba"] == [["stop Shutdown"], ["stop Shutdown"], []]
+
+
 async def test_a_node_can_be_opened_again_in_the_same_loop(autojump_clock: MockClock) -> None:
     journal = Journal()
     for _ in range(2):

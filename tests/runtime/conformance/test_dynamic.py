@@ -270,3 +270,22 @@ async def test_a_thousand_children_come_back_and_stop_together(placement: Placem
     await run.play()
     assert sorted(run.hooks.lines[-1000:]) == sorted(f"stop {name}" for name in names)
     assert run.ended - run.began < 1000 * placement.unit
+
+
+async def test_a_dynamic_child_that_never_stops_is_ended_though_its_sibling_is_a_supervisor(
+    placement: Placement, clock: trio.abc.Clock
+) -> None:
+    """A supervisor may take all the time that its children need; that is no licence for its siblings."""
+    case = Case(
+        "beside a supervisor",
+        Sup(dynamic=True),
+        extras=(W("x", stop="hang", stop_s=2), Sup((W("y", stop="slow"),), name="inner")),
+        script="""
+            start x -> up x
+            start inner -> up y
+        """,
+    )
+    run = Closing(case, placement)
+    await run.play()
+    assert sorted(run.hooks.lines[-2:]) == ["stop x", "stop y"]
+    assert sorted(run.ends.lines[-3:]) == ["sut Shutdown", "x Killed", "y Shutdown"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from runtime.breaker import BreakerSnapshot
@@ -10,6 +11,7 @@ from runtime.cell import Cell, State
 from runtime.metrics import ActorFigures, ClassFigures
 from runtime.router import RouterSnapshot
 from runtime.supervisor import SupervisorCell
+from runtime.tree import MOST_CHILDREN
 
 if TYPE_CHECKING:
     from runtime.node import Node
@@ -70,9 +72,15 @@ class NodeFigures:
         ]
 
     def sample_rates(self) -> None:
-        """Look at the message rates of the static tree, so that whoever asks next gets current ones."""
-        for cell in self._static(self._node.root):
+        """Look at the message rates of what a snapshot shows, so that whoever asks next gets current ones."""
+        for cell in self._shown(self._node.root):
             self._node.rates.of(cell)
+
+    def _shown(self, cell: Cell) -> Iterator[Cell]:
+        yield cell
+        if isinstance(cell, SupervisorCell):
+            for child in islice(cell.children.values(), MOST_CHILDREN):
+                yield from self._shown(child)
 
     def _static(self, cell: Cell) -> Iterator[Cell]:
         yield cell

@@ -12,7 +12,7 @@ from actors.edge.errors import HttpError
 from actors.edge.routing import Route, get, websocket
 from actors.signals import archive
 from actors.signals.client import signal_stream
-from actors.signals.validation import LATEST_NS
+from protocols.nanos import INT64_MAX
 from protocols.paths import HUB, QUERIES
 from protocols.signal_stream import TradingSignal, trading_signal
 from protocols.signals import Action, GetLatestSignals, GetSignal, SignalStatus, StoredSignal
@@ -69,7 +69,7 @@ async def list_signals(request: ListSignals, call: Call) -> SignalList:
         _several(request.status, "status", frozenset(get_args(SignalStatus))),
         now,
         _nanoseconds(request.from_date, "from_date", 0),
-        _nanoseconds(request.to_date, "to_date", LATEST_NS),
+        _nanoseconds(request.to_date, "to_date", INT64_MAX),
     )
     signals, total = await archive.list_signals(call.ref(QUERIES), which, request.limit, request.offset)
     given = msgspec.structs.asdict(request)
@@ -113,7 +113,8 @@ def _nanoseconds(text: str, field: str, default: int) -> int:
     except ValueError:
         raise HttpError(400, "invalid", f"expected a date or time in ISO 8601, got {text[:100]!r}", field) from None
     span = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH
-    return ((span.days * 86_400 + span.seconds) * 1_000_000 + span.microseconds) * 1000
+    nanoseconds = ((span.days * 86_400 + span.seconds) * 1_000_000 + span.microseconds) * 1000
+    return max(-INT64_MAX, min(INT64_MAX, nanoseconds))
 
 
 routes: list[Route] = [

@@ -27,8 +27,6 @@ from protocols.signals import (
 
 MOST_TEXT: Final = 200
 MOST_METADATA: Final = 16_384
-LATEST_NS: Final = 253_402_300_799 * 1_000_000_000
-"""The last second of the year 9999: later times cannot be written as ISO 8601."""
 
 _ACTIONS: Final = frozenset(get_args(Action))
 _ORDER_TYPES: Final = frozenset(get_args(OrderType))
@@ -173,5 +171,5 @@ def _optional_number(field: str, value: float | None) -> None:
 
 
 def _moment(field: str, value: int) -> None:
-    if not isinstance(value, int) or not 0 < value <= LATEST_NS:
-        raise Refused("invalid", f"{field} is a time in ns, after 1970 and before the year 10000, not {value!r}", field)
+    if not isinstance(value, int) or not 0 < value <= INT64_MAX:
+        raise Refused("invalid", f"{field} is a time after 1970 in nanoseconds of 64 bits, not {value!r}", field)

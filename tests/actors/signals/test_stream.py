@@ -219,4 +219,4 @@ async def submit_surely(at: Desk, count: int) -> None:
             outcome = await hub.outcome(SubmitSignal(signal(number, "A")))
             if type(outcome).__name__ == "Done":
                 break
-            await trio.sleep(0.01)
+            await trio.lowlevel.checkpoint()

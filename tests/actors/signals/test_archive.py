@@ -1,0 +1,174 @@
+"""With a database: what the hub no longer remembers is read there, by actors, clients and over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+import trio
+
+import actors.storage.capability
+from actors.signals.capability import Settings, migrations
+from protocols.control import Refused
+from protocols.paths import HUB, QUERIES
+from protocols.signals import (
+    GetLatestSignals,
+    GetSignal,
+    MarketConditions,
+    ReadSignals,
+    Signal,
+    Span,
+    UpdateSignal,
+)
+from protocols.storage import RunQuery
+from runtime import ChildSpec
+from tests.actors.signals.samples import NOW, SECOND, signal
+from tests.actors.signals.stage import LIMIT_S, Desk, desk
+from tests.actors.storage.kit import afetch
+
+RICH = {
+    "metadata": msgspec.Raw(b'{"note":  "kept as it is", "big": 12345678901234567890}'),
+    "market_conditions": MarketConditions(trend="up", volatility=0.25, support_level=-5),
+    "marks": ("demo", "synthetic"),
+    "current_price": 740_000_001,
+    "deployment_id": "d1",
+}
+
+
+def storage(url: str) -> ChildSpec:
+    assert migrations is not None
+    writer = ChildSpec(
+        name="writer",
+        actor="actors.storage.writer:Writer",
+        arguments={
+            "url": url,
+            "migrations": [actors.storage.capability.OWN_MIGRATIONS, migrations],
+            "migrate": False,
+            "batch_rows": 5_000,
+            "batch_bytes": 4 << 20,
+        },
+    )
+    queries = ChildSpec(name="queries", actor="actors.storage.queries:Queries", arguments={"url": url})
+    return actors.storage.capability.supervisor("storage", writer, queries)
+
+
+@asynccontextmanager
+async def archived(folder: Path, url: str, signals: list[Signal], **settings: Any) -> AsyncIterator[Desk]:
+    """A desk whose signals are all in the database, and whose hub remembers few of them."""
+    async with desk(folder, Settings(**{"history": 3, "frames": 2, **settings}), storage(url)) as at:
+        await at.submit(signals)
+        await moved(at, "signals", len(signals))
+        yield at
+
+
+async def moved(at: Desk, table: str, count: int) -> None:
+    queries = at.node.ref(QUERIES)
+    with trio.fail_after(LIMIT_S):
+        while True:
+            found = await queries.ask(RunQuery(f"SELECT count(*) FROM {table}"))
+            if found.rows == ((count,),):
+                return
+
+
+async def test_a_page_from_the_database_is_what_was_submitted(tmp_path: Path, database: str) -> None:
+    signals = [signal(number, **(RICH if number % 2 else {})) for number in range(1, 8)]
+    async with archived(tmp_path, database, signals) as at:
+        hub = at.node.ref(HUB)
+        page = await hub.ask(ReadSignals(2))
+        assert [each.signal for each in page.signals] == signals[1:4]
+        assert (page.next_seq, page.last_seq, page.missing) == (5, 7, ())
+        assert [each.signal for each in (await hub.ask(ReadSignals(5))).signals] == signals[4:]
+        assert (await hub.ask(GetSignal("sig_1"))).signal == signals[0]
+        with pytest.raises(Refused, match="not_found"):
+            await hub.ask(GetSignal("sig_99"))
+
+
+async def test_a_client_resumes_from_the_database_and_is_told_what_it_does_not_hold(
+    tmp_path: Path, database: str
+) -> None:
+    signals = [signal(number, "AB"[number % 2]) for number in range(1, 601)]
+    async with archived(tmp_path, database, signals) as at:
+        await afetch(database, "WITH gone AS (DELETE FROM signals WHERE seq IN (10, 11, 590) RETURNING 1) SELECT 1")
+        page = await at.node.ref(HUB).ask(ReadSignals(9, 3))
+        assert page.missing == (Span(10, 11),)
+        async with at.client("*", resume_from=1) as client:
+            seqs = await client.signals(597)
+            assert seqs == [seq for seq in range(1, 601) if seq not in (10, 11, 590)]
+            resumed = await client.next()
+            assert resumed["missing"] == [{"from": 10, "to": 11}, {"from": 590, "to": 590}]
+            assert (resumed["from"], resumed["to"], resumed["count"]) == (1, 600, 597)
+            await at.submit([signal(601)])
+            assert await client.signals(1) == [601]
+
+
+async def test_latest_signals_come_from_memory_and_database_as_one(tmp_path: Path, database: str) -> None:
+    async with archived(tmp_path, database, [signal(number, "AB"[number % 2]) for number in range(1, 13)]) as at:
+        hub = at.node.ref(HUB)
+        assert [each.seq for each in (await hub.ask(GetLatestSignals("A", 4))).signals] == [12, 10, 8, 6]
+        assert [each.seq for each in (await hub.ask(GetLatestSignals("A", 100))).signals] == [12, 10, 8, 6, 4, 2]
+
+
+async def test_an_archived_signal_is_updated_and_shows_it(tmp_path: Path, database: str) -> None:
+    async with archived(tmp_path, database, [signal(number) for number in range(1, 8)]) as at:
+        hub = at.node.ref(HUB)
+        executed = UpdateSignal(signal_id="sig_1", status="executed", execution_price=SECOND, fill_rate=1.0)
+        assert (await hub.ask(executed)).seq == 1
+        await moved(at, "signal_updates", 1)
+        assert (await hub.ask(GetSignal("sig_1"))).status == "executed"
+        assert (await hub.ask(executed)).repeated
+        with pytest.raises(Refused, match="conflict"):
+            await hub.ask(UpdateSignal(signal_id="sig_1", status="cancelled"))
+        with pytest.raises(Refused, match="not_found"):
+            await hub.ask(UpdateSignal(signal_id="sig_99", status="active"))
+
+
+async def test_http_lists_filters_and_shows_signals(tmp_path: Path, database: str) -> None:
+    signals = [
+        signal(1, "A", confidence=0.5, **RICH),
+        signal(2, "B", action="SELL", ts_created=NOW + 60 * SECOND),
+        signal(3, "A", strategy_id="other", confidence=0.9, ts_created=NOW + 120 * SECOND),
+        signal(4, "B"),
+        signal(5, "C"),
+    ]
+    async with archived(tmp_path, database, signals) as at, httpx.AsyncClient() as http:
+        await at.node.ref(HUB).ask(UpdateSignal(signal_id="sig_4", status="cancelled"))
+        await moved(at, "signal_updates", 1)
+
+        async def answer(path: str) -> Any:
+            return (await http.get(f"http://127.0.0.1:{at.port}/api/signals/{path}")).json()
+
+        async def ids(query: str) -> list[str]:
+            return [each["signal_id"] for each in (await answer(f"list?{query}"))["signals"]]
+
+        whole = await answer("list?limit=2&offset=1")
+        assert [each["signal_id"] for each in whole["signals"]] == ["sig_4", "sig_3"]
+        assert (whole["total_count"], whole["limit"], whole["offset"]) == (5, 2, 1)
+        assert await ids("symbols=A,C") == ["sig_5", "sig_3", "sig_1"]
+        assert await ids("strategy_ids=other") == ["sig_3"]
+        assert await ids("actions=sell") == ["sig_2"]
+        assert await ids("status=cancelled") == ["sig_4"]
+        assert await ids("status=pending,active&symbols=B") == ["sig_2"]
+        assert await ids("min_confidence=0.8") == ["sig_3"]
+        assert await ids("from_date=2025-06-15T15:07:00&to_date=2025-06-15T15:08:00Z") == ["sig_2"]
+        assert (await answer("list?symbols=A"))["filters_applied"] == {"symbols": "A"}
+        assert (await answer("list?actions=DANCE"))["error"]["field"] == "actions"
+        assert (await answer("list?from_date=yesterday"))["error"]["field"] == "from_date"
+        one = await answer("sig_1")
+        assert one["current_price"] == 0.740000001
+        assert one["market_conditions"]["support_level"] == -5e-9
+        assert one["marks"] == ["demo", "synthetic"]
+        assert [each["signal_id"] for each in await answer("latest/A?limit=1")] == ["sig_3"]
+        assert (await http.get(f"http://127.0.0.1:{at.port}/api/signals/none")).status_code == 404
+
+
+async def test_after_a_restart_of_the_node_the_whole_history_is_there(tmp_path: Path, database: str) -> None:
+    async with archived(tmp_path, database, [signal(number) for number in range(1, 41)]):
+        pass
+    async with desk(tmp_path, Settings(history=10), storage(database)) as at, at.client("*", resume_from=1) as client:
+        await at.submit([signal(41)])
+        assert await client.signals(41) == list(range(1, 42))

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from benchmarks import machine, report
-from benchmarks.harness import FULL, QUICK, ChildFailed, Disturbance, Scale
+from benchmarks.harness import FULL, QUICK, ChildFailed, Scale, disturbances
 
 BENCHMARKS = ("tell", "ask", "population", "restart", "route", "fanout", "path", "lag", "log", "wake")
 """In the order of the page."""
@@ -61,7 +61,7 @@ def title_of(name: str) -> str:
 def measure(name: str, scale: Scale) -> report.Section:
     """Run one benchmark. Raises ChildFailed."""
     load_before = machine.load_average()
-    Disturbance.take()
+    disturbances.clear()
     began = time.perf_counter()
     findings = importlib.import_module(f"benchmarks.{name}").run(scale)
     return report.Section(
@@ -73,7 +73,7 @@ def measure(name: str, scale: Scale) -> report.Section:
         turns=scale.repeats,
         seconds=time.perf_counter() - began,
         load_before=load_before,
-        preempted_per_s=Disturbance.take(),
+        others=tuple(disturbances),
         machine=machine.describe(),
         findings=findings,
     )

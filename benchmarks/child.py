@@ -11,10 +11,8 @@ import ctypes
 import importlib
 import inspect
 import os
-import resource
 import signal
 import sys
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -44,16 +42,10 @@ def main(arguments: list[str]) -> int:
     keywords = msgspec.json.decode(parameters)
     if "announce" in inspect.signature(function).parameters:
         keywords["announce"] = announce
-    began, before = time.perf_counter(), preemptions()
     with open_telemetry(TelemetrySettings(level="warning", format="json")):
         result = function(**keywords)
-    announce({"result": result, "seconds": time.perf_counter() - began, "preempted": preemptions() - before})
+    announce({"result": result})
     return 0
-
-
-def preemptions() -> int:
-    """How often this process had to leave its core though it had more to do."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
 
 
 if __name__ == "__main__":

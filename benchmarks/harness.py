@@ -19,6 +19,8 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from benchmarks.quiet import undisturbed
+
 ROOT = Path(__file__).resolve().parent.parent
 TROUPE = "Troupe"
 CHILD_S = 600.0
@@ -27,11 +29,15 @@ T = TypeVar("T")
 
 
 class Scale(msgspec.Struct, frozen=True):
-    """How much is measured: `repeats` turns of about `seconds` each; `size` shrinks counts that are not times."""
+    """How much is measured: `repeats` turns of about `seconds` each; `size` shrinks counts that are not times.
+
+    A turn that others disturbed is measured again, up to `attempts` times in all.
+    """
 
     repeats: int = 5
     seconds: float = 4.0
     size: float = 1.0
+    attempts: int = 3
     progress: bool = True
 
     def count(self, full: int, least: int = 1) -> int:
@@ -40,7 +46,7 @@ class Scale(msgspec.Struct, frozen=True):
 
 
 FULL = Scale()
-QUICK = Scale(repeats=2, seconds=1.0, size=0.2)
+QUICK = Scale(repeats=2, seconds=1.0, size=0.2, attempts=1)
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -121,6 +127,10 @@ Sample = dict[str, float]
 """The figures of one turn of one side."""
 
 
+disturbances: list[float] = []
+"""Others' share of the machine in every turn since somebody looked; who looks clears it."""
+
+
 def in_turns(sides: dict[str, Callable[[], Sample]], scale: Scale) -> dict[str, dict[str, tuple[float, ...]]]:
     """Measure every side once per repeat, in turns; returns side -> figure -> values.
 
@@ -130,10 +140,12 @@ def in_turns(sides: dict[str, Callable[[], Sample]], scale: Scale) -> dict[str, 
     for turn in range(scale.repeats):
         order = list(sides) if turn % 2 == 0 else list(reversed(sides))
         for side in order:
-            sample = sides[side]()
+            sample, others = undisturbed(sides[side], scale.attempts)
+            disturbances.append(others)
             if scale.progress:
                 told = ", ".join(f"{figure} {value:,.4g}" for figure, value in sample.items())
-                print(f"  turn {turn + 1} of {scale.repeats}: {side}: {told}", file=sys.stderr, flush=True)
+                about = f"turn {turn + 1} of {scale.repeats} (others {others:.0%})"
+                print(f"  {about}: {side}: {told}", file=sys.stderr, flush=True)
             for figure, value in sample.items():
                 gathered[side].setdefault(figure, []).append(value)
     return {side: {name: tuple(values) for name, values in found.items()} for side, found in gathered.items()}
@@ -154,20 +166,6 @@ def cores() -> tuple[str, str]:
     """The core for what is measured, and the one for what makes its load; `any` where there are not two."""
     usable = sorted(os.sched_getaffinity(0))
     return (str(usable[0]), str(usable[1])) if len(usable) > 1 else ("any", "any")
-
-
-class Disturbance:
-    """How often processes that were measured had to leave their core to somebody else, summed over a run."""
-
-    preempted = 0
-    seconds = 0.0
-
-    @classmethod
-    def take(cls) -> float:
-        """Times a second since the last call."""
-        rate = cls.preempted / cls.seconds if cls.seconds else 0.0
-        cls.preempted, cls.seconds = 0, 0.0
-        return rate
 
 
 class ChildFailed(Exception):
@@ -213,8 +211,6 @@ class Child:
         """What the function returned. Raises ChildFailed."""
         while "result" not in (line := self.announced()):
             pass
-        Disturbance.preempted += line["preempted"]
-        Disturbance.seconds += line["seconds"]
         return line["result"]
 
     def signal(self, number: int) -> None:

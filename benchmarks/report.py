@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from statistics import mean
 
 import msgspec
 
@@ -23,9 +24,8 @@ HEAD = """\
 
 Written by `bin/troupe bench`; nothing here is typed by hand. Every figure is the median of several turns (the lowest
 and the highest turn in brackets), and all sides of a comparison are measured in turns in the same run. A ratio is ours
-divided by the peer's. Server and load generator run in processes of their own, pinned to a core each. How often a
-measured process was preempted says how much else the machine had to do: on an idle one it is a handful of times a
-second.
+divided by the peer's. Server and load generator run in processes of their own, pinned to a core each. A turn in which
+others took more than a tenth of the machine was measured again, twice at most, and the least disturbed attempt counts.
 """
 
 
@@ -40,7 +40,8 @@ class Section(msgspec.Struct, frozen=True):
     turns: int
     seconds: float
     load_before: float
-    preempted_per_s: float
+    others: tuple[float, ...]
+    """Others' share of the machine in every turn that counts."""
     machine: Machine
     findings: Findings
 
@@ -113,7 +114,7 @@ def _section(section: Section, machine: int | None) -> str:
         section.date,
         f"{section.turns} turns, {section.seconds:.0f} s in all",
         f"load average before: {section.load_before:.2f}",
-        f"preempted {section.preempted_per_s:.0f} times a second",
+        f"others took {mean(section.others):.0%} of the machine meanwhile, {max(section.others):.0%} at most",
     ]
     if machine is not None:
         about.append(f"machine {machine}")

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import ask, fanout, lag, log, machine, population, report, restart, route, tell
+from benchmarks import ask, fanout, lag, log, machine, population, quiet, report, restart, route, tell
 from benchmarks.harness import (
     Child,
     Findings,
@@ -100,9 +100,33 @@ def test_sides_are_measured_in_turns_and_every_other_turn_backwards() -> None:
         order.append(name)
         return {"count": float(len(order))}
 
-    found = in_turns({"a": lambda: side("a"), "b": lambda: side("b")}, Scale(repeats=3, progress=False))
+    found = in_turns({"a": lambda: side("a"), "b": lambda: side("b")}, Scale(repeats=3, attempts=1, progress=False))
     assert order == ["a", "b", "b", "a", "a", "b"]
     assert found == {"a": {"count": (1.0, 4.0, 5.0)}, "b": {"count": (2.0, 3.0, 6.0)}}
+
+
+class Told:
+    """A meter that shows what it is told."""
+
+    def __init__(self, share: float) -> None:
+        self._share = share
+
+    def share(self) -> float:
+        return self._share
+
+
+@pytest.mark.parametrize(
+    ("shares", "attempt"), [((0.5, 0.3, 0.4), 1), ((0.5, 0.05, 0.0), 1), ((0.0, 0.0, 0.0), 0), ((0.3, 0.3, 0.3), 0)]
+)
+def test_the_least_disturbed_attempt_counts_and_a_good_one_is_the_last(shares: tuple[float, ...], attempt: int) -> None:
+    meters = (Told(share) for share in shares)
+    attempts = iter(range(3))
+    measured = quiet.undisturbed(lambda: next(attempts), 3, meter=lambda: next(meters), patience_s=0.0)
+    assert measured == (attempt, shares[attempt])
+
+
+def test_the_share_of_others_is_a_share() -> None:
+    assert 0 <= quiet.Others().share() <= 1
 
 
 def test_quantiles_are_samples() -> None:
@@ -129,7 +153,7 @@ def test_a_verdict_says_by_how_much_a_target_is_missed(row: Row, words: str) -> 
 def section(name: str, *, quick: bool, value: float) -> report.Section:
     findings = Findings((Row("speed", "/s", (value,), "peer", (1.0,), times_at_least(2)),), ("a note",))
     return report.Section(
-        name, f"About {name}", f"bench {name}", machine.now(), quick, 1, 2.0, 0.5, 3.0, machine.describe(), findings
+        name, f"About {name}", f"bench {name}", machine.now(), quick, 1, 2.0, 0.5, (0.1,), machine.describe(), findings
     )
 
 

@@ -43,6 +43,7 @@ CLOCK_STEP_NS = 100_000_000
 STACKS_S = 1.0
 """How long after its stop budget a node may take before its stacks are written and the process ends with 70."""
 INTERRUPTED = 130
+ENDING = (signal.SIGINT, signal.SIGTERM)
 NODE_FILE = "node.json"
 
 
@@ -60,13 +61,18 @@ def run(configuration: Configuration) -> int:
     settings: NodeSettings = configuration.section("node")
     clock = SystemClock()
     telemetry = open_telemetry(configuration.section("telemetry"), now=clock.now, running_actor=running_path)
-    with telemetry, _node_log(configuration) as log:
-        try:
-            trio.run(_run, configuration, settings, clock, log)
-        except BaseExceptionGroup as group:
-            raise _first_of(group) from group
-        finally:
-            (Path(settings.data_dir) / NODE_FILE).unlink(missing_ok=True)
+    # Held back until there is somebody to take them: no signal ends the node between its log and its loop.
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+    try:
+        with telemetry, _node_log(configuration) as log:
+            try:
+                trio.run(_run, configuration, settings, clock, log)
+            except BaseExceptionGroup as group:
+                raise _first_of(group) from group
+            finally:
+                (Path(settings.data_dir) / NODE_FILE).unlink(missing_ok=True)
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
     return 0
 
 
@@ -103,7 +109,8 @@ async def _run(configuration: Configuration, settings: NodeSettings, clock: Syst
     watchdog = Watchdog(who=lambda: _running(holder))
     meter = LagMeter(metrics.loop_lag.observe, who=lambda: _running(holder), held=metrics.hold, beat=watchdog.pet)
     collector = GarbageCollector(configuration.section("collector"), metrics.pause)
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals, watchdog, collector:
+    with trio.open_signal_receiver(*ENDING) as signals, watchdog, collector:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
         async with trio.open_nursery() as services:
             services.start_soon(_end_on_signal, signals, services.cancel_scope, watchdog, settings)
             services.start_soon(meter.run)

@@ -112,6 +112,9 @@ class Server:
 
     async def serve(self) -> None:
         """Accept and serve until `drain`. Everything is closed when this returns or is cancelled."""
+        if self._draining:  # the stop was faster than this task
+            self.readiness.close()
+            return
         if self._listener is None:
             raise RuntimeError("bind comes before serve")
         self.pulse.now = trio.current_time()

@@ -172,9 +172,13 @@ class EmbeddedServer:
             home=scratch,
         )  # fmt: skip
         lines = []
-        while line := await process.read_line():
-            lines.append(line.decode(errors="replace"))
-        if await process.wait() != 0:
+        try:
+            while line := await process.read_line():
+                lines.append(line.decode(errors="replace"))
+            status = await process.wait()
+        finally:
+            await process.stop(0)  # interrupted, it would leave the shell and the server that it runs
+        if status != 0:
             raise NoServer("initdb failed: " + " | ".join(lines[-5:]))
         scratch.rename(self._cluster)
 

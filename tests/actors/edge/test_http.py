@@ -15,7 +15,7 @@ from actors.edge.call import BodyStream, Call
 from actors.edge.errors import HttpError
 from actors.edge.limits import Limits
 from actors.edge.responses import Response, StreamingResponse, json_response
-from actors.edge.routing import delete, get, post, put, websocket
+from actors.edge.routing import Router, delete, get, post, put, websocket
 from actors.edge.server import Server
 from actors.edge.websocket import WebSocket
 from protocols.control import Refused, Unknown
@@ -593,6 +593,13 @@ async def test_a_drain_without_connections_ends_at_once() -> None:
         await trio.testing.wait_all_tasks_blocked()
         await served.server.drain()
         await ended.wait()
+
+
+async def test_a_server_that_was_drained_before_it_served_ends_at_once() -> None:
+    server = Server(Router([]), Guard(TOKEN))
+    server.bind("127.0.0.1", 0)
+    await server.drain()
+    await server.serve()
 
 
 async def test_what_stores_is_refused_while_the_disk_is_nearly_full(tmp_path: Path) -> None:

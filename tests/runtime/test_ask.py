@@ -235,6 +235,17 @@ async def test_a_deadline_that_passes_in_the_queue_is_refused_and_never_handled(
         assert "echo x" not in journal.lines
 
 
+async def test_an_ask_with_no_time_left_is_refused_and_never_handled(autojump_clock: MockClock) -> None:
+    journal = Journal()
+    async with kit.running(*servers(journal)) as node:
+        for number in range(20):
+            with pytest.raises(Refused) as refusal:
+                await node.ref("/a").ask(Echo(f"{number}"), timeout=-1)
+            assert refusal.value.code == "expired"
+        await kit.settle()
+    assert journal.lines == []
+
+
 async def test_a_mailbox_without_room_is_refused_at_once(autojump_clock: MockClock) -> None:
     journal = Journal()
     async with kit.running(kit.actor("a", Single, journal)) as node:

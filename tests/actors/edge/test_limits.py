@@ -253,7 +253,7 @@ async def test_an_idle_connection_is_closed_without_a_word() -> None:
 
 
 async def test_a_refused_request_is_a_sign_of_life_too() -> None:
-    async with serving(ROUTES, Limits(keep_alive_s=0.2)) as served, connected(served) as client:
+    async with serving(ROUTES, Limits(keep_alive_s=0.2, header_s=0.2)) as served, connected(served) as client:
         for _ in range(8):
             assert (await client.ask("GET", "/nosuch")).status == 404
             await trio.sleep(0.05)

@@ -256,14 +256,27 @@ async def test_a_read_full_of_messages_is_not_handed_over_in_one_turn() -> None:
 # Ends.
 
 
-async def test_the_close_reaches_a_client_that_is_still_sending() -> None:
+async def test_a_client_that_is_still_sending_is_not_reset_before_it_has_the_close() -> None:
     stage = Stage()
     async with serving(stage.routes) as served, opened(served) as client:
-        await client.send(frame(0x3, b"x"))
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(flood, client, b"x" * 100_000)
-            assert (await read_frame(client)).close_code == 1002
-            nursery.cancel_scope.cancel()
+            nursery.start_soon(client.send, frame(0x3, b"x") + b"x" * 3_000_000)
+        assert (await read_frame(client)).close_code == 1002
+
+
+async def test_a_client_that_closes_gets_what_was_queued_before() -> None:
+    held = Held()
+    async with (
+        serving(held.routes, Limits(websocket_backlog_bytes=50_000)) as served,
+        opened(served, receive_buffer=4096) as client,
+    ):
+        socket = await held.receive.receive()
+        taken = fill(socket, binary_frame(b"x" * 10_000))
+        await client.send(frame(CLOSE, b"\x03\xe8"))
+        await until(lambda: socket.closed)
+        for _ in range(taken):
+            assert (await read_frame(client)).opcode == BINARY
+        assert (await read_frame(client)).close_code == 1000
 
 
 async def test_a_handler_that_returns_leaves_its_backlog_to_be_read() -> None:

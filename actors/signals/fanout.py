@@ -308,11 +308,17 @@ class FanOut:
         return chunk_of(subscriber, islice(self._frames, start, None), self.head)
 
     def hold(self, subscriber: Subscriber, frames: Sequence[Frame], upto: int, missing: Sequence[Span]) -> None:
-        """Take what is stored behind a replay's cursor: these frames, and nothing else up to `upto`."""
+        """Take what is stored behind a replay's cursor: these frames, and nothing else up to `upto`.
+
+        Storage may be ahead of the fan-out; what is not published yet will come by itself, so it is left out.
+        """
         replay = subscriber.replay
         assert replay is not None
-        replay.missing += missing
-        replay.held = deque(frame for frame in frames if frame.seq > subscriber.cursor)
+        upto = min(upto, self.head)
+        known = replay.missing[-1].last if replay.missing else 0  # a replay that was interrupted reads a page again
+        cut = (Span(max(span.first, known + 1), min(span.last, upto)) for span in missing)
+        replay.missing += [span for span in cut if span.first <= span.last]
+        replay.held = deque(frame for frame in frames if subscriber.cursor < frame.seq <= upto)
         replay.held_upto = upto
         if not replay.held:
             replay.held = None

@@ -241,6 +241,8 @@ class World:
         self.kept = kept
         self.page = page
         self.stream: list[Frame] = []
+        self.pending: list[Frame] = []
+        """The end of the stream that the fan-out has not got yet; storage already has it."""
         self.clients = [Client(number) for number in range(4)]
         self.fan = self.new_fan()
         for client in self.clients:
@@ -253,15 +255,20 @@ class World:
     def storage(self) -> list[Frame | None]:
         return [None if each.seq in self.holes else each for each in self.stream]
 
-    def append(self, symbols: Sequence[str]) -> list[Frame]:
+    def store(self, symbols: Sequence[str]) -> None:
         frames = [frame(len(self.stream) + index, symbol) for index, symbol in enumerate(symbols, 1)]
         self.stream += frames
+        self.pending += frames
+
+    def take_pending(self) -> list[Frame]:
+        frames, self.pending = self.pending, []
         for client in self.clients:
             client.must |= {each.seq for each in frames if client.wants(each)}
         return frames
 
     def publish(self, symbols: Sequence[str], interrupted: int | None, replaying: int) -> None:
-        for turn, _ in enumerate(self.fan.publish(self.append(symbols))):
+        self.store(symbols)
+        for turn, _ in enumerate(self.fan.publish(self.take_pending())):
             if turn == interrupted:
                 self.restart(())
                 return
@@ -270,7 +277,8 @@ class World:
 
     def restart(self, meanwhile: Sequence[str]) -> None:
         released = self.fan.release()
-        self.append(meanwhile)
+        self.store(meanwhile)
+        self.take_pending()
         self.fan = self.new_fan()
         assert {subscriber.name for subscriber in released} == {client.subscriber.name for client in self.clients}
         for subscriber in released:
@@ -289,16 +297,17 @@ class World:
     def subscribe(self, number: int, symbols: Sequence[str], back: int | None) -> None:
         client = self.clients[number]
         subscriber = client.subscriber
-        resume_from = None if back is None else max(0, len(self.stream) + 1 - back)
+        head = self.fan.head
+        resume_from = None if back is None else max(0, head + 1 - back)
         replaying = subscriber.replay is not None
         try:
             self.fan.subscribe(subscriber, symbols, resume_from)
         except ValueError:
             return
         if resume_from is not None:
-            client.must |= {each.seq for each in self.stream[subscriber.cursor :] if client.wants(each)}
+            client.must |= {each.seq for each in self.stream[subscriber.cursor : head] if client.wants(each)}
         elif replaying:
-            client.may |= {each.seq for each in self.stream[subscriber.cursor :] if client.wants(each)}
+            client.may |= {each.seq for each in self.stream[subscriber.cursor : head] if client.wants(each)}
 
     def unsubscribe(self, number: int, symbols: Sequence[str]) -> None:
         client = self.clients[number]
@@ -308,7 +317,7 @@ class World:
         except ValueError:
             return
         if replaying:
-            ahead = self.stream[client.subscriber.cursor :]
+            ahead = self.stream[client.subscriber.cursor : self.fan.head]
             client.must -= {each.seq for each in ahead if not client.wants(each)}
 
     def check(self, client: Client) -> None:
@@ -329,6 +338,7 @@ symbols = st.lists(st.sampled_from(SYMBOLS), min_size=1, max_size=6)
 subscriptions = st.lists(st.sampled_from((*SYMBOLS, "*")), min_size=1, max_size=2)
 client_numbers = st.integers(0, 3)
 operations = st.one_of(
+    st.tuples(st.just("store"), symbols),
     st.tuples(st.just("publish"), symbols, st.none() | st.integers(0, 2), client_numbers),
     st.tuples(st.just("subscribe"), client_numbers, subscriptions, st.none() | st.integers(0, 12)),
     st.tuples(st.just("unsubscribe"), client_numbers, subscriptions),

@@ -23,6 +23,8 @@ from protocols.venues.kalshi_commands import decode_command
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _SID = 1
+LAST_PING = b""
+"""What `pings` sends when it has sent them all."""
 MARKETS = tuple(f"BENCH-{number}" for number in range(10))
 _BID, _ASK = "0.4500", "0.5500"
 
@@ -180,4 +182,5 @@ def pings(port: int, rate: float, seconds: float) -> int:
             wait_until(began + due)
             sock.send(time.monotonic_ns().to_bytes(8, "big"))
             count += 1
+        sock.send(LAST_PING)
     return count

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import trio
 
+from actors.market.capability import FeedSettings, VenueSettings, branch
 from benchmarks import __main__ as command
-from benchmarks import ask, fanout, lag, log, machine, population, quiet, report, restart, route, tell
+from benchmarks import ask, fanout, lag, log, machine, path, population, quiet, report, restart, route, tell, wake
 from benchmarks.harness import (
     Child,
     Findings,
@@ -22,6 +24,10 @@ from benchmarks.harness import (
     times_at_least,
     times_at_most,
 )
+from protocols.market import Quote
+from protocols.venues.kalshi import ORDERBOOK
+from runtime import NodeSettings, open_node
+from runtime.log import open_log
 
 with_peers = pytest.mark.skipif(
     not all(map(importlib.util.find_spec, ("uvicorn", "fastapi", "pykka", "websockets", "uvloop"))),
@@ -88,6 +94,37 @@ def test_the_load_generator_counts_what_the_edge_answers() -> None:
 def test_every_frame_of_the_fan_out_arrives() -> None:
     assert positive(fanout.fanned("serve_troupe", 20, 10, connections=3), "frames/s")
     assert positive(fanout.fanned_signals(20, connections=3), "frames/s")
+
+
+async def test_every_frame_of_the_stand_in_venue_is_seen_as_a_quote(tmp_path: Path) -> None:
+    with Child("benchmarks.venue:feed", markets=("A",), rate=500.0, seconds=60.0) as serving:
+        feed = FeedSettings(name="bench", url=serving.announced()["url"], markets=("A",), channels=(ORDERBOOK,))
+        with open_log(tmp_path / "log") as log_of_the_node:
+            children = (branch([feed], VenueSettings(), tmp_path),)
+            async with open_node(NodeSettings(), children, log=log_of_the_node) as node:
+                seen: list[int] = []
+                with node.open_tap((Quote, None)) as tap, trio.fail_after(20):
+                    while len(seen) < 20:
+                        seen += [each.seq for each in await tap.receive() if isinstance(each, Quote)]
+    assert seen == list(range(seen[0], seen[0] + len(seen)))
+
+
+@pytest.mark.long
+def test_a_whole_node_passes_every_signal_on() -> None:
+    sample = path.passed(5, 0.5)
+    assert sample["arrived"] == 1
+    assert positive(sample, "signals", "whole p50", "to_session p50", "to_strategy p50", "to_subscriber p50", "busy")
+
+
+@pytest.mark.long
+def test_the_loop_is_pinged_beside_storage_and_a_feed() -> None:
+    assert positive(wake.waking(0.5, True), "p50", "p99", "p99.9", "longest", "rows/s")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", ["bare", "keyed"])
+def test_every_row_is_in_the_database_once(kind: str) -> None:
+    assert positive(log.sustained(1.0, kind), "rows/s", "rows", "node MB", "writer MB", "log MB")
 
 
 # The harness.

@@ -17,16 +17,18 @@ from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import trio
 
+from actors.edge.admission import Admission, admit, check_size
 from actors.edge.call import BodyStream, Call
-from actors.edge.errors import HttpError, from_refused, from_unknown, malformed, unavailable
+from actors.edge.errors import HttpError, from_refused, from_unknown, malformed
 from actors.edge.limits import READ_BYTES
+from actors.edge.outgoing import Gone, Outgoing
 from actors.edge.parser import HttpRequest, RequestParser
-from actors.edge.responses import CONTINUE, JSON, LAST_CHUNK, Response, StreamingResponse, chunk
-from actors.edge.routing import Endpoint, Route
-from actors.edge.websocket import FAILED, GOING_AWAY, NORMAL, POLICY, SocketClosed, WebSocket, handshake
+from actors.edge.responses import CONTINUE, LAST_CHUNK, StreamingResponse, chunk
+from actors.edge.routing import Endpoint
+from actors.edge.upgrade import ending_of, handshake
+from actors.edge.websocket import FAILED, GOING_AWAY, NORMAL, WebSocket
 from protocols.control import Refused, Unknown
 
 if TYPE_CHECKING:
@@ -34,13 +36,6 @@ if TYPE_CHECKING:
 
 _WRITE_BYTES = 131_072
 """Answers are joined up to about this size before they are written."""
-
-_BODYLESS = (204, 304)
-
-_encode = msgspec.json.Encoder().encode
-
-Admission = tuple[Endpoint, dict[str, str], str]
-"""What is known of a request once its head is checked: endpoint, path parameters, principal."""
 
 
 class Phase(enum.Enum):
@@ -54,10 +49,6 @@ class Phase(enum.Enum):
     OPEN = "open"
 
 
-class _Gone(Exception):
-    """The client has gone away."""
-
-
 class Connection:
     """See the module."""
 
@@ -66,12 +57,10 @@ class Connection:
         "_asked",
         "_body_since",
         "_client",
-        "_closing",
         "_current",
         "_expired",
         "_fd",
         "_out",
-        "_out_bytes",
         "_parser",
         "_readiness",
         "_scope",
@@ -90,14 +79,12 @@ class Connection:
         self._client = client
         self._readiness = server.readiness
         self._parser = RequestParser(server.limits)
-        self._out: list[bytes] = []
-        self._out_bytes = 0
+        self._out = Outgoing(sock, server.heads, server.figures)
         self._admission: Admission | None = None
         self._current: HttpRequest | None = None
         self._scope = trio.CancelScope()
         self._asked = False
         self._expired = False
-        self._closing = False
         self._unread = False
         self._body_since = 0.0
         self.phase = Phase.IDLE
@@ -120,7 +107,7 @@ class Connection:
                 self._say_expired()
             if self._unread:
                 await self._linger()
-        except (_Gone, OSError):
+        except (Gone, OSError):
             pass  # nobody is left to tell
         except Exception:
             server.logger.exception("the edge failed to serve a connection", client=self._client)
@@ -137,7 +124,7 @@ class Connection:
 
     def drain(self) -> None:
         """Finish what is begun and accept nothing more."""
-        self._closing = True
+        self._out.closing = True
         if self.websocket is not None:
             self.websocket.close_soon(GOING_AWAY, "the server stops")
         elif self.phase is Phase.IDLE and not self._has_input():
@@ -162,7 +149,7 @@ class Connection:
                 self._set_read_deadline()
                 if not await self._read():
                     if parser.in_message:
-                        self._put_error(malformed("the request ends in the middle"), None)
+                        self._out.put_error(malformed("the request ends in the middle"), None)
                         await self._flush()
                     return
             while requests:
@@ -172,18 +159,18 @@ class Connection:
                     await self._answer(request, admission)
                 elif requests and requests[0] is request:
                     break  # it has to grow first
-                if self._unread or not (request.keep_alive and request.complete) or self._closing:
+                if self._unread or not (request.keep_alive and request.complete) or self._out.closing:
                     await self._flush()
                     self._unread = self._unread or not request.complete or bool(requests)
                     return
-                if self._out_bytes > _WRITE_BYTES:
+                if self._out.size > _WRITE_BYTES:
                     await self._flush()
             if parser.failure is not None:
-                self._put_error(parser.failure, None)
+                self._out.put_error(parser.failure, None)
                 await self._flush()
                 self._unread = True
                 return
-            if self._out and (rest := self._write_now()):
+            if self._out.queue and (rest := self._out.write_now()):
                 await self._write_all(rest)
 
     def _prepare(self, request: HttpRequest) -> Admission | None:
@@ -192,8 +179,8 @@ class Connection:
         admission = self._admission
         try:
             if admission is None:
-                admission = self._admit(request)
-            self._check_size(request, admission[0])
+                admission = admit(self._server, request)
+            check_size(request, admission[0], self._server.limits)
             if not (request.complete or admission[0].binding.streams):
                 if self._admission is None and self._parser.failure is None:
                     self._admission = admission
@@ -202,36 +189,11 @@ class Connection:
         except HttpError as error:
             self._admission = admission = None
             self.phase = Phase.HANDLER  # so that the time until the next request is counted from here
-            self._put_error(error, request)
+            self._out.put_error(error, request)
             self._unread = error.close or not request.complete
         self._admission = None
         self._parser.requests.popleft()
         return admission
-
-    def _admit(self, request: HttpRequest) -> Admission:
-        """All checks that need the head alone. Raises HttpError."""
-        server = self._server
-        guard = server.guard
-        guard.admit(request)
-        if guard.always:
-            guard.principal(request, None)
-        endpoint, params = server.router.find(request.method, request.path)
-        route = endpoint.route
-        principal = guard.principal(request, route)
-        if route.websocket:
-            handshake(request)
-        elif request.upgrade and b"websocket" in request.headers.get(b"upgrade", b"").lower():
-            raise HttpError(400, "not_a_websocket", "there is no WebSocket here", close=True)
-        if not endpoint.binding.streams:
-            guard.check_content_type(request)
-        if route.stores and server.disk_full:
-            raise unavailable("disk_full", "the disk is nearly full")
-        return endpoint, params, principal
-
-    def _check_size(self, request: HttpRequest, endpoint: Endpoint) -> None:
-        most = endpoint.route.body_bytes or self._server.limits.body_bytes
-        if request.size > most or (request.length or 0) > most:
-            raise HttpError(413, "body_too_large", f"a body has at most {most} bytes here", close=not request.complete)
 
     def _expect(self, request: HttpRequest) -> None:
         """Ask for the body of a client that waits to be asked (RFC 9110 10.1.1). Raises HttpError 417."""
@@ -241,7 +203,7 @@ class Connection:
         if expectation.strip().lower() != b"100-continue":
             raise HttpError(417, "expectation", "the only expectation here is 100-continue", close=True)
         if not request.size:
-            self._out.append(CONTINUE)
+            self._out.queue.append(CONTINUE)
 
     async def _answer(self, request: HttpRequest, admission: Admission) -> None:
         server = self._server
@@ -261,11 +223,11 @@ class Connection:
                 self._asked = request.complete
                 stream = BodyStream(partial(self._next_piece, request, endpoint))
             answer = route.handler(*binding.arguments(request, call, stream))
-            result = await (self._await_writing(answer) if self._out else answer)
+            result = await (self._await_writing(answer) if self._out.queue else answer)
             if type(result) is StreamingResponse:
                 await self._stream(result, request)
             else:
-                self._put(result, request, route.status)
+                self._out.put(result, request, route.status)
             endpoint.answers += 1
         except HttpError as error:
             self._fail(error, request, endpoint)
@@ -273,7 +235,7 @@ class Connection:
             self._fail(from_refused(refused), request, endpoint)
         except Unknown as unknown:
             self._fail(from_unknown(unknown), request, endpoint)
-        except _Gone:
+        except Gone:
             raise
         except Exception:
             server.logger.exception("a handler crashed", method=route.method, route=route.path, client=self._client)
@@ -282,7 +244,7 @@ class Connection:
 
     def _fail(self, error: HttpError, request: HttpRequest, endpoint: Endpoint) -> None:
         endpoint.failures += 1
-        self._put_error(error, request)
+        self._out.put_error(error, request)
         self._unread = error.close or not request.complete
 
     @types.coroutine
@@ -292,8 +254,8 @@ class Connection:
             trap = answer.send(None)
         except StopIteration as done:
             return done.value
-        with contextlib.suppress(_Gone):  # the handler is in the middle of something; the next write will notice
-            self._write_now()
+        with contextlib.suppress(Gone):  # the handler is in the middle of something; the next write will notice
+            self._out.write_now()
         while True:
             try:
                 value = yield trap
@@ -350,7 +312,7 @@ class Connection:
         """The next piece of a body as it comes; empty, for as often as it is asked, at its end."""
         limits = self._server.limits
         while True:
-            self._check_size(request, endpoint)
+            check_size(request, endpoint, limits)
             if request.chunks or request.complete:
                 piece = request.body
                 request.chunks.clear()
@@ -373,93 +335,15 @@ class Connection:
 
     # Writing.
 
-    def _put(self, result: Any, request: HttpRequest, status: int) -> None:
-        """Queue the answer to `request`."""
-        heads = self._server.heads
-        kind = type(result)
-        if kind is Response:
-            status = result.status
-            body = result.body
-            if result.content_type == JSON and not result.headers:
-                head = heads.json(status)
-            else:
-                head = heads.head(status, result.content_type, result.headers) + b"content-length: "
-        elif result is None:
-            status, body = 204, b""
-            head = heads.head(status, "", ()) + b"content-length: "
-        else:
-            body = _encode(result)
-            head = heads.json(status)
-        usual = request.keep_alive and request.complete and not request.http_1_0 and not self._closing
-        if usual and request.method != b"HEAD" and status not in _BODYLESS:
-            self._push(b"%b%d\r\n\r\n%b" % (head, len(body), body), status)
-        else:
-            self._put_unusual(head, body, status, request)
-
-    def _put_unusual(self, head: bytes, body: bytes, status: int, request: HttpRequest | None) -> None:
-        if status in _BODYLESS:
-            head, body = head.removesuffix(b"content-length: "), b""
-        else:
-            head = b"%b%d\r\n" % (head, len(body))
-        if request is not None and request.method == b"HEAD":
-            body = b""
-        self._push(head + self._connection_header(request) + b"\r\n" + body, status)
-
-    def _connection_header(self, request: HttpRequest | None) -> bytes:
-        if request is None or not request.keep_alive or not request.complete or self._closing:
-            return b"connection: close\r\n"
-        return b"connection: keep-alive\r\n" if request.http_1_0 else b""
-
-    def _put_error(self, error: HttpError, request: HttpRequest | None) -> None:
-        if request is not None and error.close:
-            request.keep_alive = False
-        headers = (("cache-control", "no-store"), *error.headers)
-        head = self._server.heads.head(error.status, JSON, headers) + b"content-length: "
-        if any(name == "connection" for name, _ in error.headers):
-            body = error.body()
-            self._push(b"%b%d\r\n\r\n%b" % (head, len(body), body), error.status)
-        else:
-            self._put_unusual(head, error.body(), error.status, request)
-
-    def _push(self, data: bytes, status: int) -> None:
-        self._out.append(data)
-        self._out_bytes += len(data)
-        figures = self._server.figures
-        figures.requests += 1
-        if status >= 500:
-            figures.failed += 1
-        elif status >= 400:
-            figures.refused_requests += 1
-
     async def _flush(self) -> None:
-        rest = self._write_now()
+        rest = self._out.write_now()
         if rest:
             await self._write_all(rest)
 
-    def _write_now(self) -> bytes:
-        """Write what the socket takes at once; return what is left."""
-        out = self._out
-        if not out:
-            return b""
-        data = out[0] if len(out) == 1 else b"".join(out)
-        out.clear()
-        self._out_bytes = 0
-        try:
-            sent = self._sock.send(data)
-        except BlockingIOError:
-            sent = 0
-        except OSError:
-            raise _Gone from None
-        if sent == len(data):
-            return b""
-        out.append(data[sent:])
-        self._out_bytes = len(data) - sent
-        return out[0]
-
     async def _write_all(self, data: bytes) -> None:
         limits = self._server.limits
-        self._out.clear()
-        self._out_bytes = 0
+        self._out.queue.clear()
+        self._out.size = 0
         self.phase = Phase.WRITE
         since = self._server.pulse.now
         sent = 0
@@ -472,18 +356,10 @@ class Connection:
             except BlockingIOError:
                 continue
             except OSError:
-                raise _Gone from None
+                raise Gone from None
 
     async def _stream(self, result: StreamingResponse, request: HttpRequest) -> None:
-        head = self._server.heads.head(result.status, result.content_type, result.headers)
-        chunked = result.length is None and not request.http_1_0
-        if result.length is not None:
-            head += b"content-length: %d\r\n" % result.length
-        elif chunked:
-            head += b"transfer-encoding: chunked\r\n"
-        else:
-            request.keep_alive = False
-        self._push(head + self._connection_header(request) + b"\r\n", result.status)
+        chunked = self._out.put_stream_head(result, request)
         pieces = aiter(result.chunks)
         sent = 0
         try:
@@ -494,23 +370,23 @@ class Connection:
             async for piece in pieces:
                 if piece:
                     sent += len(piece)
-                    self._out.append(chunk(piece) if chunked else piece)
+                    self._out.queue.append(chunk(piece) if chunked else piece)
                     await self._flush()
                     self.phase, self.deadline = Phase.HANDLER, inf
-        except _Gone:
+        except Gone:
             raise
         except Exception:
             self._server.logger.exception("a streaming answer crashed", client=self._client, path=self._path())
-            raise _Gone from None
+            raise Gone from None
         finally:
             close = getattr(pieces, "aclose", None)
             if close is not None:
                 await close()
         if chunked:
-            self._out.append(LAST_CHUNK)
+            self._out.queue.append(LAST_CHUNK)
         elif result.length not in (None, sent):
             self._server.logger.error("a stream has another length than it said", path=self._path(), bytes=sent)
-            raise _Gone
+            raise Gone
 
     # The end.
 
@@ -525,8 +401,8 @@ class Connection:
             error = HttpError(504, "timed_out", "the request took too long; whether it was performed is unknown")
         else:
             return
-        self._put_error(error, None)
-        self._write_now()
+        self._out.put_error(error, None)
+        self._out.write_now()
         self._unread = True
 
     def _path(self) -> str:
@@ -548,39 +424,24 @@ class Connection:
             error.close = True
             self._fail(error, request, endpoint)
             return
-        self._out.append(handshake(request))
+        self._out.queue.append(handshake(request))
         await self._flush()
         opened.start(self._parser.rest)
         self._parser.rest = b""
         self.phase, self.deadline = Phase.OPEN, inf
         self.websocket = opened
         server.figures.websockets += 1
-        if self._closing:
+        if self._out.closing:
             opened.close_soon(GOING_AWAY, "the server stops")
         code, reason = NORMAL, ""
         begun = time.perf_counter()
         try:
             await route.handler(*arguments)
         except Exception as error:
-            code, reason = self._ending(error, route)
+            code, reason = ending_of(error)
+            if code == FAILED and not isinstance(error, Unknown):
+                server.logger.exception("a handler crashed", method="WS", route=route.path, client=self._client)
         endpoint.answers += 1
         endpoint.failures += code != NORMAL
         endpoint.seconds += time.perf_counter() - begun
         await opened.finish(code, reason)
-
-    def _ending(self, error: Exception, route: Route) -> tuple[int, str]:
-        """The close code for what a WebSocket's handler raised."""
-        if isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
-            error = error.exceptions[0]
-        if isinstance(error, SocketClosed):
-            return NORMAL, ""
-        if isinstance(error, HttpError):
-            return POLICY, f"{error.code}: {error.message}"
-        if isinstance(error, Refused):
-            return POLICY, str(error)
-        if isinstance(error, Unknown):
-            return FAILED, str(error)
-        self._server.logger.error(
-            "a handler crashed", method="WS", route=route.path, client=self._client, exc_info=error
-        )
-        return FAILED, "the server failed; its log says why"

@@ -10,10 +10,7 @@ A client that never reads therefore costs its publisher a comparison, and nobody
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import hashlib
-import re
 import socket
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
@@ -23,19 +20,14 @@ import trio
 from wsproto.connection import SERVER, Connection, ConnectionState
 from wsproto.events import BytesMessage, CloseConnection, Event, Ping, Pong, TextMessage
 
-from actors.edge.errors import HttpError
 from actors.edge.frames import PING, binary_frame, close_frame, pong_frame, text_frame
 from actors.edge.limits import Limits
-from actors.edge.parser import HttpRequest
 from actors.edge.pulse import Figures, Pulse
 from actors.edge.readiness import Readiness
 
-_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-_KEY = re.compile(rb"[A-Za-z0-9+/]{22}==")  # 16 bytes
 _READ_BYTES = 8_192
 _EVENTS_AT_ONCE = 32
 _BUFFERS_AT_ONCE = 64
-SUBPROTOCOL = b"troupe"
 
 NORMAL, GOING_AWAY, NO_CODE, LOST, POLICY, TOO_BIG, FAILED = 1000, 1001, 1005, 1006, 1008, 1009, 1011
 
@@ -47,33 +39,6 @@ class SocketClosed(Exception):
         super().__init__(code, reason)
         self.code = code
         self.reason = reason
-
-
-def handshake(request: HttpRequest) -> bytes:
-    """The answer that makes a connection a WebSocket (RFC 6455 4.2). Raises HttpError 400 or 426."""
-    headers = request.headers
-    wanted = [token.strip().lower() for token in headers.get(b"upgrade", b"").split(b",")]
-    if not request.upgrade or b"websocket" not in wanted or request.http_1_0:
-        raise HttpError(
-            426,
-            "upgrade_required",
-            "this is a WebSocket",
-            headers=(("upgrade", "websocket"), ("connection", "upgrade, close")),
-            close=True,
-        )
-    if headers.get(b"sec-websocket-version", b"").strip() != b"13":
-        message = "WebSocket version 13 is spoken here"
-        raise HttpError(426, "websocket_version", message, headers=(("sec-websocket-version", "13"),), close=True)
-    key = headers.get(b"sec-websocket-key", b"").strip()
-    if not _KEY.fullmatch(key):
-        raise HttpError(400, "websocket_key", "Sec-WebSocket-Key is not 16 bytes in base64", close=True)
-    accept = base64.b64encode(hashlib.sha1(key + _GUID, usedforsecurity=False).digest())
-    offers = [offer.strip() for offer in headers.get(b"sec-websocket-protocol", b"").split(b",")]
-    chosen = b"sec-websocket-protocol: " + SUBPROTOCOL + b"\r\n" if SUBPROTOCOL in offers else b""
-    return (
-        b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
-        b"sec-websocket-accept: " + accept + b"\r\n" + chosen + b"\r\n"
-    )
 
 
 class WebSocket:

@@ -85,12 +85,18 @@ async def read_page(queries: ActorRef, from_seq: int, before_seq: int, limit: in
             missing.append(Span(expected, each.seq - 1))
         expected = each.seq + 1
     if not signals:
-        end = (await _query(queries, END, (SIGNALS,))).rows[0][0]
+        end = await end_of_stream(queries)
         if end < before_seq - 1:
             raise Refused("unavailable", f"the database has signals up to {end}, not {from_seq} yet")
         missing.append(Span(from_seq, before_seq - 1))
         expected = before_seq
     return SignalPage(SIGNALS, signals, expected, 0, tuple(missing))
+
+
+async def end_of_stream(queries: ActorRef) -> int:
+    """The place of the newest signal in the database, 0 if there is none. Raises Refused `unavailable`."""
+    end: int = (await _query(queries, END, (SIGNALS,))).rows[0][0]
+    return end
 
 
 async def find_signal(queries: ActorRef, signal_id: str) -> StoredSignal:

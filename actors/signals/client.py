@@ -37,12 +37,14 @@ async def signal_stream(socket: WebSocket, call: Call) -> None:
     """Serve one client."""
     connection = Connection(f"conn_{secrets.token_hex(8)}", socket)
     stream = call.ref(STREAM)
+    ended = False
     try:
         try:
             await stream.ask(Attach(connection))
         except (Refused, Unknown) as error:
             await _say_error(socket, error)
             await socket.close(TRY_AGAIN_LATER, "no room")
+            ended = True
             return
         greeting = ConnectionMessage("connected", connection.name, timestamp(call.node.clock.now()))
         await socket.send(encode_server(greeting).decode())
@@ -50,12 +52,12 @@ async def signal_stream(socket: WebSocket, call: Call) -> None:
             nursery.start_soon(_stay_attached, connection, stream)
             await _listen(connection, stream)
             nursery.cancel_scope.cancel()
+        ended = True
     except SocketClosed:
-        pass
-    except trio.Cancelled:
-        socket.abort()  # the edge ends: nothing may be sent to a socket that nobody serves
-        raise
+        ended = True
     finally:
+        if not ended:
+            socket.abort()  # the edge was ended: nothing may be offered to a socket that nobody serves
         stream.tell(Detach(connection))
 
 

@@ -257,7 +257,8 @@ class FanOut:
                 wire, count = notices(subscriber.losses) + wire, count + len(subscriber.losses)
             if self._offer(subscriber, wire, count):
                 subscriber.last_sent = piece.last
-                self._told(subscriber)
+                if subscriber.losses:
+                    self._told(subscriber)
             elif subscriber.sink.closed:
                 self.detach(subscriber)
                 return
@@ -267,14 +268,12 @@ class FanOut:
         subscriber.cursor = self.head
 
     def _offer(self, subscriber: Subscriber, wire: bytes, count: int) -> bool:
-        sink = subscriber.sink
+        sink, size = subscriber.sink, len(wire)
         waiting = sink.backlog_bytes
-        if waiting and waiting + len(wire) > self.backlog_bytes:
-            return False
-        if not sink.offer_bytes(wire, count):
+        if (waiting and waiting + size > self.backlog_bytes) or not sink.offer_bytes(wire, count):
             return False
         self.sent_frames += count
-        self.sent_bytes += len(wire)
+        self.sent_bytes += size
         return True
 
     def _lose(self, subscriber: Subscriber, first: int, last: int, count: int) -> None:

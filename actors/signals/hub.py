@@ -41,6 +41,7 @@ from protocols.signals import (
     SubmitSignal,
     UpdateSignal,
 )
+from protocols.storage import DatabaseReady
 from runtime import Actor, Mailbox, receive
 from runtime.segments import LogDamaged
 
@@ -81,10 +82,13 @@ class SignalHub(Actor):
         self.capacity = history
         self.validity_ns = int(validity_s * 1e9)
         self.accepted = self.repeated = self.refused = self.updates = 0
+        self.foreign = ""
+        """Why the database is not this node's, if it is not."""
         self._questions: dict[int, Question] = {}
 
     def on_start(self) -> None:
         """Take up the stream where the log has it."""
+        self.subscribe(DatabaseReady)
         self.history = History(self.capacity, self.log.last_seq(SIGNALS))
 
     async def on_continue(self) -> None:
@@ -97,6 +101,25 @@ class SignalHub(Actor):
             self.logger.warning("the log's end cannot be read; older signals come from the database", error=str(error))
         else:
             self.history.restore(tail.signals, tail.updates)
+
+    @receive
+    def database_ready(self, message: DatabaseReady) -> None:
+        """See whether the database and the log are of the same node."""
+        self.spawn(self._compare, name="compare")
+
+    async def _compare(self) -> None:
+        try:
+            end = await archive.end_of_stream(self.lookup(QUERIES))
+        except (Refused, Unknown):
+            return  # it is gone again, and will say when it is back
+        last = self.log.last_seq(SIGNALS)
+        self.foreign = ""
+        if end > last:
+            self.foreign = (
+                f"the database has signals up to {end}, the log of this node ends at {last}: they do not belong "
+                "together, and the database will reject rows with the same places"
+            )
+            self.logger.error(self.foreign)
 
     @receive
     def submit(self, request: SubmitSignal) -> SignalAccepted:
@@ -190,7 +213,8 @@ class SignalHub(Actor):
         """Say how the stream is."""
         history = self.history
         return ProbeReport(
-            "ok",
+            "degraded" if self.foreign else "ok",
+            self.foreign,
             figures=(
                 ("last_seq", history.last),
                 ("remembered", len(history)),

@@ -14,7 +14,7 @@ import trio
 
 import actors.storage.capability
 from actors.signals.capability import Settings, migrations
-from protocols.control import Refused
+from protocols.control import Probe, Refused
 from protocols.paths import HUB, QUERIES
 from protocols.signals import (
     GetLatestSignals,
@@ -164,6 +164,16 @@ async def test_http_lists_filters_and_shows_signals(tmp_path: Path, database: st
         assert one["marks"] == ["demo", "synthetic"]
         assert [each["signal_id"] for each in await answer("latest/A?limit=1")] == ["sig_3"]
         assert (await http.get(f"http://127.0.0.1:{at.port}/api/signals/none")).status_code == 404
+
+
+async def test_a_database_that_is_ahead_of_the_log_is_reported(tmp_path: Path, database: str) -> None:
+    async with archived(tmp_path / "old", database, [signal(number) for number in range(1, 6)]):
+        pass
+    async with desk(tmp_path / "new", None, storage(database)) as at:
+        with trio.fail_after(LIMIT_S):
+            while (report := await at.node.ref(HUB).ask(Probe())).status == "ok":
+                await trio.lowlevel.checkpoint()
+        assert "up to 5" in report.detail
 
 
 async def test_after_a_restart_of_the_node_the_whole_history_is_there(tmp_path: Path, database: str) -> None:

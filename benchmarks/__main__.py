@@ -23,7 +23,7 @@ def main(arguments: list[str]) -> int:
     """Run the benchmarks that are named, or all of them."""
     parser = argparse.ArgumentParser(prog="troupe bench", description="Measure the speeds that are claimed.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(BENCHMARKS)}; default: all")
-    parser.add_argument("--quick", action="store_true", help="a tenth of the time; never replaces a full result")
+    parser.add_argument("--quick", action="store_true", help="a few minutes in all; never replaces a full result")
     parser.add_argument("--list", action="store_true", help="say what there is, and measure nothing")
     parser.add_argument("--folder", type=Path, default=report.FOLDER, help="where RESULTS.md and results.json are kept")
     options = parser.parse_args(arguments)
@@ -80,4 +80,8 @@ def measure(name: str, scale: Scale) -> report.Section:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        # Children end with their parent; what was measured before is written already.
+        sys.exit(130)

@@ -35,7 +35,7 @@ class Scale(msgspec.Struct, frozen=True):
     """
 
     repeats: int = 5
-    seconds: float = 4.0
+    seconds: float = 3.0
     size: float = 1.0
     attempts: int = 3
     progress: bool = True

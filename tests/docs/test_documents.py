@@ -1,0 +1,44 @@
+"""README and docs are true: every block of them runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from sybil import Example, Sybil
+
+from tests.docs.blocks import READER, documents, language_of, parse, skipped
+from tests.docs.reader import REPOSITORY, Reader, RunningNode
+
+SKIPPED = 1
+"""How many blocks cannot run. Each says why, in the page's source."""
+
+sybil = Sybil(parsers=[parse], path=str(REPOSITORY))
+PAGES = {path.relative_to(REPOSITORY).as_posix(): sybil.parse(path) for path in documents()}
+EXAMPLES = {name: list(page.examples()) for name, page in PAGES.items()}
+
+
+def cases() -> list[object]:
+    return [
+        pytest.param(name, example, id=f"{name}:{example.line}")
+        for name, examples in EXAMPLES.items()
+        for example in examples
+        if language_of(example) != "text"
+    ]
+
+
+@pytest.mark.parametrize(("page", "example"), cases())
+def test_a_block_does_what_the_page_says(
+    page: str, example: Example, readers: dict[str, Reader], folders: Path, shared_node: RunningNode
+) -> None:
+    if page not in readers:
+        for name in list(readers):
+            readers.pop(name).close()
+        readers[page] = Reader(folders / f"page-{len(list(folders.iterdir()))}", shared_node)
+    example.namespace[READER] = readers[page]
+    example.evaluate()
+
+
+def test_few_blocks_are_skipped_and_each_says_why() -> None:
+    reasons = [skipped(example) for examples in EXAMPLES.values() for example in examples]
+    assert sum(reason is not None for reason in reasons) == SKIPPED

@@ -15,6 +15,7 @@ from runtime.administration import (
     WhichChildren,
 )
 from runtime.breaker import BreakerSettings, CircuitBreaker, CircuitOpen
+from runtime.errors import CannotStart
 from runtime.guard import Junction, ShadowAnswer
 from runtime.mailbox import Mailbox, OnCrash, Overflow, Sender
 from runtime.node import Node, NodeFailed, NodeSettings, open_node
@@ -41,6 +42,7 @@ __all__ = [
     "AutoShutdown",
     "Backoff",
     "BreakerSettings",
+    "CannotStart",
     "ChildFigures",
     "ChildSpec",
     "ChildState",

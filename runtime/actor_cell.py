@@ -18,6 +18,7 @@ from trio.lowlevel import cancel_shielded_checkpoint, wait_task_rescheduled
 
 from protocols.control import Crashed, ExitReason, Killed, Lagged, Message, Refused, Row, Terminated
 from runtime.cell import NO_CONTROL, NOTHING, Cell, State
+from runtime.errors import CannotStart
 from runtime.mailbox import Ask, Lag, OnCrash, Posted, content
 from runtime.quarantine import Quarantine
 from runtime.timers import Timer
@@ -522,6 +523,5 @@ def without_cancelled(error: BaseException) -> BaseException | None:
 
 def crashed(error: BaseException) -> Crashed:
     """The exception as data."""
-    return Crashed(
-        type(error).__name__, str(error), "".join(traceback.format_exception(type(error), error, error.__traceback__))
-    )
+    trace = "" if isinstance(error, CannotStart) else "".join(traceback.format_exception(error))
+    return Crashed(type(error).__name__, str(error), trace)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,12 +11,12 @@ from weakref import WeakKeyDictionary
 
 import msgspec
 
-from actors.edge.auth import Guard, token_of
+from actors.edge.auth import BindRefused, Guard, token_of
 from actors.edge.capability import Settings
 from actors.edge.routing import Route, RouteError, Router
 from actors.edge.server import Server
 from protocols.control import ExitReason, Message, Probe, ProbeReport, Request
-from runtime import Actor, Node, receive
+from runtime import Actor, CannotStart, Node, receive
 
 _NANO = 1e-9
 
@@ -56,13 +57,16 @@ class Edge(Actor):
         """Bind, and begin to serve."""
         settings, node = self.settings, self.node
         data_dir = Path(node.settings.data_dir)
-        guard = Guard(
-            token_of(data_dir),
-            host=settings.host,
-            hosts=settings.hosts,
-            origins=settings.origins,
-            always=settings.authentication == "token",
-        )
+        try:
+            guard = Guard(
+                token_of(data_dir),
+                host=settings.host,
+                hosts=settings.hosts,
+                origins=settings.origins,
+                always=settings.authentication == "token",
+            )
+        except (OSError, BindRefused) as error:
+            raise CannotStart(str(error)) from error
         self.server = Server(
             Router(load_routes(self.routes)),
             guard,
@@ -72,7 +76,12 @@ class Edge(Actor):
             logger=self.logger,
             wall=lambda: node.clock.now() * _NANO,
         )
-        self.port = self.server.bind(settings.host, settings.port or _ports.get(node, 0))
+        try:
+            self.port = self.server.bind(settings.host, settings.port or _ports.get(node, 0))
+        except OSError as error:
+            hint = "another program listens there: choose another with --set edge.port=PORT (0: any free one)"
+            taken = error.errno == errno.EADDRINUSE
+            raise CannotStart(f"{error.strerror}; {hint}" if taken else str(error.strerror)) from error
         _ports[node] = self.port
         self.spawn(self.server.serve, name="serve")
 

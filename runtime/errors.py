@@ -1,0 +1,11 @@
+"""Errors that are for people."""
+
+from __future__ import annotations
+
+
+class CannotStart(Exception):
+    """What keeps an actor from starting, in words for people: a port that is taken, a folder that cannot be written.
+
+    Raised in `on_start`. It is a failed start like any other, but logged without a traceback: nothing is wrong with the
+    code.
+    """

@@ -15,7 +15,7 @@ from runtime.administration import (
     WhichChildren,
 )
 from runtime.breaker import BreakerSettings, CircuitBreaker, CircuitOpen
-from runtime.errors import CannotStart
+from runtime.errors import CannotStart, Declined
 from runtime.guard import Junction, ShadowAnswer
 from runtime.mailbox import Mailbox, OnCrash, Overflow, Sender
 from runtime.node import Node, NodeFailed, NodeSettings, open_node
@@ -49,6 +49,7 @@ __all__ = [
     "CircuitBreaker",
     "CircuitOpen",
     "CountChildren",
+    "Declined",
     "DeleteChild",
     "Done",
     "JournalEntry",

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 import trio
 from trio.lowlevel import cancel_shielded_checkpoint, wait_task_rescheduled
 
-from protocols.control import Crashed, ExitReason, Killed, Lagged, Message, Refused, Row, Terminated
+from protocols.control import Crashed, ExitReason, Killed, Lagged, Message, Normal, Refused, Row, Terminated
 from runtime.cell import NO_CONTROL, NOTHING, Cell, State
-from runtime.errors import CannotStart
+from runtime.errors import CannotStart, Declined
 from runtime.mailbox import Ask, Lag, OnCrash, Posted, content
 from runtime.quarantine import Quarantine
 from runtime.timers import Timer
@@ -79,6 +79,9 @@ class ActorCell(Cell):
                 self.open_fast_path()
             assert self.parent is not None
             self.parent.nursery.start_soon(self.live, starting, name=self.path)
+        except Declined:
+            self._leave()
+            return Normal()
         except Exception as error:
             self._leave()
             return crashed(error)
@@ -121,7 +124,7 @@ class ActorCell(Cell):
             rest = without_cancelled(error)
             if rest is None:
                 raise
-            reason = self._crash(rest)
+            reason = Normal() if isinstance(rest, Declined) and not self.started else self._crash(rest)
         finally:
             del actor
             self.node.awake -= 1

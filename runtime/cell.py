@@ -274,6 +274,9 @@ class Cell:
             if sender.asked is not None:
                 deadline = min(deadline, sender.asked.deadline)
             refuse_cycle(sender, self)
+        if deadline <= trio.current_time():
+            return "mailbox_full"
+        if sender is not None:
             sender.awaiting.append(self)
         if self.room is None:
             self.room = trio.lowlevel.ParkingLot()
@@ -309,6 +312,8 @@ class Cell:
                     timeout = deadline - now
                 refuse_cycle(asker, self)
             ask = Ask(request, cell._mark or cell.mark, deadline, task, asker, self)
+        if deadline <= now:
+            raise Refused("expired", f"no time was left to ask {self.path}")
         if len(self.queue) < self.limit:
             self.queue.append(ask)
             if self.asleep:

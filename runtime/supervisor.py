@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 from trio.lowlevel import wait_task_rescheduled
 
-from protocols.control import Crashed, ExitReason, Killed, Refused, Shutdown
+from protocols.control import Crashed, ExitReason, Killed, Normal, Refused, Shutdown
 from runtime import administration as ask_for
 from runtime.actor_cell import ActorCell, crashed, without_cancelled
 from runtime.cell import Cell, State
@@ -274,6 +274,10 @@ class SupervisorCell(Cell):
                 failure = Crashed("StartTimeout", f"not started within {cell.spec.start_s:g} s")
             elif not cell.started:
                 failure = self._take_exit(cell)
+        if isinstance(failure, Normal):
+            self.told.add(cell)  # it declined: nobody has lived, so no end is told
+            self._finish(cell, failure)
+            return None
         if failure is not None:
             cell.last_exit = failure
             self.node.start_failed(cell, failure)
@@ -291,7 +295,7 @@ class SupervisorCell(Cell):
         """Stop a running child in order, kill it after `stop_s` seconds; returns when it has ended."""
         self.awaiting = [cell]
         try:
-            if stop_s > 0 and not self.killed and cell.exit is None:
+            if stop_s > 0 and not self.killed and cell.exit is None and self.node.stop_left() > 0:
                 cell.request_stop(Shutdown())
                 deadline = trio.current_time() + min(stop_s, self.node.stop_left())
                 await self._until(lambda: cell.exit is not None or self.killed, deadline, interruptible=False)
@@ -323,7 +327,7 @@ class SupervisorCell(Cell):
     async def _stop_all_at_once(self) -> None:
         running = {cell for cell in self.children.values() if cell.state in RUNNING and cell.exit is None}
         for cell in running:
-            if self.killed or cell.spec.stop_s == 0:
+            if self.killed or cell.spec.stop_s == 0 or self.node.stop_left() == 0:
                 cell.kill("by its supervisor")
             else:
                 cell.request_stop(Shutdown())

@@ -471,6 +471,29 @@ async def test_a_pause_holds_the_data_lane_while_control_runs(autojump_clock: Mo
         assert journal.lines == ["beat", "2", "3"]
 
 
+async def test_only_who_is_up_can_be_paused_and_only_who_is_paused_resumed(autojump_clock: MockClock) -> None:
+    journal = Journal()
+    async with kit.running(supervisor("s", sink("a", journal, 2, Overflow.REJECT))) as node:
+        with pytest.raises(Refused):
+            await kit.resume(node, "/s/a")
+        await kit.pause(node, "/s/a")
+        with pytest.raises(Refused):
+            await kit.pause(node, "/s/a")
+        await node.ref("/s").ask(TerminateChild("a"))
+        with pytest.raises(Refused):
+            await kit.pause(node, "/s/a")
+
+
+async def test_a_pause_does_not_outlive_its_incarnation(autojump_clock: MockClock) -> None:
+    journal = Journal()
+    async with kit.running(sink("a", journal, 2, Overflow.REJECT)) as node:
+        await kit.pause(node, "/a")
+        assert node.ref("/a").tell(Item(1))
+        await kit.kill(node, "/a")
+        await journal.until("1")
+        assert kit.look(node, "/a").state == "up"
+
+
 async def test_a_paused_actor_can_be_stopped(autojump_clock: MockClock) -> None:
     journal = Journal()
     async with kit.running(supervisor("s", sink("a", journal, 2, Overflow.REJECT))) as node:

@@ -68,6 +68,7 @@ class Reader(Noting):
 
     @receive
     def lagged(self, message: Lagged) -> None:
+        assert message.topic == "Tick"
         self.note(f"lagged {message.key}{message.count}")
 
     @receive
@@ -239,6 +240,18 @@ async def test_a_lossless_subscriber_finds_the_gap_in_its_place(autojump_clock: 
     assert journal.lines == ["X0", "X1", "X2", "lagged X7", "X10", "X11"]
 
 
+def account_for(lines: list[str], published: int) -> None:
+    """Each number is the next one, and each gap is exactly as long as it says."""
+    expected = 0
+    for line in lines:
+        if line.startswith("lagged X"):
+            expected += int(line.removeprefix("lagged X"))
+        elif line.startswith("X"):
+            assert int(line[1:]) == expected
+            expected += 1
+    assert expected == published
+
+
 STEPS = st.lists(st.one_of(st.integers(1, 6), st.sampled_from(["drain", "drain", "other"])), max_size=25)
 
 
@@ -251,8 +264,6 @@ STEPS = st.lists(st.one_of(st.integers(1, 6), st.sampled_from(["drain", "drain",
 def test_a_lossless_subscriber_can_account_for_every_number(
     steps: list[int | str], capacity: int, overflow: Overflow
 ) -> None:
-    """Walking what came, each number is the next one, and each gap is exactly as long as it says."""
-
     async def main() -> None:
         journal = Journal()
         spec = reader("a", journal, "X", lossless=True, mailbox=Mailbox(capacity=capacity, overflow=overflow))
@@ -272,14 +283,60 @@ def test_a_lossless_subscriber_can_account_for_every_number(
                         published += 1
             await kit.resume(node, "/a")
             await kit.settle()
-        expected = 0
-        for line in journal.lines:
-            if line.startswith("lagged X"):
-                expected += int(line.removeprefix("lagged X"))
-            elif line.startswith("X"):
-                assert int(line[1:]) == expected
-                expected += 1
-        assert expected == published
+        account_for(journal.lines, published)
+
+    trio.run(main, clock=MockClock(autojump_threshold=0))
+
+
+async def test_a_gap_that_waits_takes_in_what_comes_after_it_though_there_is_room_again(
+    autojump_clock: MockClock,
+) -> None:
+    journal = Journal()
+    mailbox = Mailbox(capacity=2, overflow=Overflow.BLOCK)
+    spec = kit.actor("a", SlowReader, journal, keys=("X",), lossless=True, mailbox=mailbox)
+    async with kit.running(spec) as node:
+        for value in range(3):
+            node.publish(Tick(value, "X"))
+        await trio.sleep(1.5)
+        for value in (3, 4):
+            node.publish(Tick(value, "X"))
+        await trio.sleep(10)
+        node.publish(Tick(5, "X"))
+        await kit.settle()
+    account_for(journal.lines, 6)
+
+
+class SlowReader(Reader):
+    """Takes a second for each message, so that a gap may be waiting while there is room again."""
+
+    @receive
+    async def tick(self, message: Tick) -> None:
+        self.note(f"{message.market}{message.value}")
+        await trio.sleep(1)
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    steps=st.lists(st.tuples(st.integers(0, 4), st.sampled_from([0.5, 1, 2, 5])), max_size=25),
+    capacity=st.integers(1, 4),
+    overflow=st.sampled_from(list(Overflow)),
+)
+def test_a_slow_lossless_subscriber_can_account_for_every_number(
+    steps: list[tuple[int, float]], capacity: int, overflow: Overflow
+) -> None:
+    async def main() -> None:
+        journal = Journal()
+        mailbox = Mailbox(capacity=capacity, overflow=overflow)
+        published = 0
+        spec = kit.actor("a", SlowReader, journal, keys=("X",), lossless=True, mailbox=mailbox)
+        async with kit.running(spec) as node:
+            for count, seconds in steps:
+                for _ in range(count):
+                    node.publish(Tick(published, "X"))
+                    published += 1
+                await trio.sleep(seconds)
+            await trio.sleep(100)
+        account_for(journal.lines, published)
 
     trio.run(main, clock=MockClock(autojump_threshold=0))
 

@@ -242,6 +242,8 @@ class ActorCell(Cell):
             self.sender = item.sender
         elif type(item) is Lag:
             self.node.topics.lag_delivered(self, item)
+        elif type(item) is Timer:
+            item.pending = False
         await self._handle(actor, message)
         if self.kept:
             self.kept = False
@@ -343,10 +345,15 @@ class ActorCell(Cell):
             self.signal()
 
     def tick(self, timer: Timer) -> None:
-        """A timer has fired; one that fires again before it is handled merges."""
+        """A timer has fired; one that fires again before it is handled merges. A paused actor's waits in its place."""
         if not timer.pending:
             timer.pending = True
-            self.post_control(timer)
+            if self.state is State.PAUSED:
+                if self.queue is NOTHING:
+                    self.queue = deque()
+                self.queue.append(timer)
+            else:
+                self.post_control(timer)
         if timer.interval is None and self.timers is not None:
             self.timers.discard(timer)
 
@@ -365,8 +372,10 @@ class ActorCell(Cell):
         """A timer was cancelled."""
         if self.timers is not None:
             self.timers.discard(timer)
-        if timer.pending and timer in self.control:
-            self.control.remove(timer)
+        if timer.pending:
+            for lane in (self.control, self.queue):
+                if timer in lane:
+                    lane.remove(timer)
 
     def lagged(self, topic: str, key: str, count: int) -> None:
         """Tell of a loss ahead of what waits; losses of one topic and key merge."""
@@ -483,6 +492,8 @@ class ActorCell(Cell):
         self.kept = False
         for timer in self.timers or ():
             timer.live = False
+        if any(type(item) is Timer for item in self.queue):
+            self.queue = deque(item for item in self.queue if type(item) is not Timer)
         self.timers = None
         self.control = NO_CONTROL
         self.node.topics.drop(self)

@@ -23,6 +23,7 @@ from protocols.control import ExitReason, Incarnation, Message, Refused
 from runtime.mailbox import Ask, Lag, Mailbox, Overflow, Posted, Sender, conflate, content
 from runtime.quarantine import Quarantine
 from runtime.ref import ActorRef
+from runtime.timers import Timer
 from runtime.variables import running_cell
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from runtime.node import Node
     from runtime.spec import ChildSpec
     from runtime.supervisor import SupervisorCell
-    from runtime.timers import Timer
 
 
 class State(enum.Enum):
@@ -218,7 +218,7 @@ class Cell:
 
     def _drop_oldest(self) -> None:
         for index, item in enumerate(self.queue):
-            if type(item) is not Lag:
+            if type(item) not in (Lag, Timer):
                 del self.queue[index]
                 self.count_drop()
                 self.node.topics.note_drop(self, content(item))
@@ -229,7 +229,7 @@ class Cell:
         """Settle something that will never be handled: an ask is refused, a tell becomes a dead letter."""
         if type(item) is Ask:
             item.refuse(code, REFUSALS.get(code, code))
-        elif type(item) is not Lag:
+        elif type(item) not in (Lag, Timer):
             self.node.dead_letter(self.path, content(item), code)
 
     def tell(self, message: Message) -> bool:

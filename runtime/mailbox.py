@@ -14,6 +14,7 @@ import msgspec
 import trio
 
 from protocols.control import Incarnation, Lagged, Message, Refused, Unknown
+from runtime.timers import Timer
 
 if TYPE_CHECKING:
     from runtime.cell import Cell
@@ -167,6 +168,8 @@ def content(item: object) -> Any:
         return item.message
     if type(item) is Lag:
         return item.message()
+    if type(item) is Timer:
+        return item.message
     return item
 
 

@@ -6,6 +6,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from runtime import ChildSpec, PauseChild, ResumeChild, open_node
 from tests.runtime import kit
 from tests.runtime.kit import Actor, Journal, Message, Noting, Request, receive
 
@@ -245,3 +246,41 @@ async def test_many_timers_of_many_actors_all_come(autojump_clock: MockClock) ->
 def test_an_actor_has_no_timers_before_it_lives() -> None:
     with pytest.raises(AttributeError):
         Actor().after(1, Beat("x"))
+
+
+async def test_a_paused_actor_gets_its_ticks_when_it_goes_on_merged_and_in_their_place(
+    autojump_clock: MockClock,
+) -> None:
+    class Tick(Message, frozen=True, gc=False, tag="tick_while_paused"):
+        pass
+
+    class Data(Message, frozen=True, gc=False, tag="data_while_paused"):
+        pass
+
+    seen: list[str] = []
+
+    class Paused(Actor):
+        def on_start(self) -> None:
+            self.every(1.0, Tick())
+
+        @receive
+        def tick(self, message: Tick) -> None:
+            seen.append("tick")
+
+        @receive
+        def take(self, message: Data) -> None:
+            seen.append("data")
+
+    async with open_node(children=(ChildSpec("a", Paused),)) as node:
+        await trio.sleep(1.5)
+        assert seen == ["tick"]
+        await node.ref("/").ask(PauseChild("a"))
+        await trio.sleep(3)
+        node.ref("/a").tell(Data())
+        await trio.sleep(3)
+        assert seen == ["tick"]
+        await node.ref("/").ask(ResumeChild("a"))
+        await trio.sleep(0.2)
+        assert seen == ["tick", "tick", "data"]
+        await trio.sleep(1)
+        assert seen == ["tick", "tick", "data", "tick"]

@@ -28,11 +28,11 @@ STOP_S = 10.0
 _LISTENING = re.compile(r"listening on http://(\S+)")
 
 
-def environment(folder: Path) -> dict[str, str]:
-    """The reader's environment: the node's data folder is here, its port any free one."""
+def environment(folder: Path, data: Path) -> dict[str, str]:
+    """The reader's environment in `folder`: the node's data folder is `data`, its port any free one."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("TROUPE_")}
     return kept | {
-        "TROUPE__NODE__DATA_DIR": str(folder / "data"),
+        "TROUPE__NODE__DATA_DIR": str(data),
         "TROUPE__EDGE__PORT": "0",
         "NO_COLOR": "1",
         # The files of a page are in its folder, and a changed copy of a package comes before the installed one.
@@ -54,16 +54,17 @@ def lay_out(folder: Path) -> None:
 
 
 class RunningNode:
-    """`bin/troupe run` with its data in `folder`."""
+    """`bin/troupe run` in `folder` with its data in `data`."""
 
-    def __init__(self, folder: Path, *arguments: str) -> None:
-        self.folder = folder
-        self.log = folder / "node.log"
+    def __init__(self, folder: Path, data: Path, *arguments: str) -> None:
+        self.data = data
+        self.told = False
+        self.log = data.with_suffix(".log")
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [str(folder / "bin" / "troupe"), "run", *arguments],
                 cwd=folder,
-                env=environment(folder),
+                env=environment(folder, data),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -84,18 +85,23 @@ class RunningNode:
             )
         self.address = listening[1]
 
-    def stop(self) -> int:
-        """As Ctrl-C does; the exit status."""
-        if self.process.poll() is None:
+    def stop(self) -> None:
+        """As Ctrl-C does, once: a second one would end it at once. `ended` waits for it."""
+        if not self.told and self.process.poll() is None:
+            self.told = True
             self.process.send_signal(signal.SIGINT)
+
+    def ended(self) -> None:
+        """Wait for the end. Raises AssertionError if it was not in order."""
+        assert self.process.stdout is not None
         try:
-            return self.process.wait(STOP_S)
+            status = self.process.wait(STOP_S)
         except subprocess.TimeoutExpired:
             self._end_by_force()
             raise
         finally:
-            assert self.process.stdout is not None
             self.process.stdout.close()
+        assert status == 0, f"the node ended with {status}:\n{self.log.read_text()[-4000:]}"
 
     def _end_by_force(self) -> None:
         os.killpg(self.process.pid, signal.SIGKILL)
@@ -109,15 +115,15 @@ class Reader:
         self.folder = folder
         self.shared = shared
         self.node = shared
-        self.own: RunningNode | None = None
+        self.own: list[RunningNode] = []
         self.saved: dict[str, str] = {}
         self.typed: list[str] = []
         lay_out(folder)
-        (folder / "data").symlink_to(shared.folder / "data")
+        (folder / "data").symlink_to(shared.data)
         self.shell = subprocess.Popen(
             ["bash", "--noprofile", "--norc"],
             cwd=folder,
-            env=environment(folder),
+            env=environment(folder, folder / "data"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -164,30 +170,28 @@ class Reader:
         if arguments == [] and not (self.folder / "actors").exists():
             return self.shared.printed.decode()
         self.leave()
-        (self.folder / "data").unlink(missing_ok=True)
-        self.own = self.node = RunningNode(self.folder, *arguments)
+        data = self.folder / f"data-{len(self.own)}"
+        (self.folder / "data").unlink()
+        (self.folder / "data").symlink_to(data)
+        self.node = RunningNode(self.folder, data, *arguments)
+        self.own.append(self.node)
         for name, text in self.saved.items():
             (self.folder / name).write_text(self.translated(text))
         return self.node.printed.decode()
 
     def leave(self) -> None:
-        """Stop the page's own node; it has to end in order."""
-        if self.own is not None:
-            own, self.own = self.own, None
-            shutil.rmtree(self.folder / "last", ignore_errors=True)
-            assert own.stop() == 0, own.log.read_text()[-4000:]
-            (self.folder / "data").rename(self.folder / "last")
+        """Have the page's own nodes stop."""
+        for node in self.own:
+            node.stop()
 
     def close(self) -> None:
-        """End the shell with whatever it has started, and the node."""
-        try:
-            os.killpg(self.shell.pid, signal.SIGKILL)
-            self.shell.wait()
-            for stream in (self.shell.stdin, self.shell.stdout):
-                assert stream is not None
-                stream.close()
-        finally:
-            self.leave()
+        """End the shell with whatever it has started, and have the page's own nodes stop."""
+        self.leave()
+        os.killpg(self.shell.pid, signal.SIGKILL)
+        self.shell.wait()
+        for stream in (self.shell.stdin, self.shell.stdout):
+            assert stream is not None
+            stream.close()
 
     def translated(self, text: str) -> str:
         """What the page says, for here."""
@@ -195,7 +199,7 @@ class Reader:
 
     def shown(self, text: str) -> str:
         """What came, as the page would show it."""
-        for folder in (self.folder, self.shared.folder, REPOSITORY):
+        for folder in (self.folder, REPOSITORY):
             text = text.replace(str(folder), SHOWN_FOLDER)
         return text.replace(self.node.address, SHOWN)
 

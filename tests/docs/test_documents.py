@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from sybil import Example, Sybil
 
 from tests.docs.blocks import READER, documents, language_of, parse, skipped
-from tests.docs.reader import REPOSITORY, Reader, RunningNode
+from tests.docs.conftest import Library
+from tests.docs.reader import REPOSITORY
 
 SKIPPED = 1
 """How many blocks cannot run. Each says why, in the page's source."""
@@ -28,14 +27,8 @@ def cases() -> list[object]:
 
 
 @pytest.mark.parametrize(("page", "example"), cases())
-def test_a_block_does_what_the_page_says(
-    page: str, example: Example, readers: dict[str, Reader], folders: Path, shared_node: RunningNode
-) -> None:
-    if page not in readers:
-        for name in list(readers):
-            readers.pop(name).close()
-        readers[page] = Reader(folders / f"page-{len(list(folders.iterdir()))}", shared_node)
-    example.namespace[READER] = readers[page]
+def test_a_block_does_what_the_page_says(page: str, example: Example, library: Library) -> None:
+    example.namespace[READER] = library.reader_of(page)
     example.evaluate()
 
 

@@ -53,6 +53,10 @@ def lay_out(folder: Path) -> None:
     (folder / "config").symlink_to(REPOSITORY / "config")
 
 
+class NodeEnded(Exception):
+    """The node did not come up; the text is what it said."""
+
+
 class RunningNode:
     """`bin/troupe run` in `folder` with its data in `data`."""
 
@@ -79,10 +83,9 @@ class RunningNode:
             raise
         listening = _LISTENING.search(self.printed.decode())
         if listening is None:
-            status = self.process.wait(STOP_S)
-            raise AssertionError(
-                f"the node ended with {status}:\n{self.printed.decode()}{self.log.read_text()[-4000:]}"
-            )
+            self.process.wait(STOP_S)
+            self.process.stdout.close()
+            raise NodeEnded(self.printed.decode() + self.log.read_text())
         self.address = listening[1]
 
     def stop(self) -> None:
@@ -144,7 +147,7 @@ class Reader:
         """Apply a change to the sources: of a copy."""
         self.take_packages()
         done = subprocess.run(
-            ["git", "apply", "--recount", "-"], cwd=self.folder, input=diff, text=True, capture_output=True, check=False
+            ["git", "apply", "-"], cwd=self.folder, input=diff, text=True, capture_output=True, check=False
         )
         assert done.returncode == 0, done.stderr
 
@@ -155,10 +158,13 @@ class Reader:
         (self.folder / "config").unlink()
         for name in PACKAGES:
             shutil.copytree(REPOSITORY / name, self.folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy(REPOSITORY / "pyproject.toml", self.folder)
 
     def type(self, command: str) -> str:
         """Run a command in the page's shell; what it printed, both streams, as the page would show it."""
         self.typed.append(command)
+        if "actors/" in command:
+            self.take_packages()
         if re.match(r"bin/troupe run\b", command):
             printed = self.run_node(command.split()[2:])
         else:
@@ -170,10 +176,13 @@ class Reader:
         if arguments == [] and not (self.folder / "actors").exists():
             return self.shared.printed.decode()
         self.leave()
-        data = self.folder / f"data-{len(self.own)}"
+        data = self.folder / f"data-{len(list(self.folder.iterdir()))}"
         (self.folder / "data").unlink()
         (self.folder / "data").symlink_to(data)
-        self.node = RunningNode(self.folder, data, *arguments)
+        try:
+            self.node = RunningNode(self.folder, data, *arguments)
+        except NodeEnded as ended:
+            return str(ended)
         self.own.append(self.node)
         for name, text in self.saved.items():
             (self.folder / name).write_text(self.translated(text))

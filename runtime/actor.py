@@ -99,11 +99,13 @@ class Actor:
     _logger: Any = None
     _sync_handlers: ClassVar[dict[type, Callable[[Any, Any], Any]]] = {}
     _async_handlers: ClassVar[dict[type, Callable[[Any, Any], Awaitable[Any]]]] = {}
+    _handler_of: ClassVar[Callable[[type], Callable[[Any, Any], Any] | None]] = _sync_handlers.get
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         cls._sync_handlers = {}
         cls._async_handlers = {}
+        cls._handler_of = cls._sync_handlers.get
         for base in reversed(cls.__mro__):
             seen: set[type] = set()
             for handler in vars(base).values():

@@ -27,8 +27,10 @@ from runtime.variables import running_cell
 if TYPE_CHECKING:
     from runtime.actor import Actor
 
-BATCH = 64
+BATCH = 256
 """Most messages handled before the loop gets a turn."""
+CHECK = 64
+"""Most messages handled between two looks at the time."""
 TURN_NS = 2_000_000
 LEAST_SLICE_NS = 5_000
 RECORDED = 8
@@ -147,8 +149,7 @@ class ActorCell(Cell):
 
     async def _serve(self, actor: Actor) -> ExitReason:
         node, kind = self.node, self.kind
-        handlers = type(actor)._sync_handlers.get
-        fast = handlers if not self.spec.journal else _no_handler
+        fast = type(actor)._handler_of if not self.spec.journal else _no_handler
         record: Callable[[Message], None] | None = None
         while True:
             if self.control and (reason := await self._serve_control()) is not None:
@@ -205,9 +206,9 @@ class ActorCell(Cell):
                     if self.control:
                         break
                     if handled >= check:
-                        if check == BATCH or perf_counter_ns() - began > slice_ns:
+                        if handled >= BATCH or perf_counter_ns() - began > slice_ns:
                             break
-                        check += check
+                        check += check if check < CHECK else CHECK
             except Refused as refusal:
                 self._refused(refusal)
             finally:

@@ -158,24 +158,31 @@ class WebSocket:
 
     def offer_bytes(self, joined: bytes, count: int) -> bool:
         """Send `count` joined frames without ever waiting; all of them, or (False) none."""
+        if self.offer_now(joined, count):
+            return True
         if self._state is not None:
             return False
-        if self._backlog:
-            if self._backlog_bytes + len(joined) > self._limits.websocket_backlog_bytes:
-                self._figures.refused_frames += count
-                return False
-            self._backlog.append(joined)
-            self._backlog_bytes += len(joined)
-        else:
-            try:
-                sent = self._send(joined)
-            except BlockingIOError:
-                sent = 0
-            except OSError:
-                self._end(SocketClosed(LOST))
-                return False
-            if sent != len(joined):
-                self._start_backlog(joined[sent:])
+        if self._backlog_bytes + len(joined) > self._limits.websocket_backlog_bytes:
+            self._figures.refused_frames += count
+            return False
+        self._backlog.append(joined)
+        self._backlog_bytes += len(joined)
+        self._figures.frames += count
+        return True
+
+    def offer_now(self, joined: bytes, count: int) -> bool:
+        """`offer_bytes` if nothing waits; False, and nothing is sent, if something does or the socket is closed."""
+        if self._backlog or self._state is not None:
+            return False
+        try:
+            sent = self._send(joined)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self._end(SocketClosed(LOST))
+            return False
+        if sent != len(joined):
+            self._start_backlog(joined[sent:])
         self._figures.frames += count
         return True
 

@@ -212,9 +212,16 @@ class FanOut:
         for symbols, own in self._routed(frames):
             members = tuple(self._groups.get(symbols, ()))
             pieces = joined(own)
+            only = pieces[0] if len(pieces) == 1 else None
             for subscriber in members:
                 if subscriber in self._subscribers and subscriber.replay is None and subscriber.cursor < first:
-                    self._hand_over(subscriber, pieces)
+                    if only is None or subscriber.losses or not subscriber.sink.offer_now(only.wire, only.count):
+                        self._hand_over(subscriber, pieces)
+                    else:  # the usual case, and all that it costs
+                        self.sent_frames += only.count
+                        self.sent_bytes += len(only.wire)
+                        subscriber.last_sent = only.last
+                        subscriber.cursor = self.head
                     turn -= 1
                     if not turn:
                         turn = self.turn

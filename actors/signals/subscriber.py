@@ -32,6 +32,9 @@ class Sink(Protocol):
     def offer_bytes(self, joined: bytes, count: int) -> bool:
         """Take `count` joined frames, all or none."""
 
+    def offer_now(self, joined: bytes, count: int) -> bool:
+        """`offer_bytes` if nothing waits to be sent; False, with nothing taken, otherwise."""
+
 
 class Frame(NamedTuple):
     """One signal, encoded (`text`) and framed (`wire`)."""

@@ -36,6 +36,9 @@ class Inbox:
         assert count == len(list(unframed(wire)))
         return True
 
+    def offer_now(self, wire: bytes, count: int) -> bool:
+        return self.backlog_bytes == 0 and self.offer_bytes(wire, count)
+
     def messages(self) -> list[dict[str, Any]]:
         return [message for piece in self.pieces for message in unframed(piece)]
 

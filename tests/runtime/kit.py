@@ -177,6 +177,9 @@ def backoff(first: float, most: float, jitter: float = 0.0) -> Backoff:
     return Backoff(first_s=first, most_s=most, jitter=jitter)
 
 
+Declined = runtime.Declined
+"""What a start raises that declines (OTP's `ignore`)."""
+
 CLEAR = runtime.OnCrash.CLEAR
 KEEP = runtime.OnCrash.KEEP
 

@@ -69,16 +69,17 @@ SEEN: list[Terminated] = []
 
 
 class Mortal(Noting):
-    """Starts as often as `starts` says, then fails to."""
+    """Starts as often as `starts` says, then fails to, or declines."""
 
-    def __init__(self, journal: int, starts: int = 1000) -> None:
+    def __init__(self, journal: int, starts: int = 1000, declines: bool = False) -> None:
         super().__init__(journal)
         self.starts = starts
+        self.declines = declines
 
     def on_start(self) -> None:
         self.note("start")
         if self.journal.lines.count("start") > self.starts:
-            raise LookupError("no more")
+            raise kit.Declined("no more") if self.declines else LookupError("no more")
 
     @receive
     async def end(self, message: End) -> None:
@@ -304,3 +305,15 @@ async def test_an_end_told_as_final_is_not_told_again_when_its_group_gives_up(au
         await ends.until("/s 1 Shutdown final")
         await kit.settle()
         assert ends.lines == ["/s/c 1 Normal final", "/s 1 Shutdown final"]
+
+
+async def test_an_end_whose_restart_is_declined_is_told_as_final(autojump_clock: MockClock) -> None:
+    ends = Journal()
+    tree = stage(mortal("a", starts=1, declines=True))
+    async with kit.running(tree, kit.actor("w", Watcher, ends, paths=("/s/a",))) as node:
+        await kit.settle()
+        node.ref("/s/a").tell(End("crash"))
+        await trio.sleep(100)
+        assert ends.lines[0] == "/s/a 1 Crashed"
+        assert [line.endswith("final") for line in ends.lines] == [False, True]
+        assert await kit.children_of(node.ref("/s")) == {"a": "down"}

@@ -45,7 +45,7 @@ class Model:
 
     def open(self) -> bool:
         """The first start. False: it failed, and what had started was stopped in reverse."""
-        for child in self.children:
+        for child in tuple(self.children):
             if not self._start(child):
                 self._stop_all()
                 return False
@@ -56,7 +56,9 @@ class Model:
         how = words.pop(0) if len(words) > 1 else words[0]
         self.lines.append(("up " if how == "ok" else f"{how} ") + child.name)
         child.state = "up" if how == "ok" else "down"
-        return how == "ok"
+        if how == "decline" and child.restart == "temporary" and child in self.children:
+            self.children.remove(child)
+        return how in ("ok", "decline")
 
     def _stop(self, child: Child) -> None:
         if child.state == "up":
@@ -144,7 +146,8 @@ class Model:
         known = self.named(child.name)
         if known is not None:
             return "already_started" if known.state == "up" else "already_present"
-        if not self._start(child):
-            return "*"
         self.children.append(child)
+        if not self._start(child):
+            self.children.remove(child)
+            return "*"
         return None

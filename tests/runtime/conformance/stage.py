@@ -10,8 +10,8 @@ A script is lines of `ACTION -> what children do ; how incarnations end`, for ex
     delete a       => running
 
 * `up b`: started. `stop b`: asked to stop. `fail b`, `hang b`, `slow b`: a start that raises, never ends, takes
-  one unit; `slowfail b` takes one unit and raises, `doomed b` crashes half a unit after it is up. In verbose
-  cases also `try b` (a start begins) and `end b` (`on_stop` has returned).
+  one unit; `slowfail b` takes one unit and raises, `doomed b` crashes half a unit after it is up, `decline b`
+  has nothing to do. In verbose cases also `try b` (a start begins) and `end b` (`on_stop` has returned).
 * `=>` a refusal with its code (`*`: any code). `;` may be left out, then ends are not compared.
 * `& ACTION`: the script does not wait for its answer.
 """
@@ -173,6 +173,8 @@ class Player(Actor):
             raise Boom(self.name)
         if how == "exit":
             raise SystemExit(3)
+        if how == "decline":
+            raise kit.Declined(self.name)
         if how == "hang":
             await trio.sleep_forever()
         if how in ("slow", "slowfail"):

@@ -52,7 +52,9 @@ def walk(tree: Sup, path: str = "/stage/sut") -> list[tuple[str, Any]]:
     return found
 
 
-WORDS = st.lists(st.sampled_from(["ok", "ok", "ok", "slow", "fail", "slowfail", "hang", "doomed"]), max_size=6)
+WORDS = st.lists(
+    st.sampled_from(["ok", "ok", "ok", "slow", "fail", "slowfail", "hang", "doomed", "decline"]), max_size=6
+)
 ACTIONS = ["crash", "crash", "crash", "finish", "kill", "terminate", "restart", "delete", "start", "wait", "turn"]
 
 
@@ -123,7 +125,9 @@ class Chaos(Run):
             here = f"{path}/{part.name}"
             state = states.get(part.name, "forgotten")
             assert state in ("up", "down", "forgotten"), f"{here} {state}"
-            permanent = isinstance(part, Sup) or part.restart == "permanent"
+            permanent = isinstance(part, Sup) or (
+                part.restart == "permanent" and "decline" not in self.case.starts.get(part.name, "")
+            )
             if permanent and here not in reachable and state == "down":
                 raise AssertionError(f"{here} is down and nobody ended it: {self.hooks.lines}")
             assert state != "forgotten" or here in deleted or (isinstance(part, W) and part.restart == "temporary")

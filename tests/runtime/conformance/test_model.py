@@ -25,7 +25,7 @@ def trees(draw: st.DrawFn) -> tuple[Sup, dict[str, str]]:
         parts.append(W(name, restart, significant=significant))
     strategy = draw(st.sampled_from(["one_for_one", "one_for_all", "rest_for_one"]))
     limit = (draw(st.integers(0, 6)), 1000)
-    word = st.sampled_from(["ok", "ok", "ok", "fail"])
+    word = st.sampled_from(["ok", "ok", "ok", "ok", "fail", "fail", "decline"])
     starts = {part.name: " ".join(["ok", *draw(st.lists(word, max_size=5)), "ok"]) for part in parts}
     return Sup(tuple(parts), strategy=strategy, limit=limit, auto=auto), starts
 

@@ -39,7 +39,7 @@ from runtime.metrics import Metrics
 from runtime.ref import ActorRef
 from runtime.router import Router
 from runtime.settings import LocalPath
-from runtime.spec import ChildSpec, RestartLimit, Strategy, supervisor
+from runtime.spec import Backoff, ChildSpec, RestartLimit, Strategy, supervisor
 from runtime.supervision import describe
 from runtime.supervisor import SupervisorCell
 from runtime.timers import Timers
@@ -67,6 +67,16 @@ class NodeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     restart_count: int = 3
     restart_s: float = 5.0
     """More restarts of top-level branches than this within so many seconds, and the node gives up."""
+
+    def __post_init__(self) -> None:
+        if self.restart_count < 0 or self.restart_s <= 0 or self.stop_s < 0 or self.threads < 1:
+            raise ValueError("expected restart_count >= 0, restart_s > 0, stop_s >= 0 and threads >= 1")
+        shortest = Backoff().shortest(self.restart_count)
+        if shortest >= self.restart_s:
+            raise ValueError(
+                f"{self.restart_count} restarts take at least {shortest:g} s, so a limit of restart_count = "
+                f"{self.restart_count} in restart_s = {self.restart_s:g} s can never be reached"
+            )
 
 
 class NodeFailed(Exception):

@@ -77,6 +77,10 @@ class Backoff(msgspec.Struct, frozen=True):
         whole = self.most_s if attempt > 60 else min(self.most_s, self.first_s * 2.0 ** (attempt - 2))
         return float(whole * (1 - self.jitter * chance))
 
+    def shortest(self, restarts: int) -> float:
+        """Seconds that so many restarts in one period take at least."""
+        return sum(self.delay(attempt, 1.0) for attempt in range(1, min(restarts, 1000) + 1))
+
 
 class SupervisorOptions(msgspec.Struct, frozen=True):
     """What makes a child a supervisor."""
@@ -200,7 +204,7 @@ def check_child(name: str, options: SupervisorOptions, child: ChildSpec) -> None
         raise ValueError(f"child {child.name!r} is significant, but supervisor {name!r} has auto_shutdown never")
     if child.significant and options.dynamic:
         raise ValueError(f"child {child.name!r}: a dynamic child cannot be significant")
-    shortest = sum(child.backoff.delay(attempt, 1.0) for attempt in range(1, min(options.limit.count, 64) + 1))
+    shortest = child.backoff.shortest(options.limit.count)
     if child.restart is not Restart.TEMPORARY and shortest >= options.limit.seconds:
         raise ValueError(
             f"child {child.name!r}: its backoff takes at least {shortest:g} s for {options.limit.count} restarts, "

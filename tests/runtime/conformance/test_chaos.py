@@ -15,7 +15,7 @@ from tests.runtime.conformance.stage import LOCAL, Case, Do, Run, Sup, W
 from tests.runtime.kit import Refused, Unknown
 
 STRATEGIES = st.sampled_from(["one_for_one", "one_for_all", "rest_for_one"])
-ENOUGH = (100_000, 5)
+ENOUGH = (400, 5)
 """More restarts than any script here makes. Who has fewer gives up, and the permanent one above starts it again."""
 
 

@@ -61,6 +61,9 @@ REFUSED: dict[str, Callable[[], object]] = {
     "the limit cannot be reached for the backoff of an inner supervisor": lambda: supervisor(
         "s", supervisor("t", backoff=LATE), limit=RestartLimit(count=3, seconds=5)
     ),
+    "the limit cannot be reached for a short backoff made very often": lambda: supervisor(
+        "s", worker(backoff=backoff(0.01, 0.01)), limit=RestartLimit(count=100_000, seconds=5)
+    ),
     "a name is empty": lambda: worker(""),
     "a name contains a slash": lambda: worker("a/b"),
     "a supervisor's name contains a slash": lambda: supervisor("s/t"),

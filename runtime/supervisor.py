@@ -254,6 +254,7 @@ class SupervisorCell(Cell):
 
     async def _start(self, cell: Cell) -> ExitReason | None:
         """Start one child and wait until it is up. Returns why it failed."""
+        nobody_waits = cell in self.told or cell.last_exit is None
         self.told.discard(cell)
         failure = cell.begin()
         if failure is None and not cell.started:
@@ -275,8 +276,9 @@ class SupervisorCell(Cell):
             elif not cell.started:
                 failure = self._take_exit(cell)
         if isinstance(failure, Normal):
-            self.told.add(cell)  # it declined: nobody has lived, so no end is told
-            self._finish(cell, failure)
+            if nobody_waits:  # it declined, and nobody was told that it would come back: there is no end to tell
+                self.told.add(cell)
+            self._finish(cell, cell.last_exit or failure)
             return None
         if failure is not None:
             cell.last_exit = failure

@@ -151,7 +151,7 @@ class Quarantined(Message, frozen=True, gc=False, tag="quarantined"):
 
 
 class ActorEvent(Message, frozen=True, gc=False, tag="actor_event"):
-    """Something happened in the life of a path: `started | ended | restarting | failed | stopped`.
+    """Something happened in the life of a path: `started | ended | restarting | start_failed | stopped`.
 
     `ts` is the node's wall time in nanoseconds.
     """

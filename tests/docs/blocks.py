@@ -15,6 +15,7 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -159,6 +160,9 @@ def steps(text: str) -> list[tuple[str, str]]:
 
 
 def _console(example: Example) -> None:
+    for tool in ("curl", "git"):
+        if f"{tool} " in example.parsed and shutil.which(tool) is None:
+            pytest.skip(f"{tool} is not installed")
     exact = "exact" in example.region.lexemes["options"]
     for command, expected in steps(example.parsed):
         came = _reader(example).type(command)

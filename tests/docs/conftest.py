@@ -12,7 +12,7 @@ import pytest
 from tests.docs.reader import Reader, RunningNode, lay_out
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def folders() -> Iterator[Path]:
     """Where readers work. Short: the path of a Unix socket below it has a limit. Open: a database server without the
     rights of root has to get into it."""
@@ -22,9 +22,9 @@ def folders() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def shared_node(folders: Path) -> Iterator[RunningNode]:
-    """`bin/troupe run` as the README says it, for as long as documents are read."""
+    """`bin/troupe run` as the README says it, once, for as long as documents are read."""
     folder = folders / "node"
     lay_out(folder)
     node = RunningNode(folder, folder / "data")
@@ -66,7 +66,7 @@ class Library:
             node.ended()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def library(folders: Path, shared_node: RunningNode) -> Iterator[Library]:
     """The readers of all pages."""
     library = Library(folders, shared_node)

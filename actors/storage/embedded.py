@@ -238,8 +238,10 @@ class EmbeddedServer:
                         await trio.lowlevel.wait_readable(descriptor)
                     os.close(descriptor)
         await end_processes(lambda: [e for e in processes_in(self._cluster, PROGRAM) if not e.dead])
-        # Nobody works in the cluster: a pid file is a dead server's, and its number may be somebody else's by now.
-        pid_file.unlink(missing_ok=True)
+        # Nobody works in the cluster: these are a dead server's, and the number in them may be somebody else's by now,
+        # or still be a zombie's that its new parent has not reaped; the server would take either for a living one.
+        for name in ("postmaster.pid", f"{SOCKET}.lock", SOCKET):
+            (self._cluster / name).unlink(missing_ok=True)
 
     def _open_log(self) -> int:
         path = self.folder / "server.log"

@@ -12,6 +12,10 @@ PIPELINED = 16
 READ_BYTES = 65_536
 """At most this much is read from an HTTP connection at once: it bounds what one wake may cost the loop."""
 
+UNSENT_BYTES = 131_072
+"""What the kernel takes of a connection's answers beyond what is on its way: left to itself it takes 4 MB of each that
+does not read, before any bound of ours sees it (tcp(7), TCP_NOTSENT_LOWAT)."""
+
 FILES_IN_RESERVE = 128
 """Descriptors that connections leave to everything else: log segments, database, feeds, child processes."""
 

@@ -26,7 +26,7 @@ import trio
 from actors.edge.auth import Guard
 from actors.edge.connection import Connection
 from actors.edge.errors import unavailable
-from actors.edge.limits import Limits, affordable_connections, raise_file_limit
+from actors.edge.limits import UNSENT_BYTES, Limits, affordable_connections, raise_file_limit
 from actors.edge.pulse import Figures, Pulse
 from actors.edge.readiness import Readiness
 from actors.edge.responses import JSON, Heads
@@ -100,6 +100,7 @@ class Server:
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # inherited by what it accepts
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)  # inherited, too
             listener.setblocking(False)
             listener.bind(address)
             listener.listen(_LISTEN_BACKLOG)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import random
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import trio
 
-from tests.node.kit import NodeProcess, copy_of
+from tests.node.kit import DEFAULT, NodeProcess, copy_of
 
 
 @pytest.fixture(scope="session")
@@ -16,7 +18,8 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder after the first start and stop of a node; to be copied."""
 
     async def prepare() -> None:
-        with NodeProcess(folder) as node:
+        # Without a strategy, so that it holds no signals.
+        with NodeProcess(folder, DEFAULT.partition("[[strategies]]")[0]) as node:
             await node.ready()
             assert await node.stop() == 0
 
@@ -49,7 +52,7 @@ class Shared:
     async def healthy(self) -> NodeProcess:
         if self._node is not None and self._node.process.poll() is None:
             with trio.move_on_after(5.0):
-                await self._node.ready_again()
+                await self._node.refreshed().ready_again()
                 return self._node
         self.close()
         self._node = NodeProcess(copy_of(self._template, self._factory.mktemp("s")))
@@ -73,5 +76,13 @@ def shared_nodes(template: Path, tmp_path_factory: pytest.TempPathFactory) -> It
 async def node(shared_nodes: Shared) -> NodeProcess:
     """A ready node that other tests have used, or will."""
     found = await shared_nodes.healthy()
-    found._client = None  # a client belongs to the event loop of one test
+    await found.flowing()
     return found
+
+
+@pytest.fixture
+def chance() -> random.Random:
+    """Random moments; TROUPE_SEED repeats them."""
+    seed = os.environ.get("TROUPE_SEED") or str(random.SystemRandom().randrange(10**6))
+    print(f"TROUPE_SEED={seed}")
+    return random.Random(seed)

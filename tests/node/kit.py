@@ -11,7 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -27,6 +27,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 PATIENCE_S = 30.0
 """No test waits longer than this for anything: what should come has then not come."""
 POLL_S = 0.02
+RUNNER = "/strategies/every/runner"
 
 T = TypeVar("T")
 
@@ -34,6 +35,9 @@ DEFAULT = """\
 [node]
 name = "examined"
 data_dir = "data"
+# Of top-level branches; tests kill more of them than a fault would.
+restart_count = 12
+restart_s = 120.0
 
 [edge]
 port = 0
@@ -88,7 +92,7 @@ class NodeProcess:
     def start(self) -> Self:
         """Start it; it is not ready then."""
         options: dict[str, Any] = {} if self._user is None else {"user": self._user, "extra_groups": []}
-        self._client = None
+        self.refreshed()
         with self._out.open("wb") as out, self._log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, *self.arguments],
@@ -227,6 +231,11 @@ class NodeProcess:
             self._client = httpx.AsyncClient(base_url=self.url, headers=headers, timeout=20.0, trust_env=False)
         return self._client
 
+    def refreshed(self) -> Self:
+        """For another test: a client belongs to the event loop of one."""
+        self._client = None
+        return self
+
     @property
     def token(self) -> str:
         return (self.data / "token").read_text().strip()
@@ -259,6 +268,19 @@ class NodeProcess:
         found: dict[str, Any] = (await self.get(f"/api/v1/actors{path}"))["actor"]
         return found
 
+    async def restarted(self, path: str, restarts: int) -> None:
+        """Wait until an actor that was killed has been restarted so often, and is up."""
+
+        async def again() -> bool:
+            assert self.process.poll() is None, f"the node ended with {self.process.returncode}"
+            try:
+                found = await self.actor(path)
+            except httpx.TransportError:
+                return False
+            return bool(found["restarts"] >= restarts and found["state"] == "up")
+
+        await until(again, f"restart {restarts} of {path}")
+
     async def component(self, name: str) -> dict[str, Any]:
         """One component of /health/status, whatever the status."""
         answer = await self.client.get("/health/status")
@@ -272,10 +294,14 @@ class NodeProcess:
         return await query(server_url(self.data / "postgres"), sql, *arguments)
 
     async def stored(self) -> dict[int, str]:
-        """The ids of the stored signals by their numbers; no number is there twice, and no id."""
+        """The ids of the stored signals by their numbers.
+
+        No number is there twice, and no id. The writer moves rows in order, so at no moment there is a hole.
+        """
         rows = await self.query("SELECT seq, signal_id FROM signals WHERE stream = 'signals' ORDER BY seq")
         found = dict(rows)
         assert len(found) == len(rows) == len(set(found.values()))
+        assert not holes(found), f"{len(found)} signals with holes at {holes(found)}"
         return found
 
     async def stored_up_to(self, seq: int) -> dict[int, str]:
@@ -290,36 +316,43 @@ class NodeProcess:
 
         return await until(there, f"signal {seq} in the database")
 
-    async def last_seq(self) -> int:
+    async def last_seq(self, *symbols: str) -> int:
         """The newest signal's number, as the hub has it."""
-        return int((await self.component("signals"))["figures"]["last_seq"])
+        found = 0
+        for symbol in symbols or ("SIM-ALPHA", "SIM-BETA"):
+            newest = await self.get(f"/api/signals/latest/{symbol}?limit=1")
+            found = max(found, *(each["seq"] for each in newest), 0)
+        return found
 
     async def still(self) -> int:
-        """Stop the market's flow, and wait until no new signal comes; returns the last one's number."""
-        await self.post("/api/v1/actors/market/venue/pause")
-        return await self.settled()
+        """Hold the strategy, and wait until what it has made is stored; returns the last signal's number."""
+        await self.post(f"/api/v1/actors{RUNNER}/pause")
+        last = quiet = 0
 
-    async def settled(self) -> int:
-        """Wait until everything that a strategy made is at the hub; returns the last signal's number."""
-        last = -1
-        quiet = 0
-        while quiet < 10:
-            now = await self.last_seq()
-            quiet = quiet + 1 if now == last else 0
-            last = now
-            await trio.sleep(POLL_S)
+        async def nothing_new() -> bool:
+            nonlocal last, quiet
+            before, last = last, await self.last_seq()
+            quiet = quiet + 1 if last == before else 0
+            return quiet == 10
+
+        await until(nothing_new, "an end of the signals")
         return last
 
     async def flowing(self) -> None:
-        """Let the market go on."""
-        await self.post("/api/v1/actors/market/venue/resume")
+        """Let the strategy go on, if it does not."""
+        await self.client.post(f"/api/v1/actors{RUNNER}/resume", json={})
 
 
-def assert_complete(stored: dict[int, str], received: Iterable[tuple[int, str]]) -> None:
-    """The stored signals are numbered without a hole, and all that was received is among them."""
-    assert sorted(stored) == list(range(1, len(stored) + 1)), f"holes: {holes(stored)}"
+def assert_stored(stored: dict[int, str], received: Iterable[tuple[int, str]]) -> None:
+    """All that was received is stored, under the same number."""
     wrong = [(seq, name, stored.get(seq)) for seq, name in received if stored.get(seq) != name]
     assert not wrong, f"{len(wrong)} received signals are stored otherwise: {wrong[:5]}"
+
+
+def assert_unbroken(seqs: Sequence[int]) -> None:
+    """Every number once, none left out."""
+    assert seqs
+    assert list(seqs) == list(range(seqs[0], seqs[0] + len(seqs)))
 
 
 def holes(numbers: Iterable[int]) -> list[int]:

@@ -138,6 +138,7 @@ async def test_a_cancelled_trial_gives_its_permit_back(autojump_clock: MockClock
 async def test_a_breaker_and_its_state_outlive_the_crash_of_its_actor(autojump_clock: MockClock) -> None:
     async with open_node(children=(supervisor("s", desk("a", breaker=BREAKER), limit=FOREVER),)) as node:
         await fail(node, "/s/a", 4)
+        await trio.testing.wait_all_tasks_blocked()
         assert node.resolve("/s/a").restarts == 4
         with pytest.raises(CircuitOpen):
             await node.ref("/s/a").ask(Price("u"))

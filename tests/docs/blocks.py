@@ -16,7 +16,9 @@ import ast
 import inspect
 import re
 import shutil
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -101,14 +103,29 @@ def _python(example: Example) -> None:
     # The line numbers of a failure are those of the page.
     source = "\n" * example.line + example.parsed
     code = compile(source, example.path, "exec", flags=_TOP_LEVEL_AWAIT, dont_inherit=True)
-    if not code.co_flags & inspect.CO_COROUTINE:
-        exec(code, example.namespace)
-        return
+    with _importable(_reader(example).folder):
+        if not code.co_flags & inspect.CO_COROUTINE:
+            exec(code, example.namespace)
+            return
 
-    async def run() -> None:
-        await eval(code, example.namespace)
+        async def run() -> None:
+            await eval(code, example.namespace)
 
-    trio.run(run)
+        trio.run(run)
+
+
+@contextmanager
+def _importable(folder: Path) -> Iterator[None]:
+    """The files that the reader has saved can be imported in the block."""
+    before = set(sys.modules)
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+        for name in set(sys.modules) - before:
+            if str(getattr(sys.modules[name], "__file__", None)).startswith(str(folder)):
+                del sys.modules[name]
 
 
 def _diff(example: Example) -> None:
@@ -119,8 +136,9 @@ def _toml(example: Example) -> None:
     named = _NAMED.match(example.parsed)
     reader = _reader(example)
     path = reader.save(named[1] if named else "block.toml", example.parsed)
-    configuration = load(path, node.sections(), environ={}, directory=reader.folder)
-    assert node.children(configuration)
+    with _importable(reader.folder):
+        configuration = load(path, node.sections(), environ={}, directory=reader.folder)
+        assert node.children(configuration)
 
 
 def _json(example: Example) -> None:

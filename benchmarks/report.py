@@ -71,6 +71,7 @@ def load(folder: Path = FOLDER) -> Kept:
 
 def save(kept: Kept, order: list[str], folder: Path = FOLDER) -> None:
     """Write data and page."""
+    folder.mkdir(parents=True, exist_ok=True)
     _replace(folder / DATA, msgspec.json.format(msgspec.json.encode(kept), indent=1) + b"\n")
     _replace(folder / PAGE, page(kept, order).encode())
 

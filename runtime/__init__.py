@@ -1,7 +1,7 @@
 """How actors live: actors, refs, mailboxes, supervisors, topics, timers, the node. Knows nothing of trading."""
 
 from runtime.actor import Actor, receive
-from runtime.actor_cell import JournalEntry, StashOverflow, UnhandledTermination
+from runtime.actor_cell import StashOverflow, UnhandledTermination
 from runtime.administration import (
     ChildState,
     CountChildren,
@@ -17,6 +17,7 @@ from runtime.administration import (
 from runtime.breaker import BreakerSettings, CircuitBreaker, CircuitOpen
 from runtime.errors import CannotStart, Declined
 from runtime.guard import Junction, ShadowAnswer
+from runtime.journal import JournalEntry
 from runtime.mailbox import Mailbox, OnCrash, Overflow, Sender
 from runtime.node import Node, NodeFailed, NodeSettings, open_node
 from runtime.ref import ActorRef, Done

@@ -7,7 +7,6 @@ after a slice of real time (2 ms shared by all awake actors, at least 5 µs), so
 from __future__ import annotations
 
 import inspect
-import traceback
 from collections import deque
 from collections.abc import Awaitable, Callable
 from time import perf_counter_ns
@@ -16,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 import trio
 from trio.lowlevel import cancel_shielded_checkpoint, wait_task_rescheduled
 
-from protocols.control import Crashed, ExitReason, Killed, Lagged, Message, Normal, Refused, Row, Terminated
+from protocols.control import Crashed, ExitReason, Killed, Lagged, Message, Normal, Refused, Terminated
 from runtime.cell import NO_CONTROL, NOTHING, Cell, State
-from runtime.errors import CannotStart, Declined
+from runtime.errors import Declined
+from runtime.exits import crashed, without_cancelled
+from runtime.journal import JournalEntry
 from runtime.mailbox import Ask, Lag, OnCrash, Posted, content
 from runtime.quarantine import Quarantine
 from runtime.timers import Timer
@@ -44,19 +45,6 @@ class StashOverflow(RuntimeError):
 
 class UnhandledTermination(RuntimeError):
     """A watched actor ended, and the watcher has no handler for Terminated."""
-
-
-class JournalEntry(Row, frozen=True, gc=False, tag="journal_entry"):
-    """One message of an actor with `journal = True`, written before it is handled."""
-
-    table = "journal"
-    sequenced = True
-    stream: str
-    seq: int
-    ts: int
-    kind: str
-    sender: str
-    payload: bytes
 
 
 class ActorCell(Cell):
@@ -525,18 +513,3 @@ def find_handler(actor: type[Actor], message: type) -> Callable[[Any, Any], Any]
             actor._async_handlers[message] = asynchronous
             return asynchronous
     return None
-
-
-def without_cancelled(error: BaseException) -> BaseException | None:
-    """What remains of an exception when trio's cancellations are split off; None if nothing does."""
-    if isinstance(error, trio.Cancelled):
-        return None
-    if isinstance(error, BaseExceptionGroup):
-        return error.split(trio.Cancelled)[1]
-    return error
-
-
-def crashed(error: BaseException) -> Crashed:
-    """The exception as data."""
-    trace = "" if isinstance(error, CannotStart) else "".join(traceback.format_exception(error))
-    return Crashed(type(error).__name__, str(error), trace)

@@ -46,6 +46,9 @@ class State(enum.Enum):
     STOPPED = "stopped"
 
 
+RUNNING = (State.STARTING, State.RECOVERING, State.UP, State.PAUSED, State.STOPPING)
+"""The states in which a path has a task."""
+
 REFUSALS = {
     "stopped": "no actor runs at this path",
     "not_found": "there is no actor at this path",

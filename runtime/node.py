@@ -32,6 +32,7 @@ from protocols.control import (
 from runtime.breaker import CircuitBreaker, Transition
 from runtime.cell import Cell, State
 from runtime.clock import Clock, SystemClock
+from runtime.exits import describe
 from runtime.figures import NodeFigures
 from runtime.guard import Guard
 from runtime.mailbox import Mailbox
@@ -40,7 +41,6 @@ from runtime.ref import ActorRef
 from runtime.router import Router
 from runtime.settings import LocalPath
 from runtime.spec import Backoff, ChildSpec, RestartLimit, Strategy, supervisor
-from runtime.supervision import describe
 from runtime.supervisor import SupervisorCell
 from runtime.timers import Timers
 from runtime.topics import Tap, Topics

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from protocols.control import Crashed, ExitReason, Killed, Normal, Shutdown
+from protocols.control import Crashed, ExitReason, Killed
 from runtime.spec import Restart, RestartLimit
 
 
@@ -28,19 +28,6 @@ def ended_by_itself(restart: Restart, reason: ExitReason) -> bool:
     if restart is Restart.TRANSIENT:
         return not is_abnormal(reason)
     return restart is Restart.TEMPORARY
-
-
-def describe(reason: ExitReason) -> str:
-    """One line for people."""
-    match reason:
-        case Normal():
-            return "normal"
-        case Shutdown(detail):
-            return f"shutdown: {detail}" if detail else "shutdown"
-        case Crashed(error, text):
-            return f"{error}: {text}" if text else error
-        case Killed(detail):
-            return f"killed: {detail}" if detail else "killed"
 
 
 class RestartWindow:

@@ -20,24 +20,22 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import trio
 from trio.lowlevel import wait_task_rescheduled
 
-from protocols.control import Crashed, ExitReason, Killed, Normal, Refused, Shutdown
-from runtime import administration as ask_for
-from runtime.actor_cell import ActorCell, crashed, without_cancelled
-from runtime.cell import Cell, State
-from runtime.mailbox import Ask, Lag, content
-from runtime.spec import AutoShutdown, ChildFigures, ChildSpec, Restart, Strategy, check_child
-from runtime.supervision import RestartWindow, describe, ended_by_itself, restarts
+from protocols.control import Crashed, ExitReason, Killed, Normal, Shutdown
+from runtime import supervisor_requests
+from runtime.actor_cell import ActorCell
+from runtime.cell import RUNNING, Cell, State
+from runtime.exits import crashed, describe, without_cancelled
+from runtime.spec import AutoShutdown, ChildSpec, Restart, Strategy
+from runtime.supervision import RestartWindow, ended_by_itself, restarts
 from runtime.variables import running_cell
 
 if TYPE_CHECKING:
     from runtime.node import Node
-
-RUNNING = (State.STARTING, State.RECOVERING, State.UP, State.PAUSED, State.STOPPING)
 
 
 class _StopAskedError(Exception):
@@ -144,10 +142,10 @@ class SupervisorCell(Cell):
 
     async def _start_first(self) -> ExitReason | None:
         for spec in self.options.children:
-            cell = self._add(spec)
-            failure = await self._start(cell)
+            cell = self.add(spec)
+            failure = await self.start(cell)
             if failure is not None:
-                self._finish(cell, failure)
+                self.finish(cell, failure)
                 self.set_state(State.STOPPING)
                 await self._stop_children()
                 text = f"{cell.path} failed to start: {describe(failure)}"
@@ -166,7 +164,7 @@ class SupervisorCell(Cell):
             elif self.due and (anchor := self._next_due()) is not None:
                 await self._restart(anchor)
             elif self.queue:
-                await self._admit_request(self.queue.popleft())
+                await supervisor_requests.serve(self, self.queue.popleft())
             else:
                 self.asleep = True
                 await self._park(min(self.due.values(), default=math.inf))
@@ -216,7 +214,8 @@ class SupervisorCell(Cell):
 
     # Children.
 
-    def _add(self, spec: ChildSpec) -> Cell:
+    def add(self, spec: ChildSpec) -> Cell:
+        """Make the cell of a spec; nothing is started."""
         path = f"/{spec.name}" if self.parent is None else f"{self.path}/{spec.name}"
         kind: type[Cell] = ActorCell if spec.supervisor is None else SupervisorCell
         cell = kind(self.node, self, spec, path)
@@ -225,7 +224,8 @@ class SupervisorCell(Cell):
         self.node.cells[path] = cell
         return cell
 
-    def _remove(self, cell: Cell) -> None:
+    def remove(self, cell: Cell) -> None:
+        """Forget a child whose final exit has been dealt with."""
         del self.children[cell.name]
         self.due.pop(cell, None)
         self.recent.pop(cell, None)
@@ -237,11 +237,11 @@ class SupervisorCell(Cell):
         """A supervisor that ended keeps nothing: its next life starts from its own spec."""
         for cell in tuple(self.children.values()):
             if cell.state is not State.STOPPED:
-                self._finish(cell, cell.last_exit or Shutdown())
+                self.finish(cell, cell.last_exit or Shutdown())
             if cell.name in self.children:
-                self._remove(cell)
+                self.remove(cell)
 
-    def _finish(self, cell: Cell, reason: ExitReason) -> None:
+    def finish(self, cell: Cell, reason: ExitReason) -> None:
         """The final exit of a child: its mailbox is closed and its watchers are told."""
         cell.last_exit = reason
         cell.close()
@@ -250,9 +250,9 @@ class SupervisorCell(Cell):
             self.told.add(cell)
             self.node.ended(cell, reason, final=True)
         if cell.spec.restart is Restart.TEMPORARY or self.options.dynamic:
-            self._remove(cell)
+            self.remove(cell)
 
-    async def _start(self, cell: Cell) -> ExitReason | None:
+    async def start(self, cell: Cell) -> ExitReason | None:
         """Start one child and wait until it is up. Returns why it failed."""
         nobody_waits = cell in self.told or cell.last_exit is None
         self.told.discard(cell)
@@ -265,7 +265,7 @@ class SupervisorCell(Cell):
             except _StopAskedError:
                 # An actor inside its set-up hears no request; a supervisor stops what it has started, in order.
                 await self._end(cell, cell.spec.stop_s if isinstance(cell, SupervisorCell) else 0)
-                self._finish(cell, self._take_exit(cell))
+                self.finish(cell, self._take_exit(cell))
                 raise
             finally:
                 self.awaiting = []
@@ -278,7 +278,7 @@ class SupervisorCell(Cell):
         if isinstance(failure, Normal):
             if nobody_waits:  # it declined, and nobody was told that it would come back: there is no end to tell
                 self.told.add(cell)
-            self._finish(cell, cell.last_exit or failure)
+            self.finish(cell, cell.last_exit or failure)
             return None
         if failure is not None:
             cell.last_exit = failure
@@ -307,15 +307,15 @@ class SupervisorCell(Cell):
         finally:
             self.awaiting = []
 
-    async def _stop(self, cell: Cell) -> None:
+    async def stop_child(self, cell: Cell) -> None:
         """Stop a child, whatever it is doing, as its final exit."""
         if cell.state in RUNNING:
             await self._end(cell, cell.spec.stop_s)
-            self._finish(cell, self._take_exit(cell))
+            self.finish(cell, self._take_exit(cell))
         elif cell.state is State.BACKOFF:
             when = self.due.get(cell)
             rest = [c for c in self._group(cell) if c is not cell and c.state is State.BACKOFF]
-            self._finish(cell, cell.last_exit or Shutdown())
+            self.finish(cell, cell.last_exit or Shutdown())
             if when is not None and rest:
                 self.due[rest[0]] = when  # the others of its group still wait for their start
 
@@ -324,7 +324,7 @@ class SupervisorCell(Cell):
             await self._stop_all_at_once()
         else:
             for cell in reversed(tuple(self.children.values())):
-                await self._stop(cell)
+                await self.stop_child(cell)
 
     async def _stop_all_at_once(self) -> None:
         running = {cell for cell in self.children.values() if cell.state in RUNNING and cell.exit is None}
@@ -352,7 +352,7 @@ class SupervisorCell(Cell):
         for cell in tuple(self.children.values()):
             if cell.exit is not None:
                 self._take_exit(cell)
-            self._finish(cell, cell.last_exit or Shutdown())
+            self.finish(cell, cell.last_exit or Shutdown())
 
     # Restarts.
 
@@ -361,7 +361,7 @@ class SupervisorCell(Cell):
         if restarts(cell.spec.restart, reason):
             await self._decide_restart(cell, reason)
             return
-        self._finish(cell, reason)
+        self.finish(cell, reason)
         self._auto_shutdown(cell, reason)
 
     def _auto_shutdown(self, cell: Cell, reason: ExitReason) -> None:
@@ -386,7 +386,7 @@ class SupervisorCell(Cell):
         try:
             self._record(cell, reason)
         except _GaveUpError:
-            self._finish(cell, reason)
+            self.finish(cell, reason)
             raise
         self.node.ended(cell, reason, final=False)
         await self._stop_group(self._group(cell), cell)
@@ -424,7 +424,7 @@ class SupervisorCell(Cell):
                 await self._end(cell, cell.spec.stop_s)
                 reason = self._take_exit(cell)
                 if cell.spec.restart is Restart.TEMPORARY:
-                    self._finish(cell, reason)
+                    self.finish(cell, reason)
                     continue
                 self.node.ended(cell, reason, final=False)
             cell.set_state(State.BACKOFF)
@@ -439,7 +439,7 @@ class SupervisorCell(Cell):
         for index, cell in enumerate(group):
             if cell.state in RUNNING:
                 continue
-            failure = await self._start(cell)
+            failure = await self.start(cell)
             if failure is None:
                 continue
             cell.set_state(State.BACKOFF)
@@ -448,114 +448,3 @@ class SupervisorCell(Cell):
                 await self._stop_group(group[:index], cell)
             self._schedule(cell)
             return
-
-    # Admin requests.
-
-    async def _admit_request(self, item: Any) -> None:
-        if type(item) is not Ask:
-            if type(item) is not Lag:
-                self.node.dead_letter(self.path, content(item), "not_handled")
-            return
-        if item.task is None:
-            return
-        item.begun = True
-        self.handled += 1
-        try:
-            answer = await self._answer(item.request)
-        except Refused as refusal:
-            item.settle(refusal)
-        except BaseException:
-            item.lose(f"{self.path} ended while handling the request")
-            raise
-        else:
-            item.answer(answer)
-
-    async def _answer(self, request: Any) -> Any:
-        match request:
-            case ask_for.StartChild(spec):
-                return await self._start_child(spec)
-            case ask_for.TerminateChild(name):
-                return await self._stop(self._child(name))
-            case ask_for.RestartChild(name):
-                return await self._restart_child(self._child(name))
-            case ask_for.DeleteChild(name):
-                return self._delete_child(self._child(name))
-            case ask_for.KillChild(name):
-                cell = self._child(name)
-                if cell.state not in RUNNING:
-                    raise Refused("stopped", f"{cell.path} is not running")
-                return cell.kill("on request")
-            case ask_for.PauseChild(name) | ask_for.ResumeChild(name):
-                return self._pause_child(self._child(name), isinstance(request, ask_for.PauseChild))
-            case ask_for.WhichChildren():
-                return tuple(
-                    ask_for.ChildState(
-                        c.name, c.path, c.state.value, "actor" if c.spec.supervisor is None else "supervisor"
-                    )
-                    for c in self.children.values()
-                )
-            case ask_for.CountChildren():
-                return self._count()
-        raise Refused("not_handled", f"supervisor {self.path} does not handle {type(request).__name__}")
-
-    def _child(self, name: str) -> Cell:
-        cell = self.children.get(name)
-        if cell is None:
-            raise Refused("not_found", f"supervisor {self.path} has no child {name!r}", "name")
-        return cell
-
-    async def _start_child(self, spec: ChildSpec) -> Any:
-        known = self.children.get(spec.name)
-        if known is not None:
-            code = "already_present" if known.state is State.STOPPED else "already_started"
-            raise Refused(code, f"supervisor {self.path} has a child {spec.name!r} that is {known.state.value}", "name")
-        most = self.options.max_children
-        if most is not None and len(self.children) >= most:
-            raise Refused("max_children", f"supervisor {self.path} has its {most} children")
-        try:
-            check_child(self.path, self.options, spec)
-        except ValueError as error:
-            raise Refused("invalid", str(error), "spec") from None
-        cell = self._add(spec)
-        failure = await self._start(cell)
-        if failure is not None:
-            self._finish(cell, failure)
-            if cell.name in self.children:
-                self._remove(cell)
-            raise Refused("start_failed", describe(failure))
-        return cell.ref
-
-    async def _restart_child(self, cell: Cell) -> Any:
-        if cell.state is State.BACKOFF:
-            raise Refused("restarting", f"{cell.path} is being restarted")
-        if cell.state is not State.STOPPED:
-            raise Refused("running", f"{cell.path} is {cell.state.value}")
-        failure = await self._start(cell)
-        if failure is not None:
-            cell.close()
-            raise Refused("start_failed", describe(failure))
-        return cell.ref
-
-    def _delete_child(self, cell: Cell) -> None:
-        if cell.state is State.BACKOFF:
-            raise Refused("restarting", f"{cell.path} is being restarted")
-        if cell.state is not State.STOPPED:
-            raise Refused("running", f"{cell.path} is {cell.state.value}")
-        self._remove(cell)
-
-    def _pause_child(self, cell: Cell, pause: bool) -> None:
-        if not isinstance(cell, ActorCell):
-            raise Refused("invalid", f"{cell.path} is a supervisor: pause its children", "name")
-        expected = State.UP if pause else State.PAUSED
-        if cell.state is not expected:
-            raise Refused("not_running" if pause else "not_paused", f"{cell.path} is {cell.state.value}")
-        cell.pause() if pause else cell.resume()
-
-    def _count(self) -> ChildFigures:
-        cells = self.children.values()
-        return ChildFigures(
-            specs=len(cells),
-            active=sum(c.state in RUNNING for c in cells),
-            supervisors=sum(c.spec.supervisor is not None for c in cells),
-            restarting=sum(c.state is State.BACKOFF for c in cells),
-        )

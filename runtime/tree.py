@@ -13,8 +13,8 @@ import msgspec
 from protocols.control import Incarnation
 from runtime.breaker import BreakerSnapshot
 from runtime.cell import Cell, State
+from runtime.exits import describe
 from runtime.router import RouterSnapshot
-from runtime.supervision import describe
 from runtime.supervisor import SupervisorCell
 
 if TYPE_CHECKING:

@@ -97,7 +97,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def read(path: Path | None = None, *sets: str, **environ: str) -> Configuration:
-    return load(path, SECTIONS, environ, sets, directory="/work/here")
+    return load(path, SECTIONS, environ, sets, directory="/somewhere/here")
 
 
 def issues(path: Path | None = None, *sets: str, **environ: str) -> list[tuple[str, str | None, str]]:
@@ -205,10 +205,10 @@ def test_other_variables_of_the_environment_are_nobodys_business() -> None:
 
 def test_a_relative_path_is_relative_to_who_wrote_it(file: Path) -> None:
     assert read(file).section("node").data_dir == str(file.parent / "../data")
-    assert read().section("node").data_dir == "/work/here/data"
-    assert read(file, "node.data_dir=d").section("node").data_dir == "/work/here/d"
+    assert read().section("node").data_dir == "/somewhere/here/data"
+    assert read(file, "node.data_dir=d").section("node").data_dir == "/somewhere/here/d"
     assert read(file, TROUPE__NODE__DATA_DIR="/abs").section("node").data_dir == "/abs"
-    assert read(file, "feeds.demo.recording=r.zst").section("feeds")[0].recording == "/work/here/r.zst"
+    assert read(file, "feeds.demo.recording=r.zst").section("feeds")[0].recording == "/somewhere/here/r.zst"
     assert read(file, "node.data_dir=~/t").section("node").data_dir == str(Path("~/t").expanduser())
 
 

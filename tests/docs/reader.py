@@ -37,7 +37,6 @@ def environment(folder: Path, data: Path) -> dict[str, str]:
         "NO_COLOR": "1",
         # The files of a page are in its folder, and a changed copy of a package comes before the installed one.
         "PYTHONPATH": str(folder),
-        "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONUNBUFFERED": "1",
     }
 

@@ -9,8 +9,8 @@ WS   /api/v1/watch?path=… | topic=…  life events of a branch, or the message
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Literal
+from collections.abc import Callable, Iterator
+from typing import Any, Literal
 
 import msgspec
 import trio
@@ -19,7 +19,7 @@ from actors.edge.call import Call
 from actors.edge.errors import HttpError
 from actors.edge.routing import get, post, websocket
 from actors.edge.websocket import SocketClosed, WebSocket
-from protocols.control import ActorEvent, DeadLetter, Lagged, Message, Quarantined
+from protocols.control import ActorEvent, DeadLetter, Lagged, Message, Quarantined, Request
 from runtime.administration import (
     KillChild,
     PauseChild,
@@ -137,18 +137,21 @@ def _done(call: Call, path: str) -> Done:
     return Done(True, path, call.node.tree(path, 0))
 
 
+async def _command(call: Call, path: str, kind: Callable[[str], Request[Any]]) -> Done:
+    """Ask the supervisor of the actor at `path` for one of the things that are done to a child."""
+    cell = _cell(call, path)
+    await _parent(cell).ref.ask(kind(cell.name), CONTROL_S)
+    return _done(call, cell.path)
+
+
 async def stop(request: PathRequest, call: Call) -> Done:
     """Stop an actor for good; a static child keeps its spec and can be started again."""
-    cell = _cell(call, request.path)
-    await _parent(cell).ref.ask(TerminateChild(cell.name), CONTROL_S)
-    return _done(call, cell.path)
+    return await _command(call, request.path, TerminateChild)
 
 
 async def start(request: PathRequest, call: Call) -> Done:
     """Start an actor that is stopped."""
-    cell = _cell(call, request.path)
-    await _parent(cell).ref.ask(RestartChild(cell.name), CONTROL_S)
-    return _done(call, cell.path)
+    return await _command(call, request.path, RestartChild)
 
 
 async def restart(request: PathRequest, call: Call) -> Done:
@@ -164,23 +167,17 @@ async def restart(request: PathRequest, call: Call) -> Done:
 
 async def pause(request: PathRequest, call: Call) -> Done:
     """Suspend the data lane of an actor; its mailbox fills by its policy."""
-    cell = _cell(call, request.path)
-    await _parent(cell).ref.ask(PauseChild(cell.name), CONTROL_S)
-    return _done(call, cell.path)
+    return await _command(call, request.path, PauseChild)
 
 
 async def resume(request: PathRequest, call: Call) -> Done:
     """Let a paused actor go on."""
-    cell = _cell(call, request.path)
-    await _parent(cell).ref.ask(ResumeChild(cell.name), CONTROL_S)
-    return _done(call, cell.path)
+    return await _command(call, request.path, ResumeChild)
 
 
 async def kill(request: PathRequest, call: Call) -> Done:
     """End an actor without asking it, as a fault would; its supervisor then does what the spec says."""
-    cell = _cell(call, request.path)
-    await _parent(cell).ref.ask(KillChild(cell.name), CONTROL_S)
-    return _done(call, cell.path)
+    return await _command(call, request.path, KillChild)
 
 
 async def topics(call: Call) -> TopicList:

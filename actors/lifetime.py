@@ -63,6 +63,8 @@ def run(configuration: Configuration) -> int:
     telemetry = open_telemetry(configuration.section("telemetry"), now=clock.now, running_actor=running_path)
     # Held back until there is somebody to take them: no signal ends the node between its log and its loop.
     signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+    # What the receiver of the loop puts back when it closes: a second signal ends the process, however late it comes.
+    before = {number: signal.signal(number, _end_at_once) for number in ENDING}
     try:
         with telemetry, _node_log(configuration) as log:
             try:
@@ -72,6 +74,8 @@ def run(configuration: Configuration) -> int:
             finally:
                 (Path(settings.data_dir) / NODE_FILE).unlink(missing_ok=True)
     finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
     return 0
 

@@ -68,6 +68,19 @@ _times = msgspec.json.Decoder(_Times)
 _header = msgspec.json.Decoder(RecordingHeader)
 
 
+def unused(path: Path) -> Path:
+    """Return `path`, or with the first number before its suffixes that makes it a file that is not there yet.
+
+    `a.jsonl.gz`, then `a-2.jsonl.gz`, `a-3.jsonl.gz`, …: what was recorded before a restart is kept.
+    """
+    name, dot, suffixes = path.name.partition(".")
+    candidate, number = path, 1
+    while candidate.exists():
+        number += 1
+        candidate = path.with_name(f"{name}-{number}{dot}{suffixes}")
+    return candidate
+
+
 class Recorder:
     """Writes a session in our own form. The file is complete after `close`; `flush` saves what there is."""
 

@@ -11,7 +11,7 @@ import trio
 from trio_websocket import ConnectionClosed, HandshakeError, WebSocketConnection, open_websocket_url
 
 from actors.market.kalshi_session import Event, SessionCore
-from actors.market.recording import VERSION, Recorder, RecordingHeader
+from actors.market.recording import VERSION, Recorder, RecordingHeader, unused
 from actors.market.reporting import FeedReporter
 from protocols.control import ExitReason, Message, Probe, ProbeReport, Refused, Unknown
 from protocols.market import DEMO, BookStale, RequestSnapshot
@@ -318,7 +318,7 @@ class KalshiSession(Actor):
                 marks=self.core.marks,
                 markets=tuple(sorted(self.core.markets)),
             )
-            self._recorder = Recorder(Path(self.record), header)
+            self._recorder = Recorder(unused(Path(self.record)), header)
         self._recorder.session(self.clock.now(), session)
 
     def _after_call(self) -> None:

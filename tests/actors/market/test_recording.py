@@ -13,6 +13,7 @@ from actors.market.recording import (
     RecordingError,
     RecordingHeader,
     recorded_markets,
+    unused,
 )
 from protocols.nanos import NANO
 
@@ -102,3 +103,13 @@ def test_a_line_that_is_none_is_an_error_that_names_it(tmp_path: Path, line: byt
 def test_a_recording_of_another_version_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RecordingError, match="version 99"):
         Recording(written(tmp_path / "new.jsonl", [b'{"troupe_recording":99}']))
+
+
+def test_a_recording_that_is_there_is_kept_and_the_next_gets_a_number(tmp_path: Path) -> None:
+    wanted = tmp_path / "today.jsonl.gz"
+    names = []
+    for _ in range(3):
+        path = unused(wanted)
+        path.touch()
+        names.append(path.name)
+    assert names == ["today.jsonl.gz", "today-2.jsonl.gz", "today-3.jsonl.gz"]

@@ -268,18 +268,32 @@ class NodeProcess:
         found: dict[str, Any] = (await self.get(f"/api/v1/actors{path}"))["actor"]
         return found
 
-    async def restarted(self, path: str, restarts: int) -> None:
-        """Wait until an actor that was killed has been restarted so often, and is up."""
+    async def lives(self, path: str) -> int:
+        """How often an actor has been started."""
+        return _life(await self.actor(path))
 
-        async def again() -> bool:
+    async def restarted(self, path: str, lives: int) -> dict[str, Any]:
+        """Wait until an actor that had so many lives has another one, and is up; returns it."""
+
+        async def again() -> dict[str, Any] | None:
             assert self.process.poll() is None, f"the node ended with {self.process.returncode}"
             try:
-                found = await self.actor(path)
+                answer = await self.client.get(f"/api/v1/actors{path}")
             except httpx.TransportError:
-                return False
-            return bool(found["restarts"] >= restarts and found["state"] == "up")
+                return None
+            # While its supervisor is restarted, there is no such path.
+            found: dict[str, Any] = answer.json()["actor"] if answer.status_code == 200 else {"state": "gone"}
+            return found if found["state"] == "up" and _life(found) > lives else None
 
-        await until(again, f"restart {restarts} of {path}")
+        found = await until(again, f"life {lives + 1} of {path}")
+        assert found is not None
+        return found
+
+    async def kill_actor(self, path: str) -> dict[str, Any]:
+        """Kill an actor, and wait until it is back; returns it."""
+        lives = await self.lives(path)
+        await self.post(f"/api/v1/actors{path}/kill")
+        return await self.restarted(path, lives)
 
     async def component(self, name: str) -> dict[str, Any]:
         """One component of /health/status, whatever the status."""
@@ -341,6 +355,10 @@ class NodeProcess:
     async def flowing(self) -> None:
         """Let the strategy go on, if it does not."""
         await self.client.post(f"/api/v1/actors{RUNNER}/resume", json={})
+
+
+def _life(actor: dict[str, Any]) -> int:
+    return int(actor["incarnation"].partition(".")[2])
 
 
 def assert_stored(stored: dict[int, str], received: Iterable[tuple[int, str]]) -> None:

@@ -41,12 +41,9 @@ async def resumed(node: NodeProcess, subscriber: Subscriber) -> None:
 async def test_what_is_killed_is_seen_in_the_tree_and_is_back(node: NodeProcess) -> None:
     async with subscribed(node.port) as subscriber:
         for path in KILLED:
-            before = await node.actor(path)
-            answer = await node.post(f"/api/v1/actors{path}/kill")
-            assert answer["success"] is True
-            await node.restarted(path, before["restarts"] + 1)
-            after = await node.actor(path)
-            assert after["incarnation"] > before["incarnation"]
+            restarts = (await node.actor(path))["restarts"]
+            after = await node.kill_actor(path)
+            assert after["restarts"] == restarts + 1
             assert "killed" in after["restart_reason"].lower()
             events = (await node.get(f"/api/v1/actors{path}"))["events"]
             assert [event["event"] for event in events][-3:] == ["ended", "restarting", "started"]
@@ -62,9 +59,7 @@ async def test_a_book_equals_the_venues_again_after_a_kill(node: NodeProcess, pa
     async with observing(node, *MARKETS) as observer:
         for market in MARKETS:
             await same_book(node, observer, market)
-        before = (await node.actor(path))["restarts"]
-        await node.post(f"/api/v1/actors{path}/kill")
-        await node.restarted(path, before + 1)
+        await node.kill_actor(path)
         frames = observer.frames
         await until(lambda: observer.frames > frames + 20, "frames")
         for market in MARKETS:
@@ -73,9 +68,7 @@ async def test_a_book_equals_the_venues_again_after_a_kill(node: NodeProcess, pa
 
 async def test_a_venue_that_is_killed_is_found_again(node: NodeProcess) -> None:
     async with subscribed(node.port) as subscriber:
-        before = (await node.actor(VENUE))["restarts"]
-        await node.post(f"/api/v1/actors{VENUE}/kill")
-        await node.restarted(VENUE, before + 1)
+        await node.kill_actor(VENUE)
         await subscriber.more(5)
         await node.ready_again()
         async with observing(node, *MARKETS) as observer:
@@ -88,20 +81,19 @@ async def test_the_edge_kills_itself_and_is_back_at_the_same_port(node: NodeProc
     port = node.port
     async with subscribed(port) as subscriber:
         await subscriber.more(3)
-        before = (await node.actor(EDGE))["restarts"]
+        lives = await node.lives(EDGE)
         with contextlib.suppress(httpx.TransportError):  # it may not be able to answer any more
             await node.client.post(f"/api/v1/actors{EDGE}/kill", json={})
         await subscriber.until(lambda: subscriber.closed, "the end of the connection")
-        await node.restarted(EDGE, before + 1)
-        assert "killed" in (await node.actor(EDGE))["restart_reason"].lower()
+        assert "killed" in (await node.restarted(EDGE, lives))["restart_reason"].lower()
         await resumed(node, subscriber)
 
 
 async def test_the_command_line_kills_an_actor(node: NodeProcess) -> None:
-    before = await node.actor(HUB)
+    lives = await node.lives(HUB)
     found = await command("kill", HUB, "--data-dir", str(node.data), "--json")
     assert found.returncode == 0, found.stderr
-    await node.restarted(HUB, before["restarts"] + 1)
+    await node.restarted(HUB, lives)
     tree = await command("tree", HUB, "--data-dir", str(node.data), "--json")
     assert tree.returncode == 0, tree.stderr
     assert "killed" in tree.stdout.lower()
@@ -114,9 +106,7 @@ async def test_the_command_line_kills_an_actor(node: NodeProcess) -> None:
 async def test_supervisors_and_what_is_beneath_them_come_back(node: NodeProcess) -> None:
     async with subscribed(node.port) as subscriber:
         for path in ("/signals", "/strategies/every", "/market/demo/books"):
-            before = (await node.actor(path))["restarts"]
-            await node.post(f"/api/v1/actors{path}/kill")
-            await node.restarted(path, before + 1)
+            await node.kill_actor(path)
             await subscriber.more(3)
         assert_unbroken(subscriber.seqs)
         await resumed(node, subscriber)
@@ -145,10 +135,8 @@ async def test_a_subscriber_never_notices_that_hub_and_stream_are_killed_again_a
             alpha = await subscriber_in(nursery, node.port, "SIM-ALPHA")
             for _ in range(30):
                 path = chance.choice([HUB, STREAM])
-                before = (await node.actor(path))["restarts"]
-                await node.post(f"/api/v1/actors{path}/kill")
-                await node.restarted(path, before + 1)
-                await everything.more(chance.randint(1, 600) if path == HUB else 2_000)
+                await node.kill_actor(path)
+                await everything.more(chance.randint(1, 1_500))
             assert_unbroken(everything.seqs)
             known = dict(everything.signals)
             assert_stored(known, [each for each in alpha.signals if each[0] <= everything.seqs[-1]])

@@ -278,7 +278,7 @@ class _Loading:
             value = {key: self.convert(each, inside, (*path, key)) for key, each in value.items()}
         elif isinstance(value, str) and value and is_marked(kind, "path"):
             folder = next((self.folders[p] for p in _upwards(path) if p in self.folders), self.directory)
-            value = str(folder / Path(value).expanduser())
+            value = os.path.normpath(folder / Path(value).expanduser())
         if len(self.issues) > before:
             return None
         try:

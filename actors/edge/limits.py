@@ -29,27 +29,49 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """
 
     connections: int = 4096
+    """Connections at once; one more is answered 503."""
     connections_per_address: int = 3072
+    """Connections of one address at once."""
     target_bytes: int = 8_192
+    """The length of a request's target."""
     header_bytes: int = 32_768
+    """A request's head, all of it."""
     header_count: int = 100
+    """Headers of a request."""
     body_bytes: int = 1_048_576
+    """A request's body; a route may have a limit of its own."""
     header_s: float = 10.0
+    """How long a whole head may take."""
     body_s: float = 10.0
+    """How long a body may take, and one second more for every `body_rate` bytes."""
     body_rate: int = 1_024
+    """The slowest sender that is waited for, in bytes a second."""
     request_s: float = 30.0
+    """How long a handler may take before the answer is 504."""
     keep_alive_s: float = 75.0
+    """How long a connection may be idle between two requests."""
     write_s: float = 30.0
+    """How long a client may take nothing of an answer, and one second more for every `write_rate` bytes."""
     write_rate: int = 4_096
+    """The slowest reader that is waited for, in bytes a second."""
     linger_s: float = 1.0
+    """How long what a refused client still sends is read and thrown away."""
     drain_s: float = 2.0
+    """How long a stop waits for answers that are under way."""
     websocket_message_bytes: int = 65_536
+    """A message of a client, all of its frames."""
     websocket_pings_per_s: int = 10
+    """Pings and pongs of one client."""
     websocket_backlog_bytes: int = 262_144
+    """What may wait for one client that reads slowly."""
     websocket_ping_s: float = 20.0
+    """How often a silent client is pinged."""
     websocket_pong_s: float = 20.0
+    """How long it may take to answer."""
     websocket_close_s: float = 2.0
+    """How long a client may take to answer a close."""
     disk_reserve_bytes: int = 268_435_456
+    """With less free on the disk, requests that store are refused."""
 
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:

@@ -35,31 +35,42 @@ _TAKEN_NAMES: Final = frozenset({"index", "venue"})
 
 
 class FeedSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`[[feeds]]`. Times in seconds.
-
-    `venue`: `simulated` (this node's own, unless `url` names another), `kalshi`, or `replay`. `markets`
-    empty: all of the simulated venue's, or all of the recording's. `key_file`: PEM of the API key `key_id`.
-    `use_yes_price`: how NO levels are asked for; of a replay, how they were recorded (unset: what it says
-    itself). `record`: a file that takes every frame. `file`, `speed` (0: flat out) and `loop` are a replay's.
-    """
+    """`[[feeds]]`: a stream of market data, or a recording of one. Times in seconds."""
 
     name: Name
+    """Its place in the tree: `/market/<name>`."""
     venue: Literal["simulated", "kalshi", "replay"] = "simulated"
+    """`simulated`: this node's own venue, unless `url` names another; `kalshi`; `replay`: a recorded session."""
     url: str = ""
+    """Where the venue's WebSocket is: `wss://…`."""
     markets: tuple[Market, ...] = ()
+    """The markets to follow. Empty: all of the simulated venue's, or all of the recording's."""
     channels: tuple[str, ...] = ("orderbook_delta", "trade", "market_lifecycle_v2")
+    """The venue's channels to subscribe to."""
     key_id: str = ""
+    """The id of the API key that signs the connection."""
     key_file: LocalPath = ""
+    """The private key (PEM) of `key_id`."""
     use_yes_price: bool | None = None
+    """Whether NO levels come on the YES scale. Unset: a live feed asks for it, a recording says how it was made."""
     marks: tuple[str, ...] = ()
+    """Marks put on all of its data: `synthetic`, `delayed`, `stale`, `demo`."""
     silence_s: Positive = 30.0
+    """Without any frame for so long it asks for one, and after as long again it connects anew."""
     recovery_s: Positive = 5.0
+    """How long the venue may take to answer a request for a snapshot."""
     backoff_s: Positive = 0.25
+    """The longest wait before the first attempt to reconnect; it doubles each time."""
     backoff_most_s: Positive = 30.0
+    """The longest wait between two attempts to reconnect."""
     record: LocalPath = ""
+    """A file (`.jsonl` or `.jsonl.gz`) that takes every frame as it came; one that exists is kept."""
     file: LocalPath = ""
+    """Of a replay: the recording."""
     speed: Annotated[float, msgspec.Meta(ge=0)] = 1.0
+    """Of a replay: 1 as recorded, 10 ten times as fast, 0 flat out."""
     loop: bool = False
+    """Of a replay: begin again at the end."""
 
     def __post_init__(self) -> None:
         if self.name in _TAKEN_NAMES:
@@ -75,24 +86,29 @@ class FeedSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
 
 class VenueSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`[venue]`: the simulated venue. It runs if a feed needs it, or if `serve` says so.
-
-    `rate`: events a second over all markets. `port` 0: any free one. `key_file` empty: made in the data
-    folder. `warm_up`: turns of each market's traders before anybody sees it.
-    """
+    """`[venue]`: the simulated venue. It runs if a feed needs it, or if `serve` says so."""
 
     serve: bool = False
+    """Run it though no feed of this node needs it."""
     markets: tuple[Annotated[str, msgspec.Meta(pattern=r"^[A-Z0-9][A-Z0-9.\-]*$")], ...] = (
         "SIM-ALPHA",
         "SIM-BETA",
     )
+    """The markets that are traded."""
     seed: int = 7
+    """What its traders draw from: the same seed makes the same market."""
     rate: Annotated[float, msgspec.Meta(ge=0, le=100_000)] = 50.0
+    """Events a second over all markets."""
     port: Annotated[int, msgspec.Meta(ge=0, le=65_535)] = 0
+    """Where it listens on loopback; 0: any free port."""
     key_file: LocalPath = ""
+    """The key (PEM) that its clients sign with; empty: one is made in the data folder."""
     warm_up: Annotated[int, msgspec.Meta(ge=0, le=100_000)] = 200
+    """Turns that each market's traders take before anybody sees it."""
     backlog: Annotated[int, msgspec.Meta(ge=1)] = 4096
+    """Frames that may wait for a client that reads slowly; beyond, its subscription ends with error 25."""
     ping_s: Positive = 10.0
+    """How often it pings, in seconds."""
 
 
 sections: Final[dict[str, Any]] = {"feeds": tuple[FeedSettings, ...], "venue": VenueSettings}

@@ -27,18 +27,18 @@ LIMIT: Final = RestartLimit(count=10, seconds=30.0)
 
 
 class StrategySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`[[strategies]]`.
-
-    `strategy`: a name of the catalogue, or `package.module:Class` (trusted code: it runs in the node). `markets`
-    empty: all that are quoted on this node. `parameters`: what the strategy declares. `exchange`: what its signals say
-    of where the market is; empty: the venue of the feed.
-    """
+    """`[[strategies]]`: a strategy to run."""
 
     name: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=100)]
+    """Its place in the tree, `/strategies/<name>`, and the `strategy_id` of its signals."""
     strategy: str
+    """A name of the catalogue, or `package.module:Class` (trusted code: it runs in the node)."""
     markets: tuple[Annotated[str, msgspec.Meta(min_length=1, max_length=200)], ...] = ()
+    """The markets that it sees; empty: all that are quoted on this node."""
     parameters: dict[str, Any] = {}
+    """What the strategy declares; an unknown or ill-typed one is an error of the configuration."""
     exchange: str = ""
+    """What its signals say of where the market is; empty: the venue of the feed."""
 
 
 sections: dict[str, Any] = {SECTION: tuple[StrategySettings, ...]}

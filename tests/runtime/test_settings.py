@@ -204,7 +204,7 @@ def test_other_variables_of_the_environment_are_nobodys_business() -> None:
 
 
 def test_a_relative_path_is_relative_to_who_wrote_it(file: Path) -> None:
-    assert read(file).section("node").data_dir == str(file.parent / "../data")
+    assert read(file).section("node").data_dir == str(file.parent.parent / "data")
     assert read().section("node").data_dir == "/somewhere/here/data"
     assert read(file, "node.data_dir=d").section("node").data_dir == "/somewhere/here/d"
     assert read(file, TROUPE__NODE__DATA_DIR="/abs").section("node").data_dir == "/abs"

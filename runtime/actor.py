@@ -94,6 +94,8 @@ class Actor:
     fences: ClassVar[bool] = False
     """True: every message carries its sender (`self.sender`), and one of an older incarnation can be refused."""
     stash_capacity: ClassVar[int] = 1000
+    later_capacity: ClassVar[int] = 1000
+    """How many requests may wait for `answer_later` at once; one more is Refused `overloaded`."""
 
     _cell: ActorCell
     _logger: Any = None
@@ -215,6 +217,15 @@ class Actor:
     def spawn(self, function: Callable[..., Awaitable[object]], *args: Any, name: str | None = None) -> None:
         """Run `function(*args)` as an owned task: it dies with this actor, and its crash is this actor's crash."""
         self._cell.spawn(function, args, name)
+
+    def answer_later(self, function: Callable[..., Awaitable[object]], *args: Any) -> None:
+        """Let an owned task answer the request being handled, and handle the next message meanwhile.
+
+        What `function(*args)` returns is the answer; Refused and Unknown are, too. Any other exception is this actor's
+        crash. The task is cancelled at the request's deadline. It must not change the actor's state: what it finds out
+        it tells `self.ref`. Raises Refused `overloaded` beyond `later_capacity`.
+        """
+        self._cell.answer_later(function, args)
 
     async def offload(self, function: Callable[..., T], *args: Any, timeout: float) -> T:
         """Run blocking work on a thread of the node's bounded pool.

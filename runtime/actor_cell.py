@@ -7,6 +7,7 @@ after a slice of real time (2 ms shared by all awake actors, at least 5 µs), so
 from __future__ import annotations
 
 import inspect
+import math
 from collections import deque
 from collections.abc import Awaitable, Callable
 from time import perf_counter_ns
@@ -15,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import trio
 from trio.lowlevel import cancel_shielded_checkpoint, wait_task_rescheduled
 
-from protocols.control import Crashed, ExitReason, Killed, Lagged, Message, Normal, Refused, Terminated
-from runtime.cell import NO_CONTROL, NOTHING, Cell, State
+from protocols.control import Crashed, ExitReason, Killed, Lagged, Message, Normal, Refused, Terminated, Unknown
+from runtime.cell import NO_CONTROL, NOTHING, Cell, Kept, State
 from runtime.errors import Declined
 from runtime.exits import crashed, without_cancelled
 from runtime.journal import JournalEntry
@@ -182,10 +183,10 @@ class ActorCell(Cell):
                             record(request)
                             handled += 1
                             answer = handler(actor, request)
-                            if self.kept:
-                                self.kept = item.begun = False
-                            else:
+                            if self.kept is None:
                                 item.answer(answer)
+                            else:
+                                self._keep(item)
                             self.asked = self.sender = None
                     else:
                         handled += 1
@@ -234,10 +235,8 @@ class ActorCell(Cell):
         elif type(item) is Timer:
             item.pending = False
         await self._handle(actor, message)
-        if self.kept:
-            self.kept = False
-            if type(item) is Ask:
-                item.begun = False
+        if self.kept is not None:
+            self._keep(item)
         self.asked = self.sender = None
 
     async def _handle(self, actor: Actor, message: Message) -> None:
@@ -255,8 +254,13 @@ class ActorCell(Cell):
         answer = handler(actor, message)
         if inspect.iscoroutine(answer):
             answer = await answer
-        if self.asked is not None and not self.kept:
+        if self.asked is not None and self.kept is None:
             self.asked.answer(answer)
+
+    def _keep(self, item: Any) -> None:
+        if self.kept is Kept.STASHED and type(item) is Ask:
+            item.begun = False
+        self.kept = None
 
     def _unhandled(self, message: Message) -> None:
         if isinstance(message, Terminated):
@@ -411,6 +415,34 @@ class ActorCell(Cell):
             del self.owned[scope]
             self.signal()
 
+    def answer_later(self, function: Callable[..., Awaitable[object]], args: tuple[Any, ...]) -> None:
+        """See `Actor.answer_later`."""
+        assert self.actor is not None
+        if self.later >= self.actor.later_capacity:
+            raise Refused("overloaded", f"{self.path} is working on {self.later} requests already")
+        if self.asked is not None:
+            self.kept = Kept.LATER
+        self.later += 1
+        name = None if self.handling is None else type(self.handling).__name__
+        self.spawn(self._answer, (self.asked, function, args), name)
+
+    async def _answer(
+        self, asked: Ask | None, function: Callable[..., Awaitable[object]], args: tuple[Any, ...]
+    ) -> None:
+        try:
+            # Nobody waits for the answer beyond the deadline.
+            with trio.CancelScope(deadline=math.inf if asked is None else asked.deadline):
+                value = await function(*args)
+                if asked is not None:
+                    asked.answer(value)
+        except (Refused, Unknown) as outcome:
+            if asked is not None:
+                asked.settle(outcome)
+        finally:
+            self.later -= 1
+            if asked is not None:
+                asked.lose(f"{self.path} ended while handling the request")
+
     async def _join_owned(self) -> None:
         while self.owned:
             for scope in self.owned:
@@ -427,7 +459,7 @@ class ActorCell(Cell):
             self.stashed = deque()
         if len(self.stashed) >= self.actor.stash_capacity:
             raise StashOverflow(f"{self.path} stashed more than {self.actor.stash_capacity} messages")
-        self.kept = True
+        self.kept = Kept.STASHED
         if self.asked is not None:
             self.stashed.append(self.asked)
         elif self.sender is not None:
@@ -478,7 +510,7 @@ class ActorCell(Cell):
         if asked is not None:
             asked.lose(f"{self.path} ended while handling the request")
         self.handling = self.sender = self.gate = None
-        self.kept = False
+        self.kept = None
         for timer in self.timers or ():
             timer.live = False
         if any(type(item) is Timer for item in self.queue):

@@ -46,6 +46,13 @@ class State(enum.Enum):
     STOPPED = "stopped"
 
 
+class Kept(enum.Enum):
+    """What became of a request that its handler did not answer."""
+
+    STASHED = "stashed"
+    LATER = "later"
+
+
 RUNNING = (State.STARTING, State.RECOVERING, State.UP, State.PAUSED, State.STOPPING)
 """The states in which a path has a task."""
 
@@ -87,7 +94,7 @@ class Cell:
         "kept",
         "kill_asked",
         "kind",
-        "last_exit",
+        "last_exit", "later",
         "limit",
         "merged",
         "name",
@@ -131,9 +138,11 @@ class Cell:
         self.state = State.STARTING
         self.since = node.clock.now()
         self.count = 0
-        self.busy_ns = 0
+        self.busy_ns = self.later = 0
         self.handled = self.errors = self.restarts = self.dropped = self.merged = 0
-        self.asleep = self.parked = self.gone = self.kept = self.kill_asked = self.started = False
+        self.asleep = self.parked = self.gone = self.kill_asked = self.started = False
+        self.kept: Kept | None = None
+        """Why the request being handled is not answered when its handler returns."""
         self.actor: Actor | None = None
         self.task: trio.lowlevel.Task | None = None
         self.scope: trio.CancelScope | None = None

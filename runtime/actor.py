@@ -227,6 +227,11 @@ class Actor:
         """
         self._cell.answer_later(function, args)
 
+    @property
+    def answering(self) -> int:
+        """How many requests `answer_later` is working on."""
+        return self._cell.later
+
     async def offload(self, function: Callable[..., T], *args: Any, timeout: float) -> T:
         """Run blocking work on a thread of the node's bounded pool.
 

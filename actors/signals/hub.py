@@ -4,14 +4,13 @@ A signal is accepted when its row is in the node's log; the number is the next o
 on after every restart, whatever the database does. Accepting is one synchronous step (check, number, append, remember,
 wake the readers), and nothing in it waits.
 
-What is asked for and no longer remembered comes from the database. Such a question waits in the stash while its query
-runs, so that it never holds up a signal.
+What is asked for and no longer remembered comes from the database. Such a question is answered by a task of its own, so
+that it never holds up a signal.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any, ClassVar, TypeVar
+from typing import ClassVar
 
 import msgspec
 import trio
@@ -20,7 +19,7 @@ from actors.signals import archive
 from actors.signals.history import History, LastUpdate, with_status
 from actors.signals.tail import read_tail
 from actors.signals.validation import check_signal, check_update
-from protocols.control import Message, Probe, ProbeReport, Refused, Request, Unknown
+from protocols.control import Probe, ProbeReport, Refused, Request, Unknown
 from protocols.paths import QUERIES
 from protocols.signals import (
     MOST_PER_PAGE,
@@ -47,25 +46,14 @@ from runtime.segments import LogDamaged
 
 TAIL_S = 20.0
 """How long reading the log's end may take before the hub goes on without it."""
-FORGET_S = 60.0
-"""How long an answer from the database is kept for somebody who no longer asks."""
-
-R = TypeVar("R")
 
 
-class Answered(Message, frozen=True, gc=False, tag="archive_answered"):
-    """The database has answered a question of the stash."""
+class ApplyUpdate(Request[SignalUpdated], frozen=True, gc=False, tag="apply_update"):
+    """An update of a signal that was found in the database, with the last update there."""
 
-
-class Question:
-    """A request that waits for the database."""
-
-    __slots__ = ("answer", "answered_at", "request")
-
-    def __init__(self, request: Message) -> None:
-        self.request = request
-        self.answer: object = None
-        self.answered_at = 0.0
+    update: UpdateSignal
+    known: StoredSignal
+    last: LastUpdate | None
 
 
 class SignalHub(Actor):
@@ -76,7 +64,7 @@ class SignalHub(Actor):
     """
 
     mailbox: ClassVar[Mailbox] = Mailbox(capacity=8192)
-    stash_capacity: ClassVar[int] = 256
+    later_capacity: ClassVar[int] = 256
 
     def __init__(self, history: int = 20_000, validity_s: float = 300.0) -> None:
         self.capacity = history
@@ -84,7 +72,6 @@ class SignalHub(Actor):
         self.accepted = self.repeated = self.refused = self.updates = 0
         self.foreign = ""
         """Why the database is not this node's, if it is not."""
-        self._questions: dict[int, Question] = {}
 
     def on_start(self) -> None:
         """Take up the stream where the log has it."""
@@ -140,14 +127,17 @@ class SignalHub(Actor):
     def update(self, request: UpdateSignal) -> SignalUpdated | None:
         """Store what became of a signal, or say where that already is."""
         known = self.history.find(request.signal_id)
-        last: LastUpdate | None
-        if known is not None:
-            last = self.history.last_update(request.signal_id)
-        else:
-            found = self._from_archive(request, self._find_with_update)
-            if found is None:
-                return None
-            known, last = found
+        if known is None:
+            self.answer_later(self._update_archived, request)
+            return None
+        return self._update(request, known, self.history.last_update(request.signal_id))
+
+    @receive
+    def apply_update(self, request: ApplyUpdate) -> SignalUpdated:
+        """Go on with an update whose signal had to be looked up."""
+        return self._update(request.update, request.known, request.last)
+
+    def _update(self, request: UpdateSignal, known: StoredSignal, last: LastUpdate | None) -> SignalUpdated:
         if last is not None and last.update == request:
             return SignalUpdated(request.signal_id, last.seq, True)
         now = self.clock.now()
@@ -167,20 +157,21 @@ class SignalHub(Actor):
         if request.limit < 1:
             raise Refused("invalid", f"a page holds at least 1 signal, not {request.limit}", "limit")
         history = self.history
-        page: SignalPage | None
         from_seq = max(1, request.from_seq)
         signals = history.read(from_seq, min(request.limit, MOST_PER_PAGE))
         if signals is not None:
             next_seq = max(from_seq, signals[-1].seq + 1) if signals else from_seq
             return SignalPage(SIGNALS, signals, next_seq, history.last)
-        page = self._from_archive(request, self._read_archive)
-        return None if page is None else msgspec.structs.replace(page, last_seq=history.last)
+        self.answer_later(self._read_archive, request)
+        return None
 
     @receive
     def get(self, request: GetSignal) -> StoredSignal | None:
         """Answer with one signal."""
         known = self.history.find(request.signal_id)
-        return known or self._from_archive(request, self._find)
+        if known is None:
+            self.answer_later(self._find, request)
+        return known
 
     @receive
     def latest(self, request: GetLatestSignals) -> LatestSignals | None:
@@ -190,23 +181,8 @@ class SignalHub(Actor):
         remembered = self.history.latest(request.symbol, request.limit)
         if len(remembered) == request.limit or self.history.first == 1:
             return LatestSignals(remembered)
-        older = self._from_archive(request, self._latest_archived)
-        # While the question waited, more may have come, and the oldest may have been forgotten; the query began
-        # before what was remembered then, so the two meet.
-        if older is None:
-            return None
-        by_place = {each.seq: each for each in (*older, *remembered)}
-        return LatestSignals(tuple(by_place[seq] for seq in sorted(by_place, reverse=True))[: request.limit])
-
-    @receive
-    def answered(self, message: Answered) -> None:
-        """Look at the waiting questions again."""
-        now = trio.current_time()
-        for key, question in tuple(self._questions.items()):
-            # Whoever asked has given up, and the runtime has dropped the question.
-            if question.answer is not None and now > question.answered_at + FORGET_S:
-                del self._questions[key]
-        self.unstash()
+        self.answer_later(self._latest_archived, request)
+        return None
 
     @receive
     def probe(self, request: Probe) -> ProbeReport:
@@ -222,7 +198,7 @@ class SignalHub(Actor):
                 ("repeated", self.repeated),
                 ("refused", self.refused),
                 ("updates", self.updates),
-                ("waiting_for_database", len(self._questions)),
+                ("waiting_for_database", self.answering),
             ),
         )
 
@@ -254,47 +230,27 @@ class SignalHub(Actor):
 
     # The database.
 
-    def _from_archive(self, request: Request[Any], work: Callable[[Any], Awaitable[R]]) -> R | None:
-        """Return the database's answer if it is there; if not, see to it and keep the request. Raises Refused."""
-        question = self._questions.get(id(request))
-        if question is None:
-            if len(self._questions) >= self.stash_capacity:
-                raise Refused("unavailable", "too many questions wait for the database")
-            # The question keeps the request, so that nothing else can have its identity.
-            question = self._questions[id(request)] = Question(request)
-            self.spawn(self._work, question, work, name=type(request).__name__)
-        if question.answer is None:
-            self.stash()
-            return None
-        del self._questions[id(request)]
-        if isinstance(question.answer, Refused):
-            raise question.answer
-        return question.answer  # type: ignore[return-value]
-
-    async def _work(self, question: Question, work: Callable[[Any], Awaitable[object]]) -> None:
-        try:
-            question.answer = await work(question.request)
-        except Refused as refused:
-            question.answer = refused
-        except Unknown as unknown:
-            question.answer = Refused("unavailable", f"the database does not answer: {unknown}")
-        question.answered_at = trio.current_time()
-        self.after(0, Answered())  # by the control lane, which no full mailbox holds up
-
     async def _read_archive(self, request: ReadSignals) -> SignalPage:
         limit = min(request.limit, MOST_PER_PAGE)
-        return await archive.read_page(self.lookup(QUERIES), max(1, request.from_seq), self.history.first, limit)
+        page = await archive.read_page(self.lookup(QUERIES), max(1, request.from_seq), self.history.first, limit)
+        return msgspec.structs.replace(page, last_seq=self.history.last)
 
     async def _find(self, request: GetSignal) -> StoredSignal:
         return await archive.find_signal(self.lookup(QUERIES), request.signal_id)
 
-    async def _find_with_update(self, request: UpdateSignal) -> tuple[StoredSignal, LastUpdate | None]:
+    async def _update_archived(self, request: UpdateSignal) -> SignalUpdated:
         queries = self.lookup(QUERIES)
-        found = await archive.find_signal(queries, request.signal_id)
+        known = await archive.find_signal(queries, request.signal_id)
         row = await archive.last_update(queries, request.signal_id)
-        if row is None:
-            return found, None
-        return with_status(found, row.status), LastUpdate(row.seq, row.update())
+        last = None
+        if row is not None:
+            known, last = with_status(known, row.status), LastUpdate(row.seq, row.update())
+        return await self.ref.ask(ApplyUpdate(request, known, last))
 
-    async def _latest_archived(self, request: GetLatestSignals) -> tuple[StoredSignal, ...]:
-        return await archive.latest(self.lookup(QUERIES), request.symbol, self.history.first, request.limit)
+    async def _latest_archived(self, request: GetLatestSignals) -> LatestSignals:
+        older = await archive.latest(self.lookup(QUERIES), request.symbol, self.history.first, request.limit)
+        # Meanwhile more may have come, and the oldest may have been forgotten; the query began before what is
+        # remembered now, so the two meet.
+        remembered = self.history.latest(request.symbol, request.limit)
+        by_place = {each.seq: each for each in (*older, *remembered)}
+        return LatestSignals(tuple(by_place[seq] for seq in sorted(by_place, reverse=True))[: request.limit])

@@ -53,6 +53,7 @@ venue = "simulated"
 name = "every"
 strategy = "tests.node.strategies:EveryQuote"
 """
+BUSY = DEFAULT.replace("rate = 100.0", "rate = 400.0")
 
 
 async def until(

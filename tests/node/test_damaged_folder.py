@@ -11,7 +11,7 @@ import pytest
 
 from protocols.paths import STORAGE_POSTGRES
 from runtime.segments import SEGMENT_HEADER, list_segments, records, segment_path
-from tests.node.kit import DEFAULT, RUNNER, NodeProcess, assert_stored, assert_unbroken, command, until, with_pid
+from tests.node.kit import BUSY, DEFAULT, RUNNER, NodeProcess, assert_stored, assert_unbroken, command, until, with_pid
 from tests.node.subscriber import subscribed
 
 SMALL_LOG = (
@@ -59,9 +59,11 @@ def newest_segment(node: NodeProcess) -> tuple[Path, list[int]]:
     return path, [record.end for record in records(path.read_bytes(), SEGMENT_HEADER.size)]
 
 
-@pytest.mark.parametrize("place", ["behind the last row", "at the end of the file"])
+@pytest.mark.parametrize(
+    "place", ["behind the last row", pytest.param("at the end of the file", marks=pytest.mark.long)]
+)
 async def test_garbage_at_the_end_of_the_log_costs_nothing(prepared: Path, chance: random.Random, place: str) -> None:
-    with NodeProcess(prepared) as node:
+    with NodeProcess(prepared, BUSY) as node:
         received = await killed_with_a_full_tail(node)
         path, ends = newest_segment(node)
         with path.open("r+b") as file:
@@ -76,8 +78,9 @@ async def test_garbage_at_the_end_of_the_log_costs_nothing(prepared: Path, chanc
         assert await node.query("SELECT count(*) FROM rejected_rows") == [(0,)]
 
 
+@pytest.mark.long
 async def test_a_log_that_was_cut_short_keeps_what_is_before_the_cut(prepared: Path, chance: random.Random) -> None:
-    with NodeProcess(prepared) as node:
+    with NodeProcess(prepared, BUSY) as node:
         received = await killed_with_a_full_tail(node)
         path, ends = newest_segment(node)
         # What the database has is before the middle: it stood still while the later half was written.
@@ -98,7 +101,7 @@ async def test_a_log_that_was_cut_short_keeps_what_is_before_the_cut(prepared: P
 
 async def test_what_comes_after_a_log_that_lost_rows_of_the_database_is_not_lost(prepared: Path) -> None:
     """A power failure may take the end of the log though the database has it."""
-    with NodeProcess(prepared) as node:
+    with NodeProcess(prepared, BUSY) as node:
         await node.ready()
         async with subscribed(node.port, resume_from=1) as subscriber:
             await subscriber.more(40)
@@ -138,6 +141,7 @@ async def test_a_full_log_refuses_signals_and_loses_none_that_it_took(prepared: 
         assert await node.stop() == 0
 
 
+@pytest.mark.long
 async def test_a_full_log_stays_full_over_a_restart_without_a_database(prepared: Path) -> None:
     with NodeProcess(prepared, DEFAULT, *SMALL_LOG) as node:
         await node.ready()

@@ -55,7 +55,7 @@ async def hammer(port: int, chance: random.Random, done: list[int]) -> None:
         try:
             stream = await trio.open_tcp_stream("127.0.0.1", port)
             async with stream:
-                with trio.move_on_after(2.0):
+                with trio.move_on_after(1.0):
                     await stream.send_all(malformed(chance, port))
                     if chance.random() < 0.3:
                         await stream.send_eof()
@@ -101,7 +101,7 @@ async def attacked(folder: Path, chance: random.Random, *, readers: int, most_de
                 return bool((await node.component("signal_stream"))["figures"]["lost_frames"])
 
             await until(some_have_lost, "losses of those who do not read")
-            await until(lambda: done[0] > 30 * clients, "malformed clients")
+            await until(lambda: done[0] > 100, "malformed clients")
             first = max(subscriber.seqs[0] for subscriber in healthy)
             last = max(subscriber.seqs[-1] for subscriber in healthy) + 20
             for subscriber in healthy:
@@ -129,7 +129,7 @@ def restarts(view: dict[str, object]) -> int:
 
 
 async def test_readers_get_every_signal_in_order_whatever_others_do(prepared: Path, chance: random.Random) -> None:
-    await attacked(prepared, chance, readers=192, most_deaf=8, clients=4)
+    await attacked(prepared, chance, readers=192, most_deaf=8, clients=10)
 
 
 @pytest.mark.long

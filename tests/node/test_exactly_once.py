@@ -10,10 +10,10 @@ import pytest
 import trio
 
 from protocols.paths import STORAGE_POSTGRES, STORAGE_WRITER
-from tests.node.kit import DEFAULT, NodeProcess, assert_stored, assert_unbroken, until, with_pid
+from tests.node.kit import BUSY, NodeProcess, assert_stored, assert_unbroken, until, with_pid
 from tests.node.subscriber import Subscriber, subscribed, subscriber_in
 
-BUSY = DEFAULT.replace("rate = 100.0", "rate = 400.0") + "parameters = { signals = 3 }\n"
+BUSIER = BUSY + "parameters = { signals = 3 }\n"
 MOST_BETWEEN = 150
 """Signals from one fault to the next, at most."""
 
@@ -35,7 +35,7 @@ async def check(node: NodeProcess, *subscribers: Subscriber) -> None:
 
 async def killed_again_and_again(folder: Path, chance: random.Random, lives: int) -> None:
     received: list[Subscriber] = []
-    with NodeProcess(folder, BUSY) as node:
+    with NodeProcess(folder, BUSIER) as node:
         for life in range(lives + 1):
             await node.ready()
             async with trio.open_nursery() as nursery:
@@ -130,7 +130,7 @@ async def test_a_database_that_stands_still_is_told_and_made_up_for(node: NodePr
 async def test_no_signal_is_lost_or_doubled_whatever_of_storage_is_killed(
     prepared: Path, chance: random.Random
 ) -> None:
-    with NodeProcess(prepared, BUSY) as node:
+    with NodeProcess(prepared, BUSIER) as node:
         await node.ready()
         async with subscribed(node.port) as subscriber:
             for _ in range(40):

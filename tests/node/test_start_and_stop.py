@@ -76,6 +76,7 @@ async def test_a_signal_during_the_start_stops_in_order(folder: Path, moment: st
         assert "Traceback" not in node.log
 
 
+@pytest.mark.long
 async def test_a_start_that_was_interrupted_anywhere_can_be_repeated(folder: Path) -> None:
     moments = ["postgres/cluster.new", "postgres/cluster/postmaster.pid", "node.json"]
     with NodeProcess(folder) as node:
@@ -101,6 +102,7 @@ async def test_a_second_signal_ends_a_stop_at_once_and_leaves_nothing(prepared: 
         await node.gone()
 
 
+@pytest.mark.long
 async def test_a_stop_keeps_its_budget_though_the_database_and_the_writer_stand_still(prepared: Path) -> None:
     with NodeProcess(prepared) as node:
         await node.ready()
@@ -149,6 +151,7 @@ async def test_nothing_survives_a_node_that_was_killed_and_the_next_start_is_not
         assert await node.stop() == 0
 
 
+@pytest.mark.long
 async def test_a_database_that_survived_its_node_is_stopped_by_the_next_one(prepared: Path) -> None:
     with NodeProcess(prepared) as node:
         await node.ready()

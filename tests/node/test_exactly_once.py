@@ -127,6 +127,29 @@ async def test_a_database_that_stands_still_is_told_and_made_up_for(node: NodePr
 
 
 @pytest.mark.long
+async def test_what_only_the_database_remembers_is_replayed_though_the_database_is_killed(prepared: Path) -> None:
+    forgetful = ("signals.history=50", "signals.frames=20", "signals.patience_s=60")
+    with NodeProcess(prepared, BUSIER, *forgetful) as node:
+        await node.ready()
+        async with subscribed(node.port) as subscriber, trio.open_nursery() as nursery:
+            await subscriber.more(1_000)
+            with_pid(node.postmaster_pid(), signal.SIGKILL)
+            again = [await subscriber_in(nursery, node.port, resume_from=place) for place in (1, 1, 200, 999)]
+            await again[0].more(300)
+            with_pid(node.postmaster_pid(), signal.SIGKILL)
+            for each, place in zip(again, (1, 1, 200, 999), strict=True):
+                await each.until(lambda each=each: each.said("resumed"), "the end of a replay")
+                [told] = each.said("resumed")
+                assert (told["from"], told["count"], told["missing"]) == (place, told["to"] - place + 1, [])
+                await each.more(10)
+                assert_unbroken(each.seqs)
+                assert each.seqs[0] == place
+            known = dict(again[0].signals)
+            assert_stored(known, [signal for signal in subscriber.signals if signal[0] <= max(known)])
+            nursery.cancel_scope.cancel()
+
+
+@pytest.mark.long
 async def test_no_signal_is_lost_or_doubled_whatever_of_storage_is_killed(
     prepared: Path, chance: random.Random
 ) -> None:

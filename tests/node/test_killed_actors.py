@@ -6,6 +6,7 @@ import contextlib
 import json
 import random
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -103,13 +104,27 @@ async def test_the_command_line_kills_an_actor(node: NodeProcess) -> None:
     assert HUB in found.stderr
 
 
-async def test_supervisors_and_what_is_beneath_them_come_back(node: NodeProcess) -> None:
-    async with subscribed(node.port) as subscriber:
-        for path in ("/signals", "/strategies/every", "/market/demo/books"):
-            await node.kill_actor(path)
+def paths(view: dict[str, Any]) -> list[str]:
+    """All of a branch of the tree, from the leaves up."""
+    return [path for child in view["children"] for path in paths(child)] + [view["path"]]
+
+
+async def test_every_path_of_the_tree_comes_back(prepared: Path) -> None:
+    with NodeProcess(prepared) as node:
+        await node.ready()
+        everything = paths(await node.get("/api/v1/actors"))
+        assert everything.pop() == "/"
+        async with subscribed(node.port) as subscriber:
+            for path in everything:
+                if path != EDGE:
+                    await node.kill_actor(path)
+            await node.ready_again()
             await subscriber.more(3)
-        assert_unbroken(subscriber.seqs)
-        await resumed(node, subscriber)
+            assert_unbroken(subscriber.seqs)
+            await resumed(node, subscriber)
+        assert paths(await node.get("/api/v1/actors")) == [*everything, "/"]
+        assert await node.stop() == 0
+        assert node.survivors() == []
 
 
 async def test_a_node_whose_branch_fails_again_and_again_ends_with_a_clear_error(prepared: Path) -> None:

@@ -104,6 +104,10 @@ def _node_log(configuration: Configuration) -> Iterator[NodeLog]:
     except (LogLocked, LogFull, LogDamaged, OSError) as error:
         raise NodeFailed(Crashed(type(error).__name__, str(error))) from error
     with log:
+        if log.torn_bytes:
+            # Half of a row that was never accepted, or, after a power failure or a fault of the disk, rows that were.
+            text = "the log ended in bytes that are no row; they were cut off"
+            structlog.get_logger("troupe").warning(text, bytes=log.torn_bytes)
         yield log
 
 

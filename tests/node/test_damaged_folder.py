@@ -70,6 +70,7 @@ async def test_garbage_at_the_end_of_the_log_costs_nothing(prepared: Path, chanc
             file.seek(ends[-1] if place == "behind the last row" else path.stat().st_size)
             file.write(chance.randbytes(chance.randint(1, 3000)))
         await node.start().ready()
+        assert "the log ended in bytes that are no row" in node.log
         async with subscribed(node.port, resume_from=1) as again:
             await again.reaches(received[-1][0] + 5)
             assert_unbroken(again.seqs)

@@ -83,7 +83,9 @@ async def deaf(port: int) -> socket.socket:
     return sock
 
 
-async def attacked(folder: Path, chance: random.Random, *, readers: int, most_deaf: int, clients: int) -> None:
+async def attacked(
+    folder: Path, chance: random.Random, *, readers: int, most_deaf: int, clients: int, attacks: int
+) -> None:
     configuration = DEFAULT.replace("rate = 100.0", "rate = 60.0") + "parameters = { signals = 4 }\n"
     with NodeProcess(folder, configuration, *SETTINGS) as node:
         await node.ready()
@@ -101,7 +103,7 @@ async def attacked(folder: Path, chance: random.Random, *, readers: int, most_de
                 return bool((await node.component("signal_stream"))["figures"]["lost_frames"])
 
             await until(some_have_lost, "losses of those who do not read")
-            await until(lambda: done[0] > 100, "malformed clients")
+            await until(lambda: done[0] > attacks, "malformed clients", 120.0)
             first = max(subscriber.seqs[0] for subscriber in healthy)
             last = max(subscriber.seqs[-1] for subscriber in healthy) + 20
             for subscriber in healthy:
@@ -129,10 +131,10 @@ def restarts(view: dict[str, object]) -> int:
 
 
 async def test_readers_get_every_signal_in_order_whatever_others_do(prepared: Path, chance: random.Random) -> None:
-    await attacked(prepared, chance, readers=192, most_deaf=8, clients=10)
+    await attacked(prepared, chance, readers=192, most_deaf=8, clients=10, attacks=100)
 
 
 @pytest.mark.long
 async def test_readers_get_every_signal_in_order_whatever_a_crowd_does(prepared: Path, chance: random.Random) -> None:
     assert os.sysconf("SC_OPEN_MAX") > 2_000
-    await attacked(prepared, chance, readers=600, most_deaf=200, clients=40)
+    await attacked(prepared, chance, readers=600, most_deaf=200, clients=40, attacks=3_000)

@@ -88,7 +88,9 @@ class Follower:
 
 async def fault(node: NodeProcess, chance: random.Random) -> str:
     """Kill something, or let it stand still for a while."""
-    kind = chance.choice(["actor"] * 6 + ["writer", "postmaster", "backend", "pause database", "pause writer"])
+    kind = chance.choice(
+        ["actor"] * 6 + ["writer", "postmaster", "backend", "pause database", "pause writer", "pause node"]
+    )
     if kind == "actor":
         path = chance.choice(ACTORS)
         try:
@@ -104,7 +106,9 @@ async def fault(node: NodeProcess, chance: random.Random) -> str:
         elif kind == "backend":
             with_pid(chance.choice(node.postgres_pids()), signal.SIGKILL)
         else:
-            pids = node.postgres_pids() if kind == "pause database" else [node.writer_pid()]
+            pids = {"pause database": node.postgres_pids, "pause writer": lambda: [node.writer_pid()]}.get(
+                kind, lambda: [node.process.pid]
+            )()
             for pid in pids:
                 with_pid(pid, signal.SIGSTOP)
             await trio.sleep(chance.uniform(0.1, 3.0))

@@ -204,9 +204,7 @@ def check_child(name: str, options: SupervisorOptions, child: ChildSpec) -> None
         raise ValueError(f"child {child.name!r} is significant, but supervisor {name!r} has auto_shutdown never")
     if child.significant and options.dynamic:
         raise ValueError(f"child {child.name!r}: a dynamic child cannot be significant")
-    # Siblings have backoffs of their own, so several can reach a limit that one alone cannot.
-    alone = options.dynamic or options.strategy is not Strategy.ONE_FOR_ONE or not options.children
-    shortest = child.backoff.shortest(options.limit.count // (1 if alone else len(options.children)))
+    shortest = child.backoff.shortest(options.limit.count)
     if child.restart is not Restart.TEMPORARY and shortest >= options.limit.seconds:
         raise ValueError(
             f"child {child.name!r}: its backoff takes at least {shortest:g} s for {options.limit.count} restarts, "

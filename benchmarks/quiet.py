@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 T = TypeVar("T")
-MUCH = 0.1
+MUCH = 0.35
 """Of the whole machine, all cores."""
 LOOK_S = 0.25
-PATIENCE_S = 20.0
+PATIENCE_S = 3.0
 _BUSY = (0, 1, 2, 5, 6, 7)
 """user, nice, system, irq, softirq and steal of the first line of `/proc/stat`."""
 

@@ -15,7 +15,7 @@ import trio
 
 from benchmarks.harness import TROUPE, Findings, Row, Sample, Scale, at_most, cores, in_turns, measured, quantiles
 from protocols.control import Message
-from runtime import Actor, ChildSpec, NodeSettings, RestartLimit, open_node, receive, supervisor
+from runtime import Actor, Backoff, ChildSpec, NodeSettings, RestartLimit, open_node, receive, supervisor
 from runtime.collector import GarbageCollector
 from runtime.telemetry import TelemetrySettings, open_telemetry
 
@@ -59,7 +59,9 @@ class Fragile(Actor):
 def restarts(crashes: int, others: int = 0) -> Sample:
     """Quantiles in milliseconds over `crashes` actors, with `others` that do nothing beside them."""
     limit = RestartLimit(count=10 * crashes, seconds=3600.0)
-    children = [ChildSpec(name=f"f{number}", actor=Fragile) for number in range(crashes + others)]
+    children = [
+        ChildSpec(name=f"f{number}", actor=Fragile, backoff=Backoff(0, 0)) for number in range(crashes + others)
+    ]
 
     async def main() -> None:
         with GarbageCollector() as collector:

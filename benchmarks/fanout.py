@@ -22,6 +22,7 @@ from actors.edge.call import Call
 from actors.edge.capability import Settings
 from actors.edge.edge import Edge, GetEdgeAddress
 from actors.edge.frames import text_frame
+from actors.edge.limits import Limits
 from actors.edge.routing import websocket
 from actors.edge.websocket import SocketClosed, WebSocket
 from actors.signals.capability import Settings as SignalSettings
@@ -128,6 +129,9 @@ def serve_troupe(announce: Announce, connections: int, frames: int, burst: int) 
         trio.run(main, folder)
 
 
+ROOM_BYTES = 16 << 20
+
+
 def signal(number: int) -> Signal:
     """A signal as a strategy makes it: some 750 bytes of JSON."""
     return Signal(
@@ -151,9 +155,11 @@ def serve_hub(announce: Announce, connections: int, frames: int) -> None:
         return int(dict(report.figures)[name] or 0)
 
     async def main(folder: Path, log: NodeLog) -> None:
-        arguments = {"settings": Settings(port=0), "routes": ("actors.signals.capability:routes",)}
+        # Room for a client that the machine keeps from reading: what it takes is measured, not how patient we are.
+        settings = Settings(port=0, limits=Limits(websocket_backlog_bytes=ROOM_BYTES))
+        arguments = {"settings": settings, "routes": ("actors.signals.capability:routes",)}
         edge = ChildSpec(name="edge", actor=Edge, arguments=arguments)
-        children = (branch(SignalSettings()), edge)
+        children = (branch(SignalSettings(backlog_bytes=ROOM_BYTES)), edge)
         with GarbageCollector() as collector:
             async with open_node(NodeSettings(data_dir=str(folder)), children, log=log) as node:
                 address = await node.ref("/edge").ask(GetEdgeAddress())

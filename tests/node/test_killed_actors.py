@@ -127,6 +127,7 @@ async def test_every_path_of_the_tree_comes_back(prepared: Path) -> None:
         assert node.survivors() == []
 
 
+@pytest.mark.long
 async def test_a_node_whose_branch_fails_again_and_again_ends_with_a_clear_error(prepared: Path) -> None:
     with NodeProcess(prepared, DEFAULT, "node.restart_count=2", "node.restart_s=60") as node:
         await node.ready()

@@ -431,10 +431,12 @@ class ActorCell(Cell):
     ) -> None:
         try:
             # Nobody waits for the answer beyond the deadline.
-            with trio.CancelScope(deadline=math.inf if asked is None else asked.deadline):
+            with trio.CancelScope(deadline=math.inf if asked is None else asked.deadline) as waited:
                 value = await function(*args)
                 if asked is not None:
                     asked.answer(value)
+            if asked is not None and waited.cancelled_caught:
+                asked.expire()
         except (Refused, Unknown) as outcome:
             if asked is not None:
                 asked.settle(outcome)

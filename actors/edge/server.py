@@ -166,7 +166,7 @@ class Server:
     # Accepting.
 
     async def _accept(self, listener: socket.socket) -> None:
-        while True:
+        while not self._draining:  # a drain closes the listener, perhaps before this task's first turn
             try:
                 await trio.lowlevel.wait_readable(listener)
                 for _ in range(_ACCEPT_AT_ONCE):

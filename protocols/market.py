@@ -14,13 +14,11 @@ known not to be current). A live account refuses every one of them.
 from __future__ import annotations
 
 from collections.abc import Hashable
-from fractions import Fraction
 from typing import Literal
 
 import msgspec
 
 from protocols.control import Message, Request
-from protocols.nanos import NANO
 
 Side = Literal["bid", "ask"]
 
@@ -108,6 +106,115 @@ class Trade(Message, frozen=True, gc=False, tag="trade"):
         return self.market
 
 
+class SampledQuote(Message, frozen=True, gc=False, tag="sampled_quote"):
+    """A quote at most once an interval for each market: what a view wants. The last one always arrives."""
+
+    quote: Quote
+
+    def topic_key(self) -> str:
+        """The market."""
+        return self.quote.market
+
+    def conflate_key(self) -> Hashable | None:
+        """The market."""
+        return self.quote.market
+
+
+class Ticker(Message, frozen=True, gc=False, tag="ticker"):
+    """What a venue says of its own best prices: an oracle or display, never mixed into a book.
+
+    None where the venue leaves a figure out. `seq` is the venue's book update id, 0 where it has none.
+    """
+
+    market: str
+    bid: int | None
+    bid_size: int | None
+    ask: int | None
+    ask_size: int | None
+    last: int | None
+    session: str
+    seq: int
+    ts_event: int
+    ts_recv: int
+    marks: tuple[str, ...] = ()
+
+    def topic_key(self) -> str:
+        """The market."""
+        return self.market
+
+    def conflate_key(self) -> Hashable | None:
+        """The market: only the latest one matters to a view."""
+        return self.market
+
+
+class Bar(Message, frozen=True, gc=False, tag="bar"):
+    """Prices of [start, end), named by its start. `interval`: "1m", "1h", "1d"; "100t" trades; "50v" of volume.
+
+    Prices in nanos; `volume` is exact decimal text, as sums of sizes outgrow int64; empty where the source has none
+    (quotes). `trades` is None where the source does not count them. `source`: `trades` or `quotes` (built here) or
+    `venue` (the venue's own). `empty`: nothing happened, the prices repeat the last close. `late` counts trades that
+    came after their bar was closed; they change no bar.
+    """
+
+    market: str
+    interval: str
+    start: int
+    end: int
+    open: int
+    high: int
+    low: int
+    close: int
+    volume: str
+    trades: int | None
+    vwap: int | None
+    source: Literal["trades", "quotes", "venue"]
+    ts_recv: int
+    empty: bool = False
+    late: int = 0
+    marks: tuple[str, ...] = ()
+
+    def topic_key(self) -> str:
+        """The market."""
+        return self.market
+
+
+class Funding(Message, frozen=True, gc=False, tag="funding"):
+    """A perpetual's funding rate as a fraction for one period (exact decimal text), and when it is paid next."""
+
+    market: str
+    rate: str
+    next_ts: int
+    mark_price: int | None
+    index_price: int | None
+    ts_event: int
+    ts_recv: int
+    marks: tuple[str, ...] = ()
+
+    def topic_key(self) -> str:
+        """The market."""
+        return self.market
+
+    def conflate_key(self) -> Hashable | None:
+        """The market."""
+        return self.market
+
+
+class Liquidation(Message, frozen=True, gc=False, tag="liquidation"):
+    """A position that the venue closed by force: `side` is that of the closing order."""
+
+    market: str
+    side: Literal["buy", "sell"]
+    price: int
+    size: int
+    ts_event: int
+    ts_recv: int
+    marks: tuple[str, ...] = ()
+
+    def topic_key(self) -> str:
+        """The market."""
+        return self.market
+
+
 class Level(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """A price and the size resting there."""
 
@@ -171,7 +278,7 @@ class RequestSnapshot(Message, frozen=True, gc=False, tag="request_snapshot"):
     reason: str
 
 
-MarketPhase = Literal["active", "paused", "closed", "determined", "settled"]
+MarketPhase = Literal["active", "auction", "paused", "closed", "determined", "settled"]
 
 
 class MarketStatus(Message, frozen=True, gc=False, tag="market_status"):
@@ -215,48 +322,31 @@ class FeedStatus(Message, frozen=True, gc=False, tag="feed_status"):
         return self.feed
 
 
-class PriceRange(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """Prices from `start` to `end` inclusive are multiples of `step` above `start`. Nanos."""
+class FeedMarkets(Message, frozen=True, gc=False, tag="feed_markets"):
+    """The markets that a feed follows now, all of them, sorted."""
 
-    start: int
-    end: int
-    step: int
+    feed: str
+    markets: tuple[str, ...]
 
+    def topic_key(self) -> str:
+        """The feed."""
+        return self.feed
 
-class Instrument(msgspec.Struct, frozen=True, gc=False):
-    """What can be traded and in which steps. `lot` and prices in nanos; `currency` is that of the prices."""
-
-    market: str
-    venue: str
-    currency: str
-    price_ranges: tuple[PriceRange, ...]
-    lot: int
-
-    def price(self, value: float) -> int:
-        """The tick nearest to `value`, in nanos.
-
-        Raises ValueError where it is further from it than a millionth of the step.
-        """
-        for span in self.price_ranges:
-            ticks = _whole(Fraction(value) * NANO - span.start, span.step)
-            if ticks is not None and 0 <= ticks * span.step <= span.end - span.start:
-                return span.start + ticks * span.step
-        raise ValueError(f"{value} is on no tick of {self.market}")
-
-    def size(self, value: float) -> int:
-        """The multiple of the lot nearest to `value`, in nanos.
-
-        Raises ValueError where it is further from it than a millionth of the lot.
-        """
-        lots = _whole(Fraction(value) * NANO, self.lot)
-        if lots is None:
-            raise ValueError(f"{value} is no multiple of the lot of {self.market}")
-        return lots * self.lot
+    def conflate_key(self) -> Hashable | None:
+        """The feed."""
+        return self.feed
 
 
-def _whole(amount: Fraction, step: int) -> int | None:
-    count = round(amount / step)
-    return count if abs(amount - count * step) * 1_000_000 <= step else None
+class FollowMarkets(Request[FeedMarkets], frozen=True, gc=False, tag="follow_markets"):
+    """To a feed's session: follow these markets, too. Refused `conflict` for one that another feed has."""
+
+    markets: tuple[str, ...]
+
+
+class UnfollowMarkets(Request[FeedMarkets], frozen=True, gc=False, tag="unfollow_markets"):
+    """To a feed's session: follow these markets no more. Refused `not_found` for one that it does not follow."""
+
+    markets: tuple[str, ...]
 
 
 class MarketSummary(msgspec.Struct, frozen=True, gc=False):

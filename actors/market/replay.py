@@ -9,13 +9,13 @@ from typing import Final
 import trio
 
 from actors.market.book import Book, Gap
-from actors.market.kalshi_session import SessionCore
+from actors.market.sessions.kalshi import SessionCore
 from actors.market.recording import READ_FAULTS, Entry, Recording, RecordingHeader
 from actors.market.reporting import FeedReporter
 from protocols.control import Message, Probe, ProbeReport
 from protocols.market import DELAYED, BookStale, BookUpdate, GetBookPosition, LevelChange, RequestSnapshot
 from protocols.nanos import NANO
-from protocols.venues.kalshi import WireError
+from protocols.venues.errors import WireError
 from runtime import Actor, Mailbox, OnCrash, receive
 
 _BATCH: Final = 256

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from actors.market.feed_events import FeedEvent
-from actors.market.kalshi_session import Event, SessionCore
-from actors.market.subscriptions import Incident
+from actors.market.sessions.kalshi import Event, SessionCore
+from actors.market.sessions.kalshi_subscriptions import Incident
 from protocols.control import ProbeReport
 from protocols.market import FeedState, FeedStatus
 from runtime import Actor

@@ -10,14 +10,14 @@ from typing import Final
 import trio
 from trio_websocket import ConnectionClosed, HandshakeError, WebSocketConnection, open_websocket_url
 
-from actors.market.kalshi_session import Event, SessionCore
+from actors.market.sessions.kalshi import Event, SessionCore
 from actors.market.recording import VERSION, Recorder, RecordingHeader, unused
 from actors.market.reporting import FeedReporter
 from protocols.control import ExitReason, Message, Probe, ProbeReport, Refused, Unknown
 from protocols.market import DEMO, BookStale, RequestSnapshot
 from protocols.paths import VENUE
 from protocols.venues import kalshi
-from protocols.venues.kalshi import WireError
+from protocols.venues.errors import WireError
 from protocols.venues.kalshi_signing import Signer
 from protocols.venues.simulated import MARKS_HEADER, GetVenueAddress
 from runtime import Actor, Mailbox, OnCrash, receive

@@ -21,6 +21,7 @@ import msgspec
 
 from protocols.market import BookUpdate, LevelChange, MarketPhase, MarketStatus, Side, Trade
 from protocols.nanos import NANO, NumberFaults, price_nanos, size_nanos
+from protocols.venues.errors import WireError
 
 CENT: Final = NANO // 100
 MILLISECOND: Final = 1_000_000
@@ -36,10 +37,6 @@ LIFECYCLE: Final = "market_lifecycle_v2"
 Outcome = Literal["yes", "no"]
 Levels = tuple[tuple[str, str | int], ...]
 CentLevels = tuple[tuple[int, int], ...]
-
-
-class WireError(Exception):
-    """The bytes are no JSON object with a `type`: the connection that sent them cannot be trusted."""
 
 
 class _Body(msgspec.Struct, gc=False, omit_defaults=True, kw_only=True):

@@ -3,13 +3,12 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from protocols.instruments import Instrument, PriceRange
 from protocols.market import (
     BookUpdate,
     BookView,
-    Instrument,
     Level,
     LevelChange,
-    PriceRange,
     Quote,
     RequestSnapshot,
 )
@@ -20,6 +19,8 @@ CENT = 10_000_000
 def instrument() -> Instrument:
     return Instrument(
         market="M",
+        symbol="M",
+        kind="prediction",
         venue="kalshi",
         currency="USD",
         # Deci-cents at the ends, cents between: the venue's tapered form.

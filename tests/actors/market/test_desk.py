@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from actors.market.book import Book
-from actors.market.kalshi_session import SessionCore
+from actors.market.sessions.kalshi import SessionCore
 from actors.market.simulated.desk import Desk, PublicEvent, public_event
 from actors.market.simulated.flow import OrderFlow, PhaseChanged, Traded
 from protocols.market import SYNTHETIC, BookStale, BookUpdate, LevelChange

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from actors.market.kalshi_session import SECOND, Event, SessionCore
-from actors.market.subscriptions import Incident
+from actors.market.sessions.kalshi import SECOND, Event, SessionCore
+from actors.market.sessions.kalshi_subscriptions import Incident
 from protocols.market import BookStale, BookUpdate, MarketStatus, Trade
-from protocols.venues.kalshi import WireError
+from protocols.venues.errors import WireError
 
 BOOKS = ("orderbook_delta",)
 

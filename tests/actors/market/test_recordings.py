@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 from actors.market.book import Book
-from actors.market.kalshi_session import SessionCore
+from actors.market.sessions.kalshi import SessionCore
 from actors.market.recording import Entry, Recording
-from actors.market.subscriptions import Incident
+from actors.market.sessions.kalshi_subscriptions import Incident
 from protocols.market import BookStale, BookUpdate, BookView
 from protocols.nanos import NANO
 from protocols.venues.kalshi import Codec, decode_orderbook

@@ -11,7 +11,7 @@ import trio
 
 from actors.market.book import Book
 from actors.market.capability import FeedSettings
-from actors.market.kalshi_session import SessionCore
+from actors.market.sessions.kalshi import SessionCore
 from actors.market.recording import VERSION, Recorder, Recording, RecordingHeader
 from protocols.control import Probe
 from protocols.market import BookPosition, BookUpdate, BookView, GetBookPosition, Quote

@@ -21,7 +21,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from actors.market.subscriptions import Incident, Pending, Recovery, Subscription, Tally
+from actors.market.sessions.kalshi_subscriptions import Incident, Pending, Recovery, Subscription, Tally
 from protocols.market import SYNTHETIC, BookStale, BookUpdate, FeedState, MarketStatus, Trade
 from protocols.venues import kalshi, kalshi_commands
 from protocols.venues.kalshi import (

@@ -9,9 +9,9 @@ from typing import Final
 import trio
 
 from actors.market.book import Book, Gap
-from actors.market.sessions.kalshi import SessionCore
 from actors.market.recording import READ_FAULTS, Entry, Recording, RecordingHeader
 from actors.market.reporting import FeedReporter
+from actors.market.sessions.kalshi import SessionCore
 from protocols.control import Message, Probe, ProbeReport
 from protocols.market import DELAYED, BookStale, BookUpdate, GetBookPosition, LevelChange, RequestSnapshot
 from protocols.nanos import NANO

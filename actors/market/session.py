@@ -10,9 +10,9 @@ from typing import Final
 import trio
 from trio_websocket import ConnectionClosed, HandshakeError, WebSocketConnection, open_websocket_url
 
-from actors.market.sessions.kalshi import Event, SessionCore
 from actors.market.recording import VERSION, Recorder, RecordingHeader, unused
 from actors.market.reporting import FeedReporter
+from actors.market.sessions.kalshi import Event, SessionCore
 from protocols.control import ExitReason, Message, Probe, ProbeReport, Refused, Unknown
 from protocols.market import DEMO, BookStale, RequestSnapshot
 from protocols.paths import VENUE

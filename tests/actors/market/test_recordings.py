@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from actors.market.book import Book
-from actors.market.sessions.kalshi import SessionCore
 from actors.market.recording import Entry, Recording
+from actors.market.sessions.kalshi import SessionCore
 from actors.market.sessions.kalshi_subscriptions import Incident
 from protocols.market import BookStale, BookUpdate, BookView
 from protocols.nanos import NANO

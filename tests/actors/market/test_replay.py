@@ -11,8 +11,8 @@ import trio
 
 from actors.market.book import Book
 from actors.market.capability import FeedSettings
-from actors.market.sessions.kalshi import SessionCore
 from actors.market.recording import VERSION, Recorder, Recording, RecordingHeader
+from actors.market.sessions.kalshi import SessionCore
 from protocols.control import Probe
 from protocols.market import BookPosition, BookUpdate, BookView, GetBookPosition, Quote
 from tests.actors.market.kit import ALPHA, BETA, Market, open_market

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from actors.market.book import Book
-from actors.market.sessions.kalshi import SessionCore
 from actors.market.recording import Recording
+from actors.market.sessions.kalshi import SessionCore
 from actors.market.simulated.sample import MARKETS, main, make_sample
 from protocols.market import BookUpdate, MarketStatus, Trade
 

@@ -108,6 +108,9 @@ class SessionOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Marks of what comes over REST alone, such as `delayed`."""
 
 
+DEFAULT_OPTIONS: Final = SessionOptions()
+
+
 class SessionCore(ABC):
     """One feed's conversation with its venue.
 
@@ -142,7 +145,7 @@ class SessionCore(ABC):
         feed: str,
         markets: Sequence[str] = (),
         channels: Sequence[str] | None = None,
-        options: SessionOptions = SessionOptions(),
+        options: SessionOptions = DEFAULT_OPTIONS,
         credentials: Credentials | None = None,
     ) -> None:
         self.feed = feed

@@ -13,7 +13,11 @@ known not to be current). A live account refuses every one of them.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+import itertools
+import struct
+import sys
+from array import array
+from collections.abc import Hashable, Iterable, Iterator
 from typing import Literal
 
 import msgspec
@@ -43,6 +47,10 @@ class BookUpdate(Message, frozen=True, gc=False, tag="book_update"):
     `kind`: whether the sizes replace or add to what the level has. `snapshot`: the changes are the whole book
     and replace it. `session` and `seq` together address the venue's message; `seq` rises within a session,
     with holes where the venue counts several markets together.
+
+    A snapshot of thousands of levels is packed instead (`changes` is empty then): `packed_bids` and `packed_asks`
+    are little-endian int64 pairs of price and size, best first, no size 0 (`pack_levels`). Whoever reads the levels
+    one by one reads both forms with `level_changes`.
     """
 
     market: str
@@ -53,6 +61,72 @@ class BookUpdate(Message, frozen=True, gc=False, tag="book_update"):
     seq: int
     ts_event: int
     ts_recv: int
+    marks: tuple[str, ...] = ()
+    packed_bids: bytes = b""
+    packed_asks: bytes = b""
+
+    def topic_key(self) -> str:
+        """The market."""
+        return self.market
+
+
+_PAIR = struct.Struct("<qq")
+
+
+def pack_levels(levels: Iterable[tuple[int, int]]) -> bytes:
+    """(price, size) pairs as `BookUpdate` packs them. Raises OverflowError for what is no int64."""
+    numbers = array("q", itertools.chain.from_iterable(levels))
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return numbers.tobytes()
+
+
+def unpack_levels(packed: bytes) -> tuple[array[int], array[int]]:
+    """(prices, sizes) of packed levels, in their order. Raises ValueError where a level is torn."""
+    if len(packed) % _PAIR.size:
+        raise ValueError(f"{len(packed)} bytes are no whole number of levels")
+    numbers = array("q", packed)
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return numbers[::2], numbers[1::2]
+
+
+def level_changes(update: BookUpdate) -> Iterator[LevelChange]:
+    """Every level change of an update, packed or not."""
+    yield from update.changes
+    sides: tuple[tuple[Side, bytes], ...] = (("bid", update.packed_bids), ("ask", update.packed_asks))
+    for side, packed in sides:
+        for price, size in _PAIR.iter_unpack(packed):
+            yield LevelChange(side, price, size)
+
+
+OrderAction = Literal["add", "modify", "cancel", "trade", "fill", "clear"]
+
+
+class OrderUpdate(Message, frozen=True, gc=False, tag="order_update"):
+    """One record of a market-by-order feed: what happened to one order.
+
+    `add`, `modify`: `price` and `size` are the order's new ones. `cancel`: `size` is what was taken away. `trade`,
+    `fill`: `size` was traded; they change no order, as the venue follows them with its own `cancel` or `modify`.
+    `clear`: every order of the market is gone. `side` is None where the record has none.
+
+    One venue event may be several records: `last` is its end, and only there can the book be judged. `session` and
+    `seq` as in `BookUpdate`, except that the records of one event (and a feed's replayed snapshot) may repeat or
+    lower it.
+    """
+
+    market: str
+    action: OrderAction
+    order_id: int
+    side: Side | None
+    price: int
+    size: int
+    last: bool
+    session: str
+    seq: int
+    ts_event: int
+    ts_recv: int
+    snapshot: bool = False
     marks: tuple[str, ...] = ()
 
     def topic_key(self) -> str:

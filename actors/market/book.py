@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 
-from protocols.market import STALE, BookUpdate, BookView, Level, MarketPhase, Quote
+from protocols.market import STALE, BookUpdate, BookView, Level, MarketPhase, Quote, level_changes
 
 NO_SNAPSHOT = "no_snapshot"
 
@@ -158,12 +158,12 @@ class Book:
         """Whether a size is negative."""
         bids: dict[int, int] = {}
         asks: dict[int, int] = {}
-        for change in update.changes:
+        for change in level_changes(update):
             if change.size:
                 (bids if change.side == "bid" else asks)[change.price] = change.size
         self._bids.load(bids)
         self._asks.load(asks)
-        return any(change.size < 0 for change in update.changes)
+        return any(change.size < 0 for change in level_changes(update))
 
     def _moved(self) -> Quote | None:
         if self.phase != "active":

@@ -9,8 +9,12 @@ from protocols.market import (
     BookView,
     Level,
     LevelChange,
+    OrderUpdate,
     Quote,
     RequestSnapshot,
+    level_changes,
+    pack_levels,
+    unpack_levels,
 )
 
 CENT = 10_000_000
@@ -62,3 +66,30 @@ def test_market_messages_travel_as_msgpack_and_come_back_equal() -> None:
     for message in (update, view, RequestSnapshot("M", "gap")):
         raw = msgspec.msgpack.encode(message)
         assert msgspec.msgpack.decode(raw, type=type(message)) == message
+
+
+def test_the_levels_of_an_update_read_the_same_packed_or_not() -> None:
+    bids, asks = [(30 * CENT, 5), (-CENT, 2**63 - 1)], [(31 * CENT, 7)]
+    changes = tuple(LevelChange("bid", *level) for level in bids) + tuple(LevelChange("ask", *level) for level in asks)
+    plain = BookUpdate("M", changes, "absolute", True, "s", 7, 1, 2)
+    packed = BookUpdate("M", (), "absolute", True, "s", 7, 1, 2, (), pack_levels(bids), pack_levels(asks))
+    assert list(level_changes(packed)) == list(level_changes(plain)) == list(changes)
+    again = msgspec.msgpack.decode(msgspec.msgpack.encode(packed), type=BookUpdate)
+    assert again == packed
+
+
+def test_packed_levels_are_little_endian_pairs_and_a_torn_one_is_an_error() -> None:
+    packed = pack_levels([(1, 2), (-3, 4)])
+    assert packed == b"".join(number.to_bytes(8, "little", signed=True) for number in (1, 2, -3, 4))
+    prices, sizes = unpack_levels(packed)
+    assert (prices.tolist(), sizes.tolist()) == ([1, -3], [2, 4])
+    with pytest.raises(ValueError, match="no whole number of levels"):
+        unpack_levels(packed[:-1])
+    with pytest.raises(OverflowError):
+        pack_levels([(2**63, 1)])
+
+
+def test_an_order_update_travels_as_msgpack_and_is_found_under_its_market() -> None:
+    update = OrderUpdate("M", "add", 2**63 - 1, "bid", 30 * CENT, 5, True, "s", 7, 1, 2)
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(update), type=OrderUpdate) == update
+    assert update.topic_key() == "M"

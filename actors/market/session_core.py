@@ -159,6 +159,8 @@ class SessionCore(ABC):
         self.session = ""
         self.marks: tuple[str, ...] = ()
         self.broken = ""
+        self.hold_s = 0.0
+        """After the end of this connection: the least time before the next one."""
         self.rejected: set[str] = set()
         self.counts: Counter[str] = Counter()
         self.tally = Tally()
@@ -183,6 +185,11 @@ class SessionCore(ABC):
         """The venue's symbol of our name."""
         return market.removesuffix(cls.SUFFIX)
 
+    @classmethod
+    def canonical(cls, name: str) -> str:
+        """Our name of what a user wrote, the venue's symbol or ours."""
+        return name if cls.SUFFIX and name.endswith(cls.SUFFIX) else cls.market_of(name)
+
     # -- the connection ------------------------------------------------------------------------------------
 
     def handshake(self, ts: int) -> tuple[tuple[str, str], ...]:
@@ -194,6 +201,15 @@ class SessionCore(ABC):
         if call.signed:
             raise ValueError(f"{self.VENUE}: {call.purpose} needs a key")
         return ()
+
+    def keyed(self, call: RestCall) -> RestCall:
+        """The call as it is sent: some venues want the key in the query. Never recorded, never logged."""
+        return call
+
+    @classmethod
+    def marks_at(cls, url: str) -> frozenset[str]:
+        """Marks of all that comes from this address, such as `delayed`."""
+        return frozenset()
 
     def connected(self, session: str, marks: Iterable[str], ts: int, now: int) -> None:
         """A new connection: forget everything of the last one and subscribe. `session` must be new."""

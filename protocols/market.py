@@ -423,6 +423,29 @@ class UnfollowMarkets(Request[FeedMarkets], frozen=True, gc=False, tag="unfollow
     markets: tuple[str, ...]
 
 
+class ClaimMarkets(Request[FeedMarkets], frozen=True, gc=False, tag="claim_markets"):
+    """From a feed to the market index: these are its markets, too.
+
+    Refused `conflict` where another feed has one: a market with two books would have two truths under one name.
+    """
+
+    feed: str
+    markets: tuple[str, ...]
+
+
+class ReleaseMarkets(Request[FeedMarkets], frozen=True, gc=False, tag="release_markets"):
+    """From a feed to the market index: these are not its markets any more."""
+
+    feed: str
+    markets: tuple[str, ...]
+
+
+class GetFeedMarkets(Request[FeedMarkets], frozen=True, gc=False, tag="get_feed_markets"):
+    """Asks the market index for all markets of a feed, those that were added while it ran included."""
+
+    feed: str
+
+
 class MarketSummary(msgspec.Struct, frozen=True, gc=False):
     """One line of the list of markets: where its book is kept, its phase and its last quote."""
 

@@ -9,6 +9,8 @@ MONITOR = "/monitor"
 EDGE = "/edge"
 MARKET = "/market"
 VENUE = "/market/venue"
+MARKET_INDEX = "/market/index"
+LARGE_FRAMES = "/market/decoder"
 STRATEGIES = "/strategies"
 
 
@@ -17,6 +19,16 @@ def feed_session(feed: str) -> str:
     return f"{MARKET}/{feed}/session"
 
 
+def feed_books(feed: str) -> str:
+    """The path of the supervisor of a feed's book keepers."""
+    return f"{MARKET}/{feed}/books"
+
+
 def feed_book(feed: str, market: str) -> str:
     """The path of the book keeper of one market of a feed."""
     return f"{MARKET}/{feed}/books/{market}"
+
+
+def venue_budget(venue: str) -> str:
+    """The path of the keeper of a venue account's rate limits."""
+    return f"{MARKET}/budgets/{venue}"

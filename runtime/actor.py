@@ -97,6 +97,9 @@ class Actor:
     later_capacity: ClassVar[int] = 1000
     """How many requests may wait for `answer_later` at once; one more is Refused `overloaded`."""
 
+    note: str = ""
+    """One line on how it is, in its own words; the tree shows it."""
+
     _cell: ActorCell
     _logger: Any = None
     _sync_handlers: ClassVar[dict[type, Callable[[Any, Any], Any]]] = {}

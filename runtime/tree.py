@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from protocols.control import Incarnation
+from runtime.actor_cell import ActorCell
 from runtime.breaker import BreakerSnapshot
 from runtime.cell import Cell, State
 from runtime.exits import describe
@@ -40,7 +41,8 @@ class ActorView(msgspec.Struct, frozen=True, kw_only=True):
     """One path of the tree.
 
     `since` is when `state` began (ns, UTC); `rate` is messages per second (None until it is known);
-    `restart_reason` says why the last incarnation ended; `next_try_s` how long a backoff still lasts.
+    `restart_reason` says why the last incarnation ended; `next_try_s` how long a backoff still lasts; `note` is what
+    the actor says of itself.
     """
 
     path: str
@@ -67,6 +69,7 @@ class ActorView(msgspec.Struct, frozen=True, kw_only=True):
     strategy: str | None
     children: tuple[ActorView, ...]
     hidden: int
+    note: str = ""
 
 
 class Rates:
@@ -132,7 +135,13 @@ def view(node: Node, cell: Cell, depth: int | None = None) -> ActorView:
         strategy=cell.options.strategy.value if isinstance(cell, SupervisorCell) else None,
         children=children,
         hidden=hidden,
+        note=_note(cell),
     )
+
+
+def _note(cell: Cell) -> str:
+    actor = cell.actor if isinstance(cell, ActorCell) else None
+    return "" if actor is None else actor.note
 
 
 def _next_try(cell: Cell) -> float | None:

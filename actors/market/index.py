@@ -6,13 +6,17 @@ from collections.abc import Mapping, Sequence
 
 from protocols.control import Lagged, Probe, ProbeReport, Refused, Terminated
 from protocols.market import (
+    ClaimMarkets,
+    FeedMarkets,
     FeedStatus,
+    GetFeedMarkets,
     ListMarkets,
     MarketList,
     MarketPhase,
     MarketStatus,
     MarketSummary,
     Quote,
+    ReleaseMarkets,
 )
 from protocols.paths import MARKET, feed_book, feed_session
 from runtime import Actor, Done, Mailbox, Overflow, receive
@@ -80,7 +84,45 @@ class MarketIndex(Actor):
         )
 
     @receive
-    async def probe(self, request: Probe) -> ProbeReport:
+    def claim(self, request: ClaimMarkets) -> FeedMarkets:
+        """A feed follows more markets."""
+        for market in request.markets:
+            owner = self.feed_of.get(market, request.feed)
+            if owner != request.feed:
+                raise Refused("conflict", f"the market {market!r} is in the feed {owner!r}", "markets")
+        for market in request.markets:
+            self.feed_of[market] = request.feed
+        return self._of(request.feed)
+
+    @receive
+    def release(self, request: ReleaseMarkets) -> FeedMarkets:
+        """A feed follows less."""
+        for market in request.markets:
+            if self.feed_of.get(market) == request.feed:
+                del self.feed_of[market]
+                self.quotes.pop(market, None)
+                self.phases.pop(market, None)
+        return self._of(request.feed)
+
+    @receive
+    def of_feed(self, request: GetFeedMarkets) -> FeedMarkets:
+        """The markets of one feed."""
+        return FeedMarkets(request.feed, self._names(request.feed))
+
+    def _of(self, feed: str) -> FeedMarkets:
+        markets = FeedMarkets(feed, self._names(feed))
+        self.publish(markets)
+        return markets
+
+    def _names(self, feed: str) -> tuple[str, ...]:
+        return tuple(sorted(market for market, owner in self.feed_of.items() if owner == feed))
+
+    @receive
+    def probe(self, request: Probe) -> None:
+        """Ask all feeds; meanwhile a feed may claim markets."""
+        self.answer_later(self._report)
+
+    async def _report(self) -> ProbeReport:
         """How all feeds are: the worst of them, and ready when every one is."""
         reports: dict[str, ProbeReport] = {}
         for name in self.feeds:

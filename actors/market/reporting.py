@@ -1,16 +1,47 @@
-"""What every kind of session tells the node: how the feed is, and the rows that are kept of it."""
+"""What every kind of session tells the node: how the feed is, the rows that are kept of it, and its metrics."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from actors.market.feed_events import FeedEvent
-from actors.market.sessions.kalshi import Event, SessionCore
-from actors.market.sessions.kalshi_subscriptions import Incident
+from actors.market.session_core import Event, Incident, SessionCore
 from protocols.control import ProbeReport
-from protocols.market import FeedState, FeedStatus
+from protocols.market import BookUpdate, FeedState, FeedStatus, Ticker, Trade
 from runtime import Actor
 from runtime.log import LogFull
+
+STATES: Final[tuple[FeedState, ...]] = ("connecting", "live", "recovering", "down", "ended")
+_SECOND: Final = 1e9
+_SHOWN: Final = 5
+_DATED: Final = (BookUpdate, Trade, Ticker)
+
+
+class Lag:
+    """How late data is: its delay (received minus the venue's time) less the smallest delay seen.
+
+    The clocks of two machines differ, so the delay itself says little and may be negative; what it has grown by since
+    its best does. Nanoseconds; None before the first dated message.
+    """
+
+    __slots__ = ("last", "least")
+
+    def __init__(self) -> None:
+        self.least: int | None = None
+        self.last: int | None = None
+
+    def observe(self, ts_event: int, ts_recv: int) -> None:
+        """A message came."""
+        delay = ts_recv - ts_event
+        if self.least is None or delay < self.least:
+            self.least = delay
+        self.last = delay - self.least
+
+    @property
+    def seconds(self) -> float | None:
+        """The last one, in seconds."""
+        return None if self.last is None else self.last / _SECOND
 
 
 class FeedReporter:
@@ -22,16 +53,23 @@ class FeedReporter:
         self.state: FeedState = "connecting"
         self.detail = ""
         self.rows_refused = 0
+        self.lag = Lag()
+        self.last_recv = 0
 
     def publish(self, events: Iterable[Event]) -> bool:
-        """Publish what a core gave. Whether there was more to it than updates and trades."""
+        """Publish what a core gave. Whether there was more to it than market data."""
         incidents = False
+        publish = self._actor.publish
         for event in events:
-            if isinstance(event, Incident):
+            if type(event) is Incident:
                 incidents = True
                 self.keep(event.kind, event.session, event.detail)
             else:
-                self._actor.publish(event)
+                publish(event)
+                if isinstance(event, _DATED):
+                    self.last_recv = event.ts_recv
+                    if event.ts_event:
+                        self.lag.observe(event.ts_event, event.ts_recv)
         return incidents
 
     def keep(self, kind: str, session: str, detail: str) -> None:
@@ -51,6 +89,42 @@ class FeedReporter:
         self.state, self.detail = state, detail
         ts = self._actor.clock.now()
         self._actor.publish(FeedStatus(self.feed, state, core.session, detail, ts, core.marks))
+        self.measure(core)
+
+    def measure(self, core: SessionCore) -> None:
+        """Bring the note in the tree and the metrics up to date. Call it about once a second."""
+        stale = core.stale_markets()
+        live = core.live_markets()
+        age_s = (self._actor.clock.now() - self.last_recv) / _SECOND if self.last_recv else None
+        parts: list[str] = [self.state, f"{len(live)} books"]
+        if stale:
+            named = ", ".join(sorted(stale)[:_SHOWN])
+            parts.append(f"{len(stale)} stale: {named}{' …' if len(stale) > _SHOWN else ''}")
+        if self.lag.seconds is not None:
+            parts.append(f"lag {1000 * self.lag.seconds:.0f} ms")
+        if age_s is not None:
+            parts.append(f"last {age_s:.1f} s ago")
+        self._actor.note = " · ".join(parts)
+        metrics = self._actor.node.metrics
+        states = metrics.gauge("troupe_feed_state", "1 for the state that a feed is in", ("feed", "state"))
+        for state in STATES:
+            states.labels(self.feed, state).set(state == self.state)
+        books = metrics.gauge("troupe_feed_books", "Books of a feed, current and stale", ("feed", "condition"))
+        books.labels(self.feed, "current").set(len(live))
+        books.labels(self.feed, "stale").set(len(stale))
+        if self.lag.seconds is not None:
+            metrics.gauge(
+                "troupe_feed_lag_seconds", "Delay of a feed's data beyond the smallest delay seen", ("feed",)
+            ).labels(self.feed).set(self.lag.seconds)
+        if age_s is not None:
+            metrics.gauge("troupe_feed_age_seconds", "Time since a feed's last market data", ("feed",)).labels(
+                self.feed
+            ).set(age_s)
+        totals = metrics.gauge(
+            "troupe_feed_messages", "What a feed has counted since its session started", ("feed", "what")
+        )
+        for what in core.tally.__struct_fields__:
+            totals.labels(self.feed, what).set(getattr(core.tally, what))
 
     def report(
         self, core: SessionCore, *, ready: bool, more: dict[str, str | int | float | bool | None]
@@ -58,21 +132,27 @@ class FeedReporter:
         """The answer to a probe."""
         tally = core.tally
         stale = sorted(core.stale_markets())
+        now = self._actor.clock.now()
         figures: dict[str, str | int | float | bool | None] = {
             "state": self.state,
             "session": core.session,
             "marks": ",".join(core.marks),
             "books current": len(core.live_markets()),
             "books stale": ", ".join(stale),
+            "lag s": self.lag.seconds,
+            "age s": (now - self.last_recv) / _SECOND if self.last_recv else None,
             "frames": tally.frames,
             "updates": tally.updates,
             "dropped while stale": tally.dropped,
             "gaps": tally.gaps,
             "frames lost": tally.lost,
+            "frames repeated": tally.repeated,
             "snapshots asked": tally.recoveries,
             "resubscribed": tally.resubscribed,
             "malformed": tally.malformed,
-            "number faults": core.codec.faults.total,
+            "checksums": tally.checked,
+            "checksums wrong": tally.mismatched,
+            "number faults": core.faults.total,
             "markets rejected": ", ".join(sorted(core.rejected)),
             "rows refused": self.rows_refused,
             **more,

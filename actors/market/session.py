@@ -1,36 +1,56 @@
-"""The actor that holds one connection to Kalshi, or to the simulated venue, which speaks its protocol."""
+"""The actor that holds one feed's connection to its venue, whichever venue that is.
+
+It connects, subscribes, makes the REST calls that the venue's core asks for, recovers and reconnects for as long as it
+lives, and publishes what the core says. All that a venue has of its own is in its core (`actors/market/sessions/`).
+"""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import trio
-from trio_websocket import ConnectionClosed, HandshakeError, WebSocketConnection, open_websocket_url
 
+from actors.market.connection import Connection, NotConnected
+from actors.market.feed_tree import keeper_spec
 from actors.market.recording import VERSION, Recorder, RecordingHeader, unused
 from actors.market.reporting import FeedReporter
-from actors.market.sessions.kalshi import Event, SessionCore
-from protocols.control import ExitReason, Message, Probe, ProbeReport, Refused, Unknown
-from protocols.market import DEMO, BookStale, RequestSnapshot
-from protocols.paths import VENUE
-from protocols.venues import kalshi
+from actors.market.rest_client import CallFailed, RestAnswer, RestClient
+from actors.market.session_core import BOOK, Credentials, Event, SessionOptions
+from actors.market.venue_clock import VenueClock
+from actors.market.venues import session_class
+from protocols.budget import CONNECT, NORMAL, RECOVERY, CloseBudget, TakeBudget
+from protocols.control import ExitReason, Message, Probe, ProbeReport, Refused, Terminated, Unknown
+from protocols.market import (
+    DEMO,
+    SYNTHETIC,
+    BookStale,
+    ClaimMarkets,
+    FeedMarkets,
+    FollowMarkets,
+    GetFeedMarkets,
+    ReleaseMarkets,
+    RequestSnapshot,
+    UnfollowMarkets,
+)
+from protocols.paths import MARKET_INDEX, VENUE, feed_books, venue_budget
 from protocols.venues.errors import WireError
-from protocols.venues.kalshi_signing import Signer
-from protocols.venues.simulated import MARKS_HEADER, GetVenueAddress
-from runtime import Actor, Mailbox, OnCrash, receive
+from protocols.venues.rest import RestCall
+from protocols.venues.simulated import GetVenueAddress
+from runtime import Actor, DeleteChild, Mailbox, OnCrash, StartChild, TerminateChild, receive
 
-CHANNELS: Final = (kalshi.ORDERBOOK, kalshi.TRADE, kalshi.LIFECYCLE)
-_MILLISECOND: Final = 1_000_000
-_CONNECT_S: Final = 10.0
+POLL: Final = "poll"
+"""The purpose of calls that may wait longer than the snapshot of a book that is stale."""
 _MOST_TICK_S: Final = 1.0
-# Commands that wait for the socket. The venue reads as fast as we write, or the connection is no good.
-_MOST_COMMANDS: Final = 256
 # A frame beyond this takes longer to decode than a handler may hold the loop.
 _LARGE_BYTES: Final = 256 * 1024
 _LARGE_FRAME_S: Final = 30.0
+# A connection ends this much before the venue would end it.
+_PLANNED_SHARE: Final = 0.99
+_REBUILD_S: Final = 0.2
+_ASK_S: Final = 5.0
 
 
 class _Connected(Message, frozen=True, gc=False, tag="session_connected"):
@@ -48,6 +68,18 @@ class _LargeFrameCame(_FrameCame, frozen=True, gc=False, tag="session_large_fram
     """One that must not be decoded on the loop."""
 
 
+class _Answered(Message, frozen=True, gc=False, tag="session_answered"):
+    session: str
+    call: RestCall
+    answer: RestAnswer
+
+
+class _CallFailed(Message, frozen=True, gc=False, tag="session_call_failed"):
+    session: str
+    call: RestCall
+    reason: str
+
+
 class _Silent(Message, frozen=True, gc=False, tag="session_silent"):
     connection: int
 
@@ -61,25 +93,25 @@ class _Tick(Message, frozen=True, gc=False, tag="session_tick"):
     """Time to look at what is overdue."""
 
 
-class _NoVenue(Exception):
-    """There is nothing to connect to now."""
+class _Rebuild(Message, frozen=True, gc=False, tag="session_rebuild"):
+    """Books, or claims to markets, may have been lost with whoever held them."""
 
 
 def full_jitter(attempt: int, first_s: float, most_s: float, chance: float) -> float:
     """Seconds before the `attempt`-th try (from 1): uniform between 0 and the doubled, bounded wait.
 
-    `chance` is random in [0, 1). Spreads the clients of a venue that went down better than any fixed share
-    does.
+    `chance` is random in [0, 1). Spreads the clients of a venue that went down better than any fixed share does.
     """
     return float(chance * min(most_s, first_s * 2.0 ** min(attempt - 1, 60)))
 
 
-class KalshiSession(Actor):
-    """Connects, subscribes, recovers and reconnects for as long as it lives; publishes what the venue says.
+class VenueSession(Actor):
+    """One feed of the venue `venue` (a word of `actors.market.venues`).
 
-    `url` empty: ask the simulated venue of this node where it is. `key_file`: PEM of the API key `key_id`.
-    `silence_s`: without a frame for so long it asks for one, and after as long again it reconnects.
-    `record`: a file that takes every frame.
+    `url`, `rest_url` empty: the venue's own. `simulated`: this node's own venue is asked where it is. `channels` None:
+    the venue's usual ones. `key_file`: the key or secret of the account `key_id`. `silence_s`: without a frame for so
+    long it asks for one, and after as long again it reconnects. `record`: where every frame is kept. `options`: the
+    fields of `SessionOptions`.
     """
 
     mailbox = Mailbox(capacity=4096)
@@ -89,53 +121,83 @@ class KalshiSession(Actor):
     def __init__(
         self,
         feed: str,
+        venue: str = "kalshi",
         url: str = "",
+        rest_url: str = "",
+        simulated: bool = False,
         markets: Sequence[str] = (),
-        channels: Sequence[str] = CHANNELS,
+        channels: Sequence[str] | None = None,
         key_id: str = "",
         key_file: str = "",
-        use_yes_price: bool = True,
         marks: Sequence[str] = (),
         silence_s: float = 30.0,
-        recovery_s: float = 5.0,
         backoff_s: float = 0.25,
         backoff_most_s: float = 30.0,
+        sample_ms: float = 100.0,
         record: str = "",
+        options: dict[str, Any] | None = None,
     ) -> None:
-        self.url = url
-        self.markets = tuple(markets)
+        self.feed = feed
+        self.venue = venue
+        self.core_class = session_class(venue)
+        self.options = SessionOptions(**(options or {}))
+        self.core = self.core_class(feed, markets, channels, self.options)
+        self.configured = frozenset(markets)
+        self.url = url or self.core.URL
+        self.rest_url = rest_url or self.core.REST_URL
+        self.simulated = simulated
         self.key_id = key_id
         self.key_file = key_file
         self.marks = frozenset(marks)
         self.silence_s = silence_s
-        self.tick_s = min(_MOST_TICK_S, recovery_s / 4)
+        self.tick_s = min(_MOST_TICK_S, self.options.recovery_s / 4)
         self.backoff_s = backoff_s
         self.backoff_most_s = backoff_most_s
+        self.sample_ms = sample_ms
         self.record = record
-        self.core = SessionCore(feed, markets, channels, use_yes_price=use_yes_price, recovery_s=recovery_s)
+        self.venue_clock = VenueClock()
         self.report = FeedReporter(self, feed)
         self.connection = 0
         self.reconnects = 0
         self.tried = False
         self._heard = False
-        self._scope: trio.CancelScope | None = None
-        self._outgoing: trio.MemorySendChannel[bytes] | None = None
-        self._reason = ""
+        self._link: Connection | None = None
+        self._rest: RestClient | None = None
         self._recorder: Recorder | None = None
         # Jitter has to differ between processes; nothing else here is random.
         self._random = random.SystemRandom()
 
+    # -- begin and end ---------------------------------------------------------------------------------
+
     def on_start(self) -> None:
-        """Say that no book is current, and begin to connect. The start waits for no network."""
-        for market in self.markets:
-            self.publish(BookStale(market, self.report.feed, "session_started", self.clock.now()))
+        """Say that no book is current. The start waits for no network."""
+        self._distrust(self.configured)
+        self.watch(self.lookup(feed_books(self.feed)))
+        self.watch(self.lookup(MARKET_INDEX))
+
+    async def on_continue(self) -> None:
+        """Take up the markets that an earlier life was asked to follow, and begin to connect."""
+        try:
+            known = await self.lookup(MARKET_INDEX).ask(GetFeedMarkets(self.feed), timeout=_ASK_S)
+        except (Refused, Unknown) as error:
+            self.logger.warning("the market index does not answer", why=str(error))
+        else:
+            added = frozenset(known.markets) - self.configured
+            self._distrust(added)
+            self.core.follow(added, self.clock.now(), self.clock.monotonic())
         self.every(self.tick_s, _Tick())
         self.spawn(self._connect_for_ever, name="connection")
 
-    def on_stop(self, reason: ExitReason) -> None:
+    async def on_stop(self, reason: ExitReason) -> None:
         """Finish the recording."""
         if self._recorder is not None:
             self._recorder.close()
+        if self._rest is not None:
+            await self._rest.aclose()
+
+    def _distrust(self, markets: frozenset[str]) -> None:
+        for market in sorted(markets):
+            self.publish(BookStale(market, self.feed, "session_started", self.clock.now()))
 
     # -- the socket ------------------------------------------------------------------------------------
 
@@ -144,74 +206,95 @@ class KalshiSession(Actor):
         while True:
             self.connection += 1
             self._heard = False
+            retry_s = 0.0
             try:
                 reason = await self._connect(self.connection)
-            except (HandshakeError, OSError, _NoVenue, ValueError) as error:
-                reason = f"{type(error).__name__}: {error}"
+            except NotConnected as error:
+                reason = f"not connected: {error}"
+                retry_s = error.retry_s or 0.0
+                if error.status in (418, 429):
+                    self._budget().tell(CloseBudget(CONNECT, retry_s or self.backoff_s))
             await self.ref.send(_Ended(self.connection, reason), timeout=60.0)
             attempt = 1 if self._heard else attempt + 1
-            chance = self._random.random()
-            await trio.sleep(full_jitter(attempt, self.backoff_s, self.backoff_most_s, chance))
+            wait_s = full_jitter(attempt, self.backoff_s, self.backoff_most_s, self._random.random())
+            await trio.sleep(max(wait_s, retry_s))
 
     async def _connect(self, connection: int) -> str:
-        """One connection from its begin to its end; why it ended."""
-        url, signer, marks = await self._address()
-        headers = [] if signer is None else signer.headers(self.clock.now() // _MILLISECOND)
-        send, receive_commands = trio.open_memory_channel[bytes](_MOST_COMMANDS)
-        self._reason = ""
-        with trio.CancelScope() as self._scope:
-            async with open_websocket_url(
-                url,
-                extra_headers=[(name.encode(), value.encode()) for name, value in headers],
-                message_queue_size=512,
-                max_message_size=kalshi.MAX_FRAME_BYTES,
-                receive_buffer_size=64 * 1024,
-                connect_timeout=_CONNECT_S,
-                disconnect_timeout=1.0,
-            ) as socket:
-                self._outgoing = send
-                await self.ref.send(_Connected(connection, tuple(sorted(marks | _marks_of(socket)))))
-                async with trio.open_nursery() as nursery:
-                    nursery.start_soon(_write, socket, receive_commands)
-                    self._reason = await self._read(socket, connection) or self._reason
-                    nursery.cancel_scope.cancel()
-        return self._reason or "closed"
-
-    async def _read(self, socket: WebSocketConnection, connection: int) -> str:
-        silent = False
-        while True:
-            message: str | bytes | None = None
-            try:
-                with trio.move_on_after(self.silence_s):
-                    message = await socket.get_message()
-            except ConnectionClosed as closed:
-                return f"closed by the venue: {closed.reason}"
-            if message is not None:
-                silent = False
-                frame = message.encode() if isinstance(message, str) else message
-                came = _FrameCame if len(frame) <= _LARGE_BYTES else _LargeFrameCame
-                # A mailbox that stays full stops the reading, and TCP tells the venue.
-                await self.ref.send(came(connection, frame, self.clock.now()), timeout=60.0)
-            elif silent:
-                return f"silent for {2 * self.silence_s:g} s"
-            else:
-                silent = True
-                await self.ref.send(_Silent(connection))
-
-    async def _address(self) -> tuple[str, Signer | None, frozenset[str]]:
-        if self.url:
-            signer = None
-            if self.key_file:
-                pem = await self.offload(Path(self.key_file).read_bytes, timeout=5.0)
-                signer = Signer(self.key_id, pem)
-            demo = {DEMO} if "demo" in self.url.partition("://")[2].partition("/")[0] else set()
-            return self.url, signer, self.marks | demo
+        """One connection from its begin to its end; why it ended. Raises NotConnected."""
+        marks = await self._find()
         try:
-            venue = await self.lookup(VENUE).ask(GetVenueAddress())
+            await self._budget().ask(TakeBudget(CONNECT), timeout=60.0)
         except (Refused, Unknown) as error:
-            raise _NoVenue(f"the simulated venue does not answer: {error}") from None
-        pem = await self.offload(Path(venue.key_file).read_bytes, timeout=5.0)
-        return venue.url, Signer(venue.key_id, pem), self.marks | frozenset(venue.marks)
+            raise NotConnected(f"no budget: {error}") from None
+        if self.core.POLLED:
+            await self.ref.send(_Connected(connection, tuple(sorted(marks))))
+            await trio.sleep_forever()
+        self._link = link = Connection(
+            self.url, self.clock, self.venue_clock, self.silence_s, self.core_class.COMMANDS_PER_S
+        )
+
+        async def opened(declared: frozenset[str]) -> None:
+            await self.ref.send(_Connected(connection, tuple(sorted(marks | declared))))
+
+        async def frame(raw: bytes, ts: int) -> None:
+            came = _FrameCame if len(raw) <= _LARGE_BYTES else _LargeFrameCame
+            # A mailbox that stays full stops the reading, and TCP tells the venue.
+            await self.ref.send(came(connection, raw, ts), timeout=60.0)
+
+        async def silent() -> None:
+            await self.ref.send(_Silent(connection))
+
+        lives_s = self.core_class.CONNECTION_S
+        # Feeds that were started together shall not reconnect together.
+        open_s = None if lives_s is None else lives_s * (_PLANNED_SHARE - 0.02 * self._random.random())
+        return await link.run(self._handshake, opened, frame, silent, open_s)
+
+    def _handshake(self, ts: int) -> tuple[tuple[str, str], ...]:
+        try:
+            return self.core.handshake(ts)
+        except ValueError as error:
+            raise NotConnected(str(error)) from None
+
+    async def _find(self) -> frozenset[str]:
+        """Where the venue is, and with which key. Marks that are known before it has said a word."""
+        if self.simulated:
+            try:
+                venue = await self.lookup(VENUE).ask(GetVenueAddress(self.venue))
+            except (Refused, Unknown) as error:
+                raise NotConnected(f"the simulated venue does not answer: {error}") from None
+            self.url, self.rest_url = venue.url, venue.rest_url
+            key_id, key_file = venue.key_id, venue.key_file
+            marks = self.marks | frozenset(venue.marks) | {SYNTHETIC}
+        else:
+            key_id, key_file, marks = self.key_id, self.key_file, self.marks
+            if "demo" in self.url.partition("://")[2].partition("/")[0]:
+                marks |= {DEMO}
+        if key_file:
+            try:
+                secret = await self.offload(Path(key_file).read_bytes, timeout=5.0)
+            except OSError as error:
+                raise NotConnected(f"the key cannot be read: {error}") from None
+            self.core.credentials = Credentials(key_id, secret)
+        if self._rest is None or self._rest.base_url != self.rest_url.rstrip("/"):
+            if self._rest is not None:
+                await self._rest.aclose()
+            self._rest = RestClient(self.rest_url, self.clock, self.venue_clock, self._budget())
+        return marks
+
+    async def _call(self, session: str, call: RestCall) -> None:
+        assert self._rest is not None
+        priority = NORMAL if call.purpose == POLL else RECOVERY
+        message: Message
+        try:
+            answer = await self._rest.perform(call, lambda ts: self.core.sign(call, ts), priority)
+        except CallFailed as error:
+            message = _CallFailed(session, call, str(error))
+        else:
+            message = _Answered(session, call, answer)
+        await self.ref.send(message, timeout=60.0)
+
+    def _budget(self) -> Any:
+        return self.lookup(venue_budget(self.venue))
 
     # -- what comes ------------------------------------------------------------------------------------
 
@@ -219,8 +302,8 @@ class KalshiSession(Actor):
     def connected(self, message: _Connected) -> None:
         """A new connection: subscribe."""
         self.tried = True
-        session = f"{self.report.feed}-{self.incarnation}-{message.connection}"
-        self.core.connected(session, message.marks, self.clock.monotonic())
+        session = f"{self.feed}-{self.incarnation}-{message.connection}"
+        self.core.connected(session, message.marks, self.clock.now(), self.clock.monotonic())
         if self.record:
             self._record(session)
         self.report.keep("connected", session, ",".join(message.marks))
@@ -239,7 +322,7 @@ class KalshiSession(Actor):
 
     @receive
     async def large_frame(self, message: _LargeFrameCame) -> None:
-        """A frame that takes milliseconds, on a thread; the frames behind it wait, and nothing else does."""
+        """A frame that takes milliseconds, off the loop; the frames behind it wait, and nothing else does."""
         if self._take(message):
             now = self.clock.monotonic()
             try:
@@ -248,6 +331,25 @@ class KalshiSession(Actor):
                 self._end(f"not a frame: {error}")
             else:
                 self._tell(events)
+
+    @receive
+    def answered(self, message: _Answered) -> None:
+        """A REST answer, if the connection that asked is still the one."""
+        answer = message.answer
+        if message.session == self.core.session:
+            now = self.clock.monotonic()
+            events = self.core.answered(message.call, answer.status, answer.body, answer.ts_recv, now)
+            self._tell(events)
+            self._after_call()
+
+    @receive
+    def call_failed(self, message: _CallFailed) -> None:
+        """A REST call without an answer."""
+        if message.session == self.core.session:
+            self.report.keep("call_failed", message.session, f"{message.call.purpose}: {message.reason}")
+            now = self.clock.monotonic()
+            self._tell(self.core.failed(message.call, message.reason, self.clock.now(), now))
+            self._after_call()
 
     def _take(self, message: _FrameCame) -> bool:
         """Whether the frame is of this connection. It is recorded then."""
@@ -278,7 +380,7 @@ class KalshiSession(Actor):
         self.tried = True
         self.reconnects += 1
         session = self.core.session
-        self._outgoing = None
+        self._link = None
         self.report.publish(self.core.disconnected("disconnected", self.clock.now()))
         if session:
             self.report.keep("disconnected", session, message.reason)
@@ -290,6 +392,7 @@ class KalshiSession(Actor):
         if self.core.session:
             self.report.publish(self.core.tick(self.clock.now(), self.clock.monotonic()))
             self._after_call()
+        self.report.measure(self.core)
 
     @receive
     def request_snapshot(self, message: RequestSnapshot) -> None:
@@ -305,16 +408,85 @@ class KalshiSession(Actor):
         return self.report.report(
             self.core,
             ready=self.tried and (self.report.state != "recovering" or self.reconnects > 0),
-            more={"connections": self.connection, "reconnects": self.reconnects},
+            more={
+                "connections": self.connection,
+                "reconnects": self.reconnects,
+                "clock offset s": round(self.venue_clock.offset / 1e9, 3),
+            },
         )
+
+    # -- markets while running -------------------------------------------------------------------------
+
+    @receive
+    async def follow(self, request: FollowMarkets) -> FeedMarkets:
+        """Follow more markets: their books first, so that no snapshot finds nobody."""
+        added = frozenset(self.core_class.canonical(name) for name in request.markets) - self.core.markets
+        if added:
+            await self.lookup(MARKET_INDEX).ask(ClaimMarkets(self.feed, tuple(sorted(added))), timeout=_ASK_S)
+            await self._keep_books(added)
+            self.report.publish(self.core.follow(added, self.clock.now(), self.clock.monotonic()))
+            self._after_call()
+        return self._following()
+
+    @receive
+    async def unfollow(self, request: UnfollowMarkets) -> FeedMarkets:
+        """Follow less."""
+        ended = frozenset(self.core_class.canonical(name) for name in request.markets)
+        if unknown := ended - self.core.markets:
+            raise Refused("not_found", f"{self.feed} does not follow {', '.join(sorted(unknown))}", "markets")
+        self.report.publish(self.core.unfollow(ended, self.clock.now(), self.clock.monotonic()))
+        self._after_call()
+        books = self.lookup(feed_books(self.feed))
+        for market in sorted(ended):
+            for request_end in (TerminateChild(market), DeleteChild(market)):
+                try:
+                    await books.ask(request_end, timeout=_ASK_S)
+                except Refused as refused:
+                    self.logger.info("a book had ended before", market=market, why=str(refused))
+        await self.lookup(MARKET_INDEX).ask(ReleaseMarkets(self.feed, tuple(sorted(ended))), timeout=_ASK_S)
+        return self._following()
+
+    @receive
+    def other_ended(self, message: Terminated) -> None:
+        """Whoever keeps the books or the list of markets begins anew, without what was added since."""
+        if not message.final and message.incarnation.count > 0:
+            self.after(_REBUILD_S, _Rebuild())
+
+    @receive
+    async def rebuild(self, message: _Rebuild) -> None:
+        """Give them what was added again."""
+        added = self.core.markets - self.configured
+        try:
+            if added:
+                await self.lookup(MARKET_INDEX).ask(ClaimMarkets(self.feed, tuple(sorted(added))), timeout=_ASK_S)
+                await self._keep_books(added)
+        except (Refused, Unknown) as error:
+            self.logger.warning("the books of added markets are not back", why=str(error))
+            self.after(10 * _REBUILD_S, _Rebuild())
+
+    async def _keep_books(self, markets: frozenset[str]) -> None:
+        if BOOK not in self.core.channels:
+            return
+        books = self.lookup(feed_books(self.feed))
+        for market in sorted(markets):
+            try:
+                await books.ask(StartChild(keeper_spec(self.feed, market, self.sample_ms)), timeout=_ASK_S)
+            except Refused as refused:
+                if refused.code != "already_started":
+                    raise
+
+    def _following(self) -> FeedMarkets:
+        return FeedMarkets(self.feed, tuple(sorted(self.core.markets)))
+
+    # -- small parts -----------------------------------------------------------------------------------
 
     def _record(self, session: str) -> None:
         # Opened with the first connection: only then are all marks known, and a recording never lacks one.
         if self._recorder is None:
             header = RecordingHeader(
                 troupe_recording=VERSION,
-                feed=self.report.feed,
-                use_yes_price=self.core.use_yes_price,
+                feed=self.feed,
+                use_yes_price=self.options.use_yes_price,
                 marks=self.core.marks,
                 markets=tuple(sorted(self.core.markets)),
             )
@@ -323,11 +495,10 @@ class KalshiSession(Actor):
 
     def _after_call(self) -> None:
         for command in self.core.take_commands():
-            try:
-                if self._outgoing is not None:
-                    self._outgoing.send_nowait(command)
-            except trio.WouldBlock:
+            if self._link is not None and not self._link.send(command):
                 self._end("the venue does not read our commands")
+        for call in self.core.take_calls():
+            self.spawn(self._call, self.core.session, call, name=call.purpose)
         if self.core.broken:
             self._end(self.core.broken)
         state = self.core.state
@@ -335,26 +506,5 @@ class KalshiSession(Actor):
         self.report.status(state, self.core, ", ".join(sorted(stale)))
 
     def _end(self, reason: str) -> None:
-        self._reason = reason
-        if self._scope is not None:
-            self._scope.cancel()
-
-
-async def _write(socket: WebSocketConnection, commands: trio.MemoryReceiveChannel[bytes]) -> None:
-    try:
-        async for command in commands:
-            await socket.send_message(command.decode())
-    except ConnectionClosed:
-        pass  # the reader finds out why
-
-
-def _marks_of(socket: WebSocketConnection) -> frozenset[str]:
-    """Marks that the venue's handshake declares.
-
-    An unknown word is kept: it says at least that something is up.
-    """
-    marks: set[str] = set()
-    for name, value in socket.handshake_headers:
-        if name.decode().lower() == MARKS_HEADER:
-            marks |= {word.strip() for word in value.decode().split(",") if word.strip()}
-    return frozenset(marks)
+        if self._link is not None:
+            self._link.end(reason)

@@ -29,10 +29,13 @@ class VenueAddress(Message, frozen=True, gc=False, tag="venue_address"):
     key_file: str
     markets: tuple[str, ...]
     marks: tuple[str, ...]
+    rest_url: str = ""
 
 
 class GetVenueAddress(Request[VenueAddress], frozen=True, gc=False, tag="get_venue_address"):
-    """Asks the simulated venue where it is."""
+    """Asks the simulated venue where it speaks as `venue` (a word of the venues). Refused `not_found`."""
+
+    venue: str = "kalshi"
 
 
 class GetEngineBook(Request[BookView], frozen=True, gc=False, tag="get_engine_book"):

@@ -75,7 +75,7 @@ def test_the_tree_is_shown_with_its_branches(node: SmallNode) -> None:
     status, out, err = node.troupe("tree")
     assert (status, err) == (0, "")
     head, *rows = out.splitlines()
-    assert head.split() == ["PATH", "STATE", "SINCE", "RESTARTS", "MAILBOX", "RATE/s", "REASON"]
+    assert head.split() == ["PATH", "STATE", "SINCE", "RESTARTS", "MAILBOX", "RATE/s", "NOTES"]
     assert [row.lstrip("│├└─ ").split()[0] for row in rows] == ["/", "books", "KXBTC", "KXETH"]
 
 

@@ -73,7 +73,7 @@ def drawn(document: Any, **options: Any) -> list[str]:
 
 def test_a_tree_is_drawn_with_its_branches_and_columns() -> None:
     assert drawn(SAMPLE) == [
-        "PATH           STATE    SINCE  RESTARTS  MAILBOX     RATE/s  REASON",
+        "PATH           STATE    SINCE  RESTARTS  MAILBOX     RATE/s  NOTES",
         "/              up       12s    0         —           —",
         "├─ feeds       up       12s    0         —           —       1 of 2 children not up",
         "│  ├─ kalshi   backoff  12s    2         41/1024 -7  0       ConnectionReset: peer closed",

@@ -1,0 +1,121 @@
+"""Makes a venue's REST calls: takes their cost from the budget, sends them with httpx, tells what came back.
+
+What the venue says of its limits is passed on: 429 and 418 close the bucket for everybody who shares the account.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+import httpx
+import msgspec
+import trio
+
+from actors.market.venue_clock import VenueClock
+from protocols.budget import NORMAL, REST, CloseBudget, TakeBudget
+from protocols.control import Refused, Unknown
+from protocols.venues.rest import RestCall
+from runtime import ActorRef
+from runtime.clock import Clock
+
+TIMEOUT_S: Final = 10.0
+CONNECT_S: Final = 5.0
+MOST_BYTES: Final = 64 * 1024 * 1024
+RETRY_S: Final = 1.0
+"""How long to wait after a 429 or 418 that does not say."""
+Headers = tuple[tuple[str, str], ...]
+
+
+class CallFailed(Exception):
+    """There is no answer; says why."""
+
+
+class RestAnswer(msgspec.Struct, frozen=True):
+    """What came back. `ts_recv` in wall nanoseconds; `retry_s`: the venue's `Retry-After`, or a guess at a 429."""
+
+    status: int
+    body: bytes
+    ts_recv: int
+    retry_s: float | None = None
+
+
+class RestClient:
+    """Calls one venue. `budget`: the keeper of its limits, None where there are none. Close it with `aclose`."""
+
+    def __init__(
+        self, base_url: str, clock: Clock, venue_clock: VenueClock, budget: ActorRef | None, budget_s: float = 60.0
+    ) -> None:
+        self.base_url = base_url.rstrip("/")
+        self.clock = clock
+        self.venue_clock = venue_clock
+        self.budget = budget
+        self.budget_s = budget_s
+        self._client: httpx.AsyncClient | None = None
+
+    async def aclose(self) -> None:
+        """End its connections."""
+        if self._client is not None:
+            await self._client.aclose()
+
+    async def perform(
+        self,
+        call: RestCall,
+        headers: Callable[[int], Headers] = lambda ts: (),
+        priority: int = NORMAL,
+    ) -> RestAnswer:
+        """Make the call once. `headers(ts)`: key or signature for the venue's wall time. Raises CallFailed."""
+        if self.budget is not None:
+            try:
+                await self.budget.ask(TakeBudget(REST, float(call.cost), priority), timeout=self.budget_s)
+            except (Refused, Unknown) as error:
+                raise CallFailed(f"no budget: {error}") from None
+        sent = self.clock.now()
+        if self._client is None:
+            self._client = httpx.AsyncClient(
+                timeout=httpx.Timeout(TIMEOUT_S, connect=CONNECT_S), follow_redirects=False, trust_env=True
+            )
+        try:
+            status, answered, body = await self._send(call, headers(sent + self.venue_clock.offset))
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError, trio.TooSlowError) as error:
+            raise CallFailed(f"{type(error).__name__}: {error}") from None
+        received = self.clock.now()
+        if "date" in answered:
+            self.venue_clock.observe(answered["date"], sent, received)
+        retry_s = retry_after(answered.get("retry-after"), received)
+        if status in (418, 429):
+            retry_s = RETRY_S if retry_s is None else retry_s
+            if self.budget is not None:
+                self.budget.tell(CloseBudget(REST, retry_s))
+        return RestAnswer(status, body, received, retry_s)
+
+    async def _send(self, call: RestCall, headers: Headers) -> tuple[int, httpx.Headers, bytes]:
+        assert self._client is not None
+        url = self.base_url + call.target
+        with trio.fail_after(2 * TIMEOUT_S):
+            async with self._client.stream(
+                call.method, url, content=call.body or None, headers=[*headers, ("accept", "application/json")]
+            ) as response:
+                parts: list[bytes] = []
+                size = 0
+                async for part in response.aiter_bytes(64 * 1024):
+                    size += len(part)
+                    if size > MOST_BYTES:
+                        raise ValueError(f"an answer of more than {MOST_BYTES} bytes")
+                    parts.append(part)
+                return response.status_code, response.headers, b"".join(parts)
+
+
+def retry_after(text: str | None, now: int) -> float | None:
+    """Seconds of a `Retry-After` header (RFC 9110, 10.2.3: seconds or a date); None without a readable one."""
+    if text is None:
+        return None
+    text = text.strip()
+    if text.isascii() and text.isdigit():
+        return float(text)
+    try:
+        at = parsedate_to_datetime(text).timestamp()
+    except ValueError:
+        return None
+    return max(at - now / 1e9, 0.0)

@@ -11,7 +11,8 @@ import trio
 from actors.market.book import Book, Gap
 from actors.market.recording import READ_FAULTS, Entry, Recording, RecordingHeader
 from actors.market.reporting import FeedReporter
-from actors.market.sessions.kalshi import SessionCore
+from actors.market.session_core import SessionOptions
+from actors.market.sessions.kalshi import KalshiSession
 from protocols.control import Message, Probe, ProbeReport
 from protocols.market import DELAYED, BookStale, BookUpdate, GetBookPosition, LevelChange, RequestSnapshot
 from protocols.nanos import NANO
@@ -70,7 +71,7 @@ class ReplaySession(Actor):
         self.books = tuple(books)
         self.marks = frozenset(marks) | {DELAYED}
         self.use_yes_price = use_yes_price
-        self.core = SessionCore(feed)
+        self.core = KalshiSession(feed, options=SessionOptions(listening=True))
         self.report = FeedReporter(self, feed)
         self.shadows: dict[str, Book] = {}
         self.round = 0
@@ -242,7 +243,7 @@ class ReplaySession(Actor):
         for shadow in self.shadows.values():
             shadow.mark_stale("replay restarted")
         session = f"{self.report.feed}-{self.incarnation}-{self.connection}"
-        self.core.connected(session, self.marks, self.clock.monotonic())
+        self.core.connected(session, self.marks, self.clock.now(), self.clock.monotonic())
 
     async def _catch_up(self) -> None:
         self._ahead = 0

@@ -19,7 +19,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from protocols.market import BookUpdate, LevelChange, MarketPhase, MarketStatus, Side, Trade
+from protocols.market import BookUpdate, LevelChange, MarketPhase, MarketStatus, Side, Ticker, Trade
 from protocols.nanos import NANO, NumberFaults, price_nanos, size_nanos
 from protocols.venues.errors import WireError
 
@@ -208,12 +208,17 @@ class FillFrame(_Frame, tag="fill"):
 
 
 class LifecycleBody(_Body):
-    """`result`: yes, no, or another word where void. `settlement_value`: dollars for one YES contract."""
+    """`result`: yes, no, or another word where void. `settlement_value`: dollars for one YES contract.
+
+    `price_level_structure`: the label of the market's ticks, with `price_level_structure_updated`; the ticks
+    themselves stand in the market's `price_ranges` over REST.
+    """
 
     market_ticker: str
     event_type: str
     result: str = ""
     settlement_value: str = ""
+    price_level_structure: str = ""
     is_deactivated: bool | None = None
     open_ts: int | None = None
     close_ts: int | None = None
@@ -297,8 +302,8 @@ class Codec:
     # A market has at most 10,000 prices (ticks of $0.0001); beyond this someone sends nonsense.
     _MOST_PRICES = 50_000
 
-    def __init__(self) -> None:
-        self.faults = NumberFaults()
+    def __init__(self, faults: NumberFaults | None = None) -> None:
+        self.faults = NumberFaults() if faults is None else faults
         self._prices: dict[str, int] = {}
         self._complements: dict[str, int] = {}
 
@@ -392,6 +397,27 @@ class Codec:
             marks=marks,
         )
 
+    def ticker(self, frame: TickerFrame, session: str, ts_recv: int, marks: tuple[str, ...]) -> Ticker:
+        """The venue's display prices. An empty book shows a bid of 0 and an ask of 1: no level, as no size is there."""
+        body = frame.msg
+        bid_size = size_nanos(body.yes_bid_size_fp, self.faults) if body.yes_bid_size_fp else None
+        ask_size = size_nanos(body.yes_ask_size_fp, self.faults) if body.yes_ask_size_fp else None
+        bid = self._price(body.yes_bid_dollars, complement=False) if body.yes_bid_dollars else None
+        ask = self._price(body.yes_ask_dollars, complement=False) if body.yes_ask_dollars else None
+        return Ticker(
+            market=body.market_ticker,
+            bid=None if bid == 0 else bid,
+            bid_size=bid_size,
+            ask=None if ask == NANO else ask,
+            ask_size=ask_size,
+            last=self._price(body.price_dollars, complement=False) if body.price_dollars else None,
+            session=session,
+            seq=0,
+            ts_event=event_time(body.ts_ms, None),
+            ts_recv=ts_recv,
+            marks=marks,
+        )
+
     def status(self, frame: LifecycleFrame, session: str, ts_recv: int, marks: tuple[str, ...]) -> MarketStatus | None:
         """The market's new phase, or None where the event does not change it."""
         body = frame.msg
@@ -432,6 +458,8 @@ class Codec:
 
 
 _PHASES: Final[dict[str, MarketPhase]] = {
+    # It exists and is not traded yet.
+    "created": "paused",
     "activated": "active",
     "deactivated": "paused",
     "determined": "determined",

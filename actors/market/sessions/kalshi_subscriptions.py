@@ -1,18 +1,10 @@
-"""What a session of Kalshi remembers of its subscriptions, and what it counts."""
+"""What a session of Kalshi remembers of its subscriptions and of the commands that were not yet answered."""
 
 from __future__ import annotations
 
 import msgspec
 
 from protocols.venues import kalshi
-
-
-class Incident(msgspec.Struct, frozen=True, gc=False):
-    """Something that an operator wants to find later. `kind` is one of the words of `feed_events.kind`."""
-
-    kind: str
-    session: str
-    detail: str
 
 
 class Recovery:
@@ -31,7 +23,10 @@ class Recovery:
 
 
 class Subscription:
-    """One sid: its markets, which of their books are current (`live`), and the last `seq`."""
+    """One sid: its markets, which of their books are current (`live`), and the last `seq`.
+
+    `update_at`: until then (monotonic) no more markets are added or deleted.
+    """
 
     __slots__ = (
         "attempts",
@@ -43,6 +38,7 @@ class Subscription:
         "seq",
         "session",
         "sid",
+        "update_at",
     )
 
     def __init__(self, sid: int, session: str) -> None:
@@ -55,6 +51,7 @@ class Subscription:
         self.recovery: Recovery | None = None
         self.attempts = 0
         self.not_before = 0
+        self.update_at = 0
 
     @property
     def has_books(self) -> bool:
@@ -63,26 +60,11 @@ class Subscription:
 
 
 class Pending(msgspec.Struct, gc=False):
-    """A subscribe command that was not yet answered."""
+    """A command that was not yet answered: a subscription (`sid` 0), or an update of one (`action`)."""
 
     channel: str
     markets: frozenset[str]
     deadline: int
-    attempts: int
-
-
-class Tally(msgspec.Struct, gc=False):
-    """Totals over all connections. `frames` is the sum of the session's `counts`.
-
-    `updates`: book updates handed on. `dropped`: deltas of books that were not current. `gaps` and `lost`:
-    holes in a sequence, and the numbers missing in them. `recoveries`: `get_snapshot` commands.
-    """
-
-    frames: int = 0
-    updates: int = 0
-    dropped: int = 0
-    gaps: int = 0
-    lost: int = 0
-    recoveries: int = 0
-    resubscribed: int = 0
-    malformed: int = 0
+    attempts: int = 0
+    sid: int = 0
+    action: str = ""

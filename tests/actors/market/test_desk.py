@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from actors.market.book import Book
-from actors.market.sessions.kalshi import SessionCore
+from actors.market.session_core import BOOK, LIFECYCLE, TRADES, SessionOptions
+from actors.market.sessions.kalshi import KalshiSession
 from actors.market.simulated.desk import Desk, PublicEvent, public_event
 from actors.market.simulated.flow import OrderFlow, PhaseChanged, Traded
 from protocols.market import SYNTHETIC, BookStale, BookUpdate, LevelChange
@@ -151,8 +152,8 @@ def test_a_failed_client_has_no_subscription_left() -> None:
 def test_a_session_that_talks_to_the_desk_ends_with_the_engines_book(use_yes_price: bool) -> None:
     flow = OrderFlow("A", 11)
     client = Desk({"A": flow})
-    core = SessionCore("feed", ["A"], [kalshi.ORDERBOOK, kalshi.TRADE, kalshi.LIFECYCLE], use_yes_price=use_yes_price)
-    core.connected("c", (), 0)
+    core = KalshiSession("feed", ["A"], [BOOK, TRADES, LIFECYCLE], SessionOptions(use_yes_price=use_yes_price))
+    core.connected("c", (), 0, 0)
     book = Book("A")
     stale = 0
 

@@ -6,25 +6,44 @@ from typing import Any
 
 import pytest
 
-from actors.market.sessions.kalshi import SECOND, Event, SessionCore
-from actors.market.sessions.kalshi_subscriptions import Incident
-from protocols.market import BookStale, BookUpdate, MarketStatus, Trade
+from actors.market.session_core import (
+    BOOK,
+    LIFECYCLE,
+    SECOND,
+    TICKERS,
+    TRADES,
+    Credentials,
+    Event,
+    Incident,
+    SessionOptions,
+)
+from actors.market.sessions.kalshi import KalshiSession
+from protocols.market import BookStale, BookUpdate, MarketStatus, Ticker, Trade
 from protocols.venues.errors import WireError
+from protocols.venues.kalshi_signing import (
+    KEY_HEADER,
+    SIGNATURE_HEADER,
+    TIMESTAMP_HEADER,
+    generate_ed25519_pem,
+    public_key_of,
+    verify,
+)
+from protocols.venues.rest import RestCall
 
-BOOKS = ("orderbook_delta",)
+BOOKS = (BOOK,)
 
 
 class Conversation:
     """A session and the venue's side of it, by hand. Time moves only by `wait`."""
 
     def __init__(self, *markets: str, channels: Sequence[str] = BOOKS) -> None:
-        self.core = SessionCore("feed", markets, channels, recovery_s=5.0)
+        self.core = KalshiSession("feed", markets, channels, SessionOptions(recovery_s=5.0))
         self.now = 0
         self.seq = 0
         self.connect()
 
     def connect(self, *marks: str) -> None:
-        self.core.connected("c", marks, self.now)
+        self.core.connected("c", marks, 7, self.now)
 
     def commands(self) -> list[dict[str, Any]]:
         return [json.loads(command) for command in self.core.take_commands()]
@@ -80,7 +99,7 @@ def kinds(events: Sequence[Event]) -> list[str]:
 
 
 def test_a_connection_begins_with_one_command_for_each_channel() -> None:
-    talk = Conversation("B", "A", channels=("orderbook_delta", "trade", "market_lifecycle_v2"))
+    talk = Conversation("B", "A", channels=(BOOK, TRADES, LIFECYCLE))
     assert [command["params"] for command in talk.commands()] == [
         {"channels": ["orderbook_delta"], "market_tickers": ["A", "B"], "use_yes_price": True},
         {"channels": ["trade"], "market_tickers": ["A", "B"]},
@@ -266,7 +285,7 @@ def test_a_subscribe_command_without_answer_ends_the_connection() -> None:
     talk.wait(4.9)
     assert talk.core.broken == ""
     talk.wait(0.2)
-    assert talk.core.broken == "a subscribe command was not answered"
+    assert talk.core.broken == "a command was not answered"
 
 
 def test_frames_of_a_subscription_that_was_left_are_counted_and_ignored() -> None:
@@ -300,7 +319,7 @@ def test_an_error_that_names_a_market_takes_only_that_market_out() -> None:
 
 
 def test_a_refused_book_subscription_ends_the_connection_and_another_channel_does_not() -> None:
-    talk = Conversation("A", channels=("orderbook_delta", "trade"))
+    talk = Conversation("A", channels=(BOOK, TRADES))
     books, trades = talk.commands()
     talk.get(type="error", id=trades["id"], msg={"code": 8, "msg": "Unknown channel name"})
     assert talk.core.broken == ""
@@ -339,12 +358,144 @@ def test_an_acknowledgement_lists_the_markets_that_are_left() -> None:
     talk = live("A", "B")
     assert stale(talk.next(type="ok", id=3, msg={"market_tickers": ["A"]})) == ["B"]
     assert talk.core.live_markets() == {"A"}
-    assert talk.next(type="ok", id=4, msg={}) == []
-    talk.next(type="ok", id=5, msg={"market_tickers": ["A", "C"]})
+    (again,) = talk.commands()
+    assert again["params"] == {"sid": 1, "market_tickers": ["B"], "action": "add_markets"}
+    assert talk.next(type="ok", id=again["id"], msg={}) == []
     assert talk.core.state == "recovering"
     talk.wait(5.1)
     (command,) = talk.commands()
-    assert command["params"]["market_tickers"] == ["C"]
+    assert command["params"] == {"sid": 1, "market_tickers": ["B"], "action": "get_snapshot"}
+
+
+def test_a_market_is_followed_and_left_on_the_same_subscription() -> None:
+    talk = live("A", "B")
+    assert talk.core.follow(["C"], 7, talk.now) == []
+    (add,) = talk.commands()
+    assert add["params"] == {"sid": 1, "market_tickers": ["C"], "action": "add_markets"}
+    assert talk.core.stale_markets() == {"C"}
+    talk.next(type="ok", id=add["id"], msg={"market_tickers": ["A", "B", "C"]})
+    talk.snapshot("C")
+    assert talk.core.state == "live"
+    events = talk.core.unfollow(["A"], 7, talk.now)
+    assert [(event.market, event.reason) for event in events if isinstance(event, BookStale)] == [("A", "unfollowed")]
+    (delete,) = talk.commands()
+    assert delete["params"] == {"sid": 1, "market_tickers": ["A"], "action": "delete_markets"}
+    assert talk.core.state == "live"
+    assert talk.delta("A") == talk.snapshot("A") == []
+    assert talk.next(type="ok", id=delete["id"], msg={"market_tickers": ["B", "C"]}) == []
+    assert updates(talk.delta("B")) == ["B"]
+    assert (talk.core.tally.gaps, talk.commands()) == (0, [])
+
+
+def test_one_update_of_a_subscription_waits_for_the_answer_to_the_last() -> None:
+    talk = live("A")
+    talk.core.follow(["B"], 7, talk.now)
+    talk.core.follow(["C"], 7, talk.now)
+    talk.core.unfollow(["B"], 7, talk.now)
+    (add,) = talk.commands()
+    assert add["params"]["market_tickers"] == ["B"]
+    talk.next(type="ok", id=add["id"], msg={"market_tickers": ["A", "B"]})
+    (delete,) = talk.commands()
+    assert delete["params"] == {"sid": 1, "market_tickers": ["B"], "action": "delete_markets"}
+    talk.next(type="ok", id=delete["id"], msg={"market_tickers": ["A"]})
+    (add,) = talk.commands()
+    assert add["params"]["market_tickers"] == ["C"]
+
+
+def test_acknowledgements_that_list_less_than_was_asked_in_between_take_nothing_away() -> None:
+    talk = live("A")
+    talk.core.follow(["B"], 7, talk.now)
+    (add,) = talk.commands()
+    talk.snapshot("B")
+    assert updates(talk.delta("B")) == ["B"]
+    assert talk.next(type="ok", id=add["id"], msg={"market_tickers": ["A", "B"]}) == []
+    assert talk.core.state == "live"
+    talk.wait(60)
+    assert (talk.core.broken, talk.commands()) == ("", [])
+
+
+def test_markets_that_the_venue_does_not_add_are_refused_and_not_asked_again() -> None:
+    talk = live("A")
+    talk.core.follow(["B", "C", "D"], 7, talk.now)
+    (add,) = talk.commands()
+    events = talk.next(type="error", id=add["id"], msg={"code": 11, "msg": "Invalid", "market_tickers": ["B"]})
+    assert (kinds(events), talk.core.rejected) == (["error"], {"B"})
+    (add,) = talk.commands()
+    assert add["params"]["market_tickers"] == ["C", "D"]
+    events = talk.next(type="ok", id=add["id"], msg={"market_tickers": ["A", "C"]})
+    assert (kinds(events), talk.core.rejected) == (["error"], {"B", "D"})
+    talk.snapshot("C")
+    assert (talk.core.state, talk.commands()) == ("live", [])
+    talk.core.follow(["D"], 7, talk.now)
+    (add,) = talk.commands()
+    talk.next(type="error", id=add["id"], msg={"code": 26, "msg": "Market limit"})
+    assert talk.core.rejected == {"B", "D"}
+    assert (talk.core.state, talk.commands()) == ("live", [])
+
+
+def test_an_update_that_comes_too_soon_for_the_venue_is_made_again_later() -> None:
+    talk = live("A", "B")
+    talk.core.follow(["C"], 7, talk.now)
+    (add,) = talk.commands()
+    talk.next(type="error", id=add["id"], msg={"code": 27, "msg": "Too many requests"})
+    assert (talk.commands(), talk.core.state) == ([], "recovering")
+    talk.wait(5.1)
+    (add,) = talk.commands()
+    assert add["params"] == {"sid": 1, "market_tickers": ["C"], "action": "add_markets"}
+
+
+def test_an_update_without_answer_ends_the_connection_and_a_new_one_has_the_full_current_set() -> None:
+    talk = live("A", "B")
+    talk.core.follow(["C"], 7, talk.now)
+    talk.core.unfollow(["A"], 7, talk.now)
+    talk.wait(5.1)
+    assert talk.core.broken == "a command was not answered"
+    talk.core.disconnected("broken", 7)
+    talk.core.follow(["D"], 7, talk.now)
+    talk.connect()
+    (subscribe,) = talk.commands()
+    assert subscribe["params"]["market_tickers"] == ["B", "C", "D"]
+
+
+def test_markets_followed_while_the_subscription_is_made_are_added_to_it() -> None:
+    talk = Conversation("A")
+    talk.core.follow(["B"], 7, talk.now)
+    (subscribe,) = talk.commands()
+    talk.get(type="subscribed", id=subscribe["id"], msg={"channel": "orderbook_delta", "sid": 1})
+    (add,) = talk.commands()
+    assert add["params"] == {"sid": 1, "market_tickers": ["B"], "action": "add_markets"}
+
+
+def test_without_markets_only_the_channel_of_all_markets_is_subscribed_until_one_is_followed() -> None:
+    talk = Conversation(channels=(BOOK, TRADES, LIFECYCLE))
+    (lifecycle,) = talk.commands()
+    assert lifecycle["params"] == {"channels": ["market_lifecycle_v2"]}
+    talk.get(type="subscribed", id=lifecycle["id"], msg={"channel": "market_lifecycle_v2", "sid": 9})
+    assert talk.core.state == "live"
+    talk.core.follow(["A"], 7, talk.now)
+    assert [command["params"]["channels"] for command in talk.commands()] == [["orderbook_delta"], ["trade"]]
+
+
+def test_the_last_market_left_ends_its_subscription() -> None:
+    talk = live("A")
+    assert stale(talk.core.unfollow(["A"], 7, talk.now)) == ["A"]
+    (command,) = talk.commands()
+    assert (command["cmd"], command["params"]) == ("unsubscribe", {"sids": [1]})
+    assert talk.delta("A") == []
+    talk.next(type="unsubscribed", id=command["id"])
+    talk.core.follow(["B"], 7, talk.now)
+    (command,) = talk.commands()
+    assert (command["cmd"], command["params"]["market_tickers"]) == ("subscribe", ["B"])
+
+
+def test_a_long_list_of_markets_is_cut_into_several_commands() -> None:
+    markets = [f"M{number:04}" for number in range(1_200)]
+    talk = Conversation(*markets)
+    (first,) = talk.commands()
+    assert first["params"]["market_tickers"] == markets[:500]
+    talk.get(type="subscribed", id=first["id"], msg={"channel": "orderbook_delta", "sid": 1})
+    second, third = talk.commands()
+    assert second["params"]["market_tickers"] + third["params"]["market_tickers"] == markets[500:]
 
 
 def test_silence_is_answered_by_a_question_that_proves_a_book() -> None:
@@ -366,7 +517,7 @@ def test_a_disconnect_makes_every_book_stale_and_a_new_connection_begins_with_no
     talk = live("A", "B")
     assert stale(talk.core.disconnected("disconnected", 9)) == ["A", "B"]
     assert talk.core.state == "down"
-    talk.core.connected("c2", (), talk.now)
+    talk.core.connected("c2", (), 7, talk.now)
     talk.subscribed(sid=1)
     talk.seq = 0
     assert talk.delta("A") == []
@@ -378,7 +529,7 @@ def test_a_disconnect_makes_every_book_stale_and_a_new_connection_begins_with_no
 
 def test_marks_of_the_connection_are_on_everything_and_a_synthetic_market_id_adds_one() -> None:
     talk = Conversation("A")
-    talk.core.connected("c", ("demo",), 0)
+    talk.core.connected("c", ("demo",), 7, 0)
     talk.subscribed()
     first = talk.snapshot("A")[0]
     assert isinstance(first, BookUpdate)
@@ -393,14 +544,67 @@ def test_only_the_phases_of_ones_own_markets_are_told() -> None:
     talk = live("A")
     mine = talk.get(type="market_lifecycle_v2", sid=3, seq=1, msg={"market_ticker": "A", "event_type": "deactivated"})
     assert [event.phase for event in mine if isinstance(event, MarketStatus)] == ["paused"]
-    assert talk.get(type="market_lifecycle_v2", sid=3, seq=2, msg={"market_ticker": "X", "event_type": "created"}) == []
+    made = talk.get(type="market_lifecycle_v2", sid=3, seq=2, msg={"market_ticker": "NEW", "event_type": "created"})
+    assert [(event.market, event.phase) for event in made if isinstance(event, MarketStatus)] == [("NEW", "paused")]
+    other = {"market_ticker": "X", "event_type": "deactivated"}
+    assert talk.get(type="market_lifecycle_v2", sid=3, seq=3, msg=other) == []
 
 
 def test_a_listener_without_channels_learns_subscriptions_from_their_frames() -> None:
-    core = SessionCore("feed", use_yes_price=False)
-    core.connected("c", (), 0)
+    core = KalshiSession("feed", options=SessionOptions(use_yes_price=False, listening=True))
+    core.connected("c", (), 7, 0)
     msg = {"market_ticker": "A", "no": [[53, 120]]}
     events = core.receive(json.dumps({"type": "orderbook_snapshot", "sid": 1, "seq": 2, "msg": msg}), 7, 0)
     assert updates(events) == ["A"]
     assert core.state == "live"
     assert core.take_commands() == []
+
+
+def test_new_ticks_of_a_market_are_told() -> None:
+    talk = live("A")
+    msg = {
+        "market_ticker": "A",
+        "event_type": "price_level_structure_updated",
+        "price_level_structure": "tapered_deci_cent",
+    }
+    events = talk.get(type="market_lifecycle_v2", sid=3, seq=1, msg=msg)
+    assert [(event.kind, event.detail) for event in events if isinstance(event, Incident)] == [
+        ("price_levels", "A: tapered_deci_cent")
+    ]
+
+
+def test_the_venues_own_best_prices_are_tickers_and_never_change_a_book() -> None:
+    talk = Conversation("A", channels=(TICKERS,))
+    (command,) = talk.commands()
+    assert command["params"] == {"channels": ["ticker"], "market_tickers": ["A"]}
+    msg = {
+        "market_ticker": "A",
+        "price_dollars": "0.4800",
+        "yes_bid_dollars": "0.4500",
+        "yes_ask_dollars": "1.0000",
+        "yes_bid_size_fp": "300.00",
+        "ts_ms": 5,
+    }
+    (ticker,) = talk.get(type="ticker", sid=1, msg=msg)
+    assert ticker == Ticker("A", 450_000_000, 300 * SECOND, None, None, 480_000_000, "c/1.1", 0, 5_000_000, 7)
+
+
+def test_the_handshake_and_every_call_are_signed_for_the_path_on_the_host() -> None:
+    pem = generate_ed25519_pem()
+    core = KalshiSession("feed", credentials=Credentials("key", pem))
+    headers = dict(core.handshake(1_700_000_000_123_456_789))
+    assert (headers[KEY_HEADER], headers[TIMESTAMP_HEADER]) == ("key", "1700000000123")
+    assert verify(public_key_of(pem), headers[SIGNATURE_HEADER], 1_700_000_000_123, "GET", "/trade-api/ws/v2")
+    for path in ("/markets", "/trade-api/v2/markets"):
+        headers = dict(core.sign(RestCall(purpose="instruments", path=path, query=(("limit", "5"),)), 5_000_000))
+        assert verify(public_key_of(pem), headers[SIGNATURE_HEADER], 5, "GET", "/trade-api/v2/markets")
+
+
+def test_without_a_key_nothing_is_signed_and_a_call_that_needs_one_says_so() -> None:
+    core = KalshiSession("feed")
+    assert core.handshake(1) == ()
+    assert core.sign(RestCall(purpose="instruments", path="/markets"), 1) == ()
+    with pytest.raises(ValueError, match="kalshi: balance needs a key"):
+        core.sign(RestCall(purpose="balance", path="/portfolio/balance", signed=True), 1)
+    with pytest.raises(ValueError, match="no unencrypted PEM key"):
+        KalshiSession("feed", credentials=Credentials("key", b"secret"))

@@ -17,8 +17,8 @@ import pytest
 
 from actors.market.book import Book
 from actors.market.recording import Entry, Recording
-from actors.market.sessions.kalshi import SessionCore
-from actors.market.sessions.kalshi_subscriptions import Incident
+from actors.market.session_core import Incident, SessionOptions
+from actors.market.sessions.kalshi import KalshiSession
 from protocols.market import BookStale, BookUpdate, BookView
 from protocols.nanos import NANO
 from protocols.venues.kalshi import Codec, decode_orderbook
@@ -36,6 +36,7 @@ FILES = [
     "kalshi-btcmaxy-20251201-0152.jsonl.gz",
 ]
 Levels = dict[Decimal, Decimal]
+LISTENING = SessionOptions(listening=True, use_yes_price=False)
 
 
 def raw_frames(path: Path) -> list[dict[str, Any]]:
@@ -79,8 +80,8 @@ class Played:
     """What came of playing entries through a session core and books; every quote is looked at as it comes."""
 
     def __init__(self, entries: list[Entry]) -> None:
-        self.core = SessionCore("recording", use_yes_price=False)
-        self.core.connected("c", (), 0)
+        self.core = KalshiSession("recording", options=LISTENING)
+        self.core.connected("c", (), 0, 0)
         self.books: dict[str, Book] = {}
         self.incidents: Counter[str] = Counter()
         self.stale = 0
@@ -123,7 +124,7 @@ def test_every_frame_is_accounted_for_and_the_final_book_is_right(recordings: Pa
     assert played.core.tally.updates == kinds["orderbook_snapshot"] + kinds["orderbook_delta"]
     tally = played.core.tally
     assert (tally.gaps, tally.lost, tally.dropped, tally.malformed, played.stale) == (0, 0, 0, 0, 0)
-    assert played.core.codec.faults.total == 0
+    assert played.core.faults.total == 0
     assert played.quotes > 0
     expected = reconstructed(frames)
     assert played.books.keys() == expected.keys()
@@ -144,8 +145,8 @@ def test_the_demo_session_holds_what_its_description_says(recordings: Path) -> N
 
 
 def test_rest_order_books_equal_the_snapshots_of_the_same_moment(recordings: Path) -> None:
-    core = SessionCore("recording", use_yes_price=False)
-    core.connected("c", (), 0)
+    core = KalshiSession("recording", options=LISTENING)
+    core.connected("c", (), 0, 0)
     snapshots = {
         event.market: set(event.changes)
         for entry in entries_of(recordings / SESSION)

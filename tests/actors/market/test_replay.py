@@ -12,7 +12,8 @@ import trio
 from actors.market.book import Book
 from actors.market.capability import FeedSettings
 from actors.market.recording import VERSION, Recorder, Recording, RecordingHeader
-from actors.market.sessions.kalshi import SessionCore
+from actors.market.session_core import SessionOptions
+from actors.market.sessions.kalshi import KalshiSession
 from protocols.control import Probe
 from protocols.market import BookPosition, BookUpdate, BookView, GetBookPosition, Quote
 from tests.actors.market.kit import ALPHA, BETA, Market, open_market
@@ -28,8 +29,9 @@ def expected_books(file: Path) -> dict[str, BookView]:
     """The final books, without any actor."""
     recording = Recording(file)
     header = recording.header
-    core = SessionCore("expected", use_yes_price=header.use_yes_price if header else False)
-    core.connected("c", (), 0)
+    yes_price = header.use_yes_price if header else False
+    core = KalshiSession("expected", options=SessionOptions(listening=True, use_yes_price=yes_price))
+    core.connected("c", (), 0, 0)
     books: dict[str, Book] = {}
     for entry in recording:
         for event in core.receive(entry.frame, entry.ts, 0) if entry.frame is not None else ():

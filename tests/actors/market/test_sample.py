@@ -6,7 +6,8 @@ import pytest
 
 from actors.market.book import Book
 from actors.market.recording import Recording
-from actors.market.sessions.kalshi import SessionCore
+from actors.market.session_core import SessionOptions
+from actors.market.sessions.kalshi import KalshiSession
 from actors.market.simulated.sample import MARKETS, main, make_sample
 from protocols.market import BookUpdate, MarketStatus, Trade
 
@@ -18,9 +19,10 @@ def test_the_sample_of_the_repository_is_a_whole_session_marked_synthetic() -> N
     assert recording.header is not None
     assert recording.header.marks == ("synthetic",)
     assert recording.header.markets == MARKETS
-    core = SessionCore("sample", use_yes_price=recording.header.use_yes_price)
+    options = SessionOptions(listening=True, use_yes_price=recording.header.use_yes_price)
+    core = KalshiSession("sample", options=options)
     # Without the marks of the header: the frames alone must say what they are.
-    core.connected("c", (), 0)
+    core.connected("c", (), 0, 0)
     books = {market: Book(market) for market in MARKETS}
     trades = phases = 0
     for entry in recording:

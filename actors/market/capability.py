@@ -17,13 +17,18 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
+from actors.edge.routing import Route
+from actors.market import feed_routes
 from actors.market.feed_events import FeedEvent
+from actors.market.feed_tree import keeper_spec
 from actors.market.recording import READ_FAULTS, recorded_markets
 from actors.market.routes import INDEX
-from actors.market.routes import routes as routes
+from actors.market.routes import routes as market_routes
+from actors.market.session_core import BOOK
+from actors.market.venues import session_class
 from protocols.control import Row
 from protocols.market import MARKS, SYNTHETIC
-from protocols.paths import feed_book, feed_session
+from protocols.paths import feed_book
 from runtime import ChildSpec, Restart, RestartLimit, supervisor
 from runtime.capability import Whole
 from runtime.settings import Configuration, ConfigurationError, Issue, LocalPath
@@ -31,7 +36,24 @@ from runtime.settings import Configuration, ConfigurationError, Issue, LocalPath
 Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
 Market = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Positive = Annotated[float, msgspec.Meta(gt=0)]
-_TAKEN_NAMES: Final = frozenset({"index", "venue"})
+Channel = Literal["book", "trades", "ticker", "bars", "lifecycle", "funding", "liquidations"]
+SimulatedProtocol = Literal["kalshi", "binance", "binance-usdm", "coinbase"]
+FeedVenue = Literal[
+    "simulated",
+    "kalshi",
+    "binance",
+    "binance-usdm",
+    "binance-coinm",
+    "coinbase",
+    "kraken",
+    "massive",
+    "alphavantage",
+    "replay",
+]
+_TAKEN_NAMES: Final = frozenset(
+    {"archive", "bars", "budgets", "decoder", "derivatives", "index", "instruments", "providers", "store", "stream"}
+    | {"retention", "venue"}
+)
 
 
 class FeedSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -39,20 +61,36 @@ class FeedSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
     name: Name
     """Its place in the tree: `/market/<name>`."""
-    venue: Literal["simulated", "kalshi", "replay"] = "simulated"
-    """`simulated`: this node's own venue, unless `url` names another; `kalshi`; `replay`: a recorded session."""
+    venue: FeedVenue = "simulated"
+    """Where it comes from. `simulated`: this node's own venue, unless `url` names another; `replay`: a recording."""
+    speaks: SimulatedProtocol = "kalshi"
+    """Of a simulated venue: whose protocol it speaks."""
     url: str = ""
-    """Where the venue's WebSocket is: `wss://…`."""
+    """Where the venue's WebSocket is: `wss://…`; empty: where the venue says."""
+    rest_url: str = ""
+    """Where the venue's REST interface is: `https://…`; empty: where the venue says."""
     markets: tuple[Market, ...] = ()
-    """The markets to follow. Empty: all of the simulated venue's, or all of the recording's."""
-    channels: tuple[str, ...] = ("orderbook_delta", "trade", "market_lifecycle_v2")
-    """The venue's channels to subscribe to."""
+    """The markets to follow, in the venue's words or ours. Empty: all of the simulated venue's, or all of the
+    recording's."""
+    channels: tuple[Channel, ...] = ()
+    """What to subscribe to; empty: what is usual at the venue (books and trades)."""
+    depth: Annotated[int, msgspec.Meta(ge=1, le=10_000)] | None = None
+    """Levels a side, where the venue lets one choose; unset: the most it offers."""
+    bars: tuple[str, ...] = ()
+    """Intervals of the venue's own bars to subscribe to, such as `1m`, with the channel `bars`."""
+    discover: Annotated[int, msgspec.Meta(ge=0, le=100)] = 0
+    """Kalshi: follow so many markets, those with the most volume; 0: only `markets`."""
+    discover_status: Literal["unopened", "open", "paused", "closed", "settled"] = "open"
+    """Kalshi: among markets of this status."""
+    discover_s: Positive = 300.0
+    """How often to look for markets anew, in seconds."""
     key_id: str = ""
     """The id of the API key that signs the connection."""
     key_file: LocalPath = ""
-    """The private key (PEM) of `key_id`."""
+    """The private key (PEM) or secret of `key_id`."""
     use_yes_price: bool | None = None
-    """Whether NO levels come on the YES scale. Unset: a live feed asks for it, a recording says how it was made."""
+    """Kalshi: whether NO levels come on the YES scale. Unset: a live feed asks for it, a recording says how it was
+    made."""
     marks: tuple[str, ...] = ()
     """Marks put on all of its data: `synthetic`, `delayed`, `stale`, `demo`."""
     silence_s: Positive = 30.0
@@ -63,8 +101,10 @@ class FeedSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     """The longest wait before the first attempt to reconnect; it doubles each time."""
     backoff_most_s: Positive = 30.0
     """The longest wait between two attempts to reconnect."""
+    sample_ms: Positive = 100.0
+    """The interval of sampled quotes, in milliseconds; every quote goes out beside them."""
     record: LocalPath = ""
-    """A file (`.jsonl` or `.jsonl.gz`) that takes every frame as it came; one that exists is kept."""
+    """A folder that takes every frame as it came; what it holds already is kept."""
     file: LocalPath = ""
     """Of a replay: the recording."""
     speed: Annotated[float, msgspec.Meta(ge=0)] = 1.0
@@ -77,12 +117,25 @@ class FeedSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
             raise ValueError(f"a feed cannot be named {self.name!r}")
         if unknown := set(self.marks) - MARKS:
             raise ValueError(f"expected marks out of {', '.join(sorted(MARKS))}, got {', '.join(sorted(unknown))}")
-        if self.venue == "replay" and not self.file:
-            raise ValueError(f"the replay {self.name!r} needs a file")
-        if self.venue == "kalshi" and not (self.url and self.markets):
-            raise ValueError(f"the feed {self.name!r} needs url and markets")
-        if self.venue == "kalshi" and not (self.key_id and self.key_file):
-            raise ValueError(f"the feed {self.name!r} needs key_id and key_file: Kalshi signs every connection")
+        if self.venue == "replay":
+            if not self.file:
+                raise ValueError(f"the replay {self.name!r} needs a file")
+            return
+        core = session_class(self.protocol)
+        if wrong := set(self.channels) - core.OFFERED:
+            offered = ", ".join(sorted(core.OFFERED))
+            raise ValueError(f"the feed {self.name!r}: {core.VENUE} offers {offered}, not {', '.join(sorted(wrong))}")
+        if self.discover and self.protocol != "kalshi":
+            raise ValueError(f"the feed {self.name!r}: only Kalshi's markets can be discovered")
+        if self.venue != "simulated" and not (self.markets or self.discover):
+            raise ValueError(f"the feed {self.name!r} needs markets")
+        if self.venue != "simulated" and core.NEEDS_KEY and not (self.key_id and self.key_file):
+            raise ValueError(f"the feed {self.name!r} needs key_id and key_file: {core.VENUE} lets nobody in without")
+
+    @property
+    def protocol(self) -> str:
+        """The venue whose protocol it speaks."""
+        return self.speaks if self.venue == "simulated" else self.venue
 
 
 class VenueSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -142,19 +195,39 @@ def branch(feeds: Sequence[FeedSettings], venue: VenueSettings, data_dir: Path) 
     specs = [ChildSpec(name="index", actor="actors.market.index:MarketIndex", arguments={"feeds": markets})]
     if venue.serve or any(feed.venue == "simulated" and not feed.url for feed in feeds):
         specs.append(_venue(venue, data_dir))
+    budgets = _budgets(feeds)
+    if budgets is not None:
+        specs.append(budgets)
     specs += [_feed(feed, markets[feed.name]) for feed in feeds]
     return supervisor("market", *specs)
 
 
 def _markets(feed: FeedSettings, venue: VenueSettings) -> tuple[str, ...]:
-    if feed.markets:
-        return tuple(dict.fromkeys(feed.markets))
-    if feed.venue == "simulated":
-        return venue.markets
-    try:
-        return recorded_markets(Path(feed.file))
-    except READ_FAULTS as error:
-        raise ValueError(f"the replay {feed.name!r} cannot read its file: {error}") from None
+    if feed.venue == "replay":
+        if feed.markets:
+            return tuple(dict.fromkeys(feed.markets))
+        try:
+            return recorded_markets(Path(feed.file))
+        except READ_FAULTS as error:
+            raise ValueError(f"the replay {feed.name!r} cannot read its file: {error}") from None
+    names = feed.markets or (venue.markets if feed.venue == "simulated" else ())
+    return tuple(dict.fromkeys(session_class(feed.protocol).canonical(name) for name in names))
+
+
+def _budgets(feeds: Sequence[FeedSettings]) -> ChildSpec | None:
+    """One keeper for each venue's account."""
+    venues = sorted({feed.protocol for feed in feeds if feed.venue != "replay"})
+    if not venues:
+        return None
+    keepers = (
+        ChildSpec(
+            name=name,
+            actor="actors.market.budget_keeper:BudgetKeeper",
+            arguments={"venue": name, "limits": [list(each) for each in session_class(name).BUDGETS]},
+        )
+        for name in venues
+    )
+    return supervisor("budgets", *keepers)
 
 
 def _venue(venue: VenueSettings, data_dir: Path) -> ChildSpec:
@@ -175,17 +248,9 @@ def _venue(venue: VenueSettings, data_dir: Path) -> ChildSpec:
 
 
 def _feed(feed: FeedSettings, markets: tuple[str, ...]) -> ChildSpec:
-    session = feed_session(feed.name)
     books = supervisor(
         "books",
-        *(
-            ChildSpec(
-                name=market,
-                actor="actors.market.keeper:BookKeeper",
-                arguments={"market": market, "feed": feed.name, "session": session},
-            )
-            for market in markets
-        ),
+        *(keeper_spec(feed.name, market, feed.sample_ms) for market in markets if _has_books(feed)),
         limit=RestartLimit(count=5, seconds=10.0),
     )
     return supervisor(
@@ -195,6 +260,13 @@ def _feed(feed: FeedSettings, markets: tuple[str, ...]) -> ChildSpec:
         limit=RestartLimit(count=5, seconds=10.0),
         restart=Restart.TRANSIENT,
     )
+
+
+def _has_books(feed: FeedSettings) -> bool:
+    if feed.venue == "replay":
+        return True
+    core = session_class(feed.protocol)
+    return BOOK in (feed.channels or core.CHANNELS)
 
 
 def _session(feed: FeedSettings, markets: tuple[str, ...]) -> ChildSpec:
@@ -214,26 +286,38 @@ def _session(feed: FeedSettings, markets: tuple[str, ...]) -> ChildSpec:
         )
     return ChildSpec(
         name="session",
-        actor="actors.market.session:KalshiSession",
+        actor="actors.market.session:VenueSession",
         arguments={
             "feed": feed.name,
+            "venue": feed.protocol,
             "url": feed.url,
+            "rest_url": feed.rest_url,
+            "simulated": feed.venue == "simulated" and not feed.url,
             "markets": markets,
-            "channels": feed.channels,
+            "channels": feed.channels or None,
             "key_id": feed.key_id,
             "key_file": feed.key_file,
-            "use_yes_price": feed.use_yes_price is not False,
             # Whatever the venue's handshake and its frames say: one that is named simulated is synthetic.
             "marks": (*feed.marks, SYNTHETIC) if feed.venue == "simulated" else feed.marks,
             "silence_s": feed.silence_s,
-            "recovery_s": feed.recovery_s,
             "backoff_s": feed.backoff_s,
             "backoff_most_s": feed.backoff_most_s,
+            "sample_ms": feed.sample_ms,
             "record": feed.record,
+            "discover": feed.discover,
+            "discover_status": feed.discover_status,
+            "discover_s": feed.discover_s,
+            "options": {
+                "recovery_s": feed.recovery_s,
+                "depth": feed.depth,
+                "bars": feed.bars,
+                "use_yes_price": feed.use_yes_price is not False,
+            },
         },
     )
 
 
+routes: list[Route] = [*market_routes, *feed_routes.routes]
 migrations: str | None = str(Path(__file__).parent / "migrations")
 rows: tuple[type[Row], ...] = (FeedEvent,)
 commands: dict[str, str] = {}

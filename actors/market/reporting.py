@@ -61,7 +61,7 @@ class FeedReporter:
         incidents = False
         publish = self._actor.publish
         for event in events:
-            if type(event) is Incident:
+            if isinstance(event, Incident):
                 incidents = True
                 self.keep(event.kind, event.session, event.detail)
             else:

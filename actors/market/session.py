@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import trio
 
 from actors.market.connection import Connection, NotConnected
@@ -135,12 +136,15 @@ class VenueSession(Actor):
         backoff_most_s: float = 30.0,
         sample_ms: float = 100.0,
         record: str = "",
+        discover: int = 0,
+        discover_status: str = "open",
+        discover_s: float = 300.0,
         options: dict[str, Any] | None = None,
     ) -> None:
         self.feed = feed
         self.venue = venue
         self.core_class = session_class(venue)
-        self.options = SessionOptions(**(options or {}))
+        self.options = msgspec.convert(options or {}, SessionOptions)
         self.core = self.core_class(feed, markets, channels, self.options)
         self.configured = frozenset(markets)
         self.url = url or self.core.URL
@@ -217,7 +221,8 @@ class VenueSession(Actor):
             await self.ref.send(_Ended(self.connection, reason), timeout=60.0)
             attempt = 1 if self._heard else attempt + 1
             wait_s = full_jitter(attempt, self.backoff_s, self.backoff_most_s, self._random.random())
-            await trio.sleep(max(wait_s, retry_s))
+            await trio.sleep(max(wait_s, retry_s, self.core.hold_s))
+            self.core.hold_s = 0.0
 
     async def _connect(self, connection: int) -> str:
         """One connection from its begin to its end; why it ended. Raises NotConnected."""
@@ -269,6 +274,7 @@ class VenueSession(Actor):
             key_id, key_file, marks = self.key_id, self.key_file, self.marks
             if "demo" in self.url.partition("://")[2].partition("/")[0]:
                 marks |= {DEMO}
+            marks |= self.core_class.marks_at(self.url)
         if key_file:
             try:
                 secret = await self.offload(Path(key_file).read_bytes, timeout=5.0)
@@ -286,7 +292,7 @@ class VenueSession(Actor):
         priority = NORMAL if call.purpose == POLL else RECOVERY
         message: Message
         try:
-            answer = await self._rest.perform(call, lambda ts: self.core.sign(call, ts), priority)
+            answer = await self._rest.perform(self.core.keyed(call), lambda ts: self.core.sign(call, ts), priority)
         except CallFailed as error:
             message = _CallFailed(session, call, str(error))
         else:

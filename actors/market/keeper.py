@@ -33,11 +33,14 @@ class BookKeeper(Actor):
     mailbox = Mailbox(capacity=8192, overflow=Overflow.DROP_NEWEST)
     on_crash = OnCrash.CLEAR
 
-    def __init__(self, market: str, feed: str, session: str, ask_again_s: float = 5.0) -> None:
+    def __init__(
+        self, market: str, feed: str, session: str, ask_again_s: float = 5.0, sample_ms: float = 100.0
+    ) -> None:
         self.market = market
         self.feed = feed
         self.session = session
         self.ask_again_s = ask_again_s
+        self.sample_ms = sample_ms
         self.book = Book(market)
         self.gaps = 0
         self._timer: Timer | None = None

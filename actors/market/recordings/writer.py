@@ -1,0 +1,405 @@
+"""Writes recordings: `RecordingFile` block by block where it is called, `Recorder` on a thread beside the loop.
+
+The loop only puts the frame's reference into a list, under a lock that is otherwise held for a few list operations.
+The thread compresses, writes and rotates. What does not fit into its bounded backlog is left out and counted, and a
+note in the recording says how much and when.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from actors.market.recordings.entries import Begin, Entry, RecordingError, RecordingHeader
+from actors.market.recordings.format import (
+    BEGINS,
+    ENTRIES,
+    ENTRY_HEADER,
+    HEADER,
+    RECEIVED,
+    SENT,
+    SUFFIX,
+    FileHeader,
+    answer_parts,
+    begin_parts,
+    encode_block,
+    note_parts,
+    parts,
+)
+from actors.market.recordings.index import BlockPlace, encode_index, read_index, recording_files
+from protocols.nanos import NANO
+from protocols.venues.rest import RestCall
+
+BLOCK_BYTES: Final = 1 << 20
+FILE_BYTES: Final = 256 << 20
+FILE_S: Final = 6 * 3600.0
+# The thread looks so often, and what it finds is on its way to the disk within the second.
+FLUSH_S: Final = 0.75
+BACKLOG_BYTES: Final = 64 << 20
+_CLOSE_S: Final = 30.0
+
+
+class RecordingFile:
+    """One file that is written block by block. It is readable at any time, and complete after `close`.
+
+    The file must not exist yet. Raises OSError.
+    """
+
+    def __init__(self, path: Path, header: FileHeader) -> None:
+        self.path = path
+        self.blocks: list[BlockPlace] = []
+        self._file = path.open("xb", buffering=0)
+        self.bytes = 0
+        self._write(encode_block(HEADER, [msgspec.json.encode(header)]))
+
+    def write(self, pieces: Iterable[bytes], *, entries: int, first: int, last: int, flags: int = 0) -> None:
+        """Append a block. Raises OSError, with the file as it was before."""
+        block = encode_block(ENTRIES, pieces, entries=entries, first=first, last=last, flags=flags)
+        place = BlockPlace(self.bytes, first, last, entries, flags)
+        self._write(block)
+        self.blocks.append(place)
+
+    def close(self) -> None:
+        """Write the index, and wait until the disk has everything. Closing twice is harmless."""
+        if self._file.closed:
+            return
+        try:
+            self._write(encode_index(self.blocks, self.bytes))
+            os.fsync(self._file.fileno())
+        finally:
+            self._file.close()
+
+    def _write(self, block: bytes) -> None:
+        view = memoryview(block)
+        try:
+            while view:
+                view = view[self._file.write(view) :]
+        except OSError:
+            self._file.truncate(self.bytes)
+            self._file.seek(self.bytes)
+            raise
+        self.bytes += len(block)
+
+
+def write_recording(path: Path, header: RecordingHeader, entries: Iterable[Entry]) -> int:
+    """Write all entries into one file; the same entries make the same bytes. Returns how many they were.
+
+    Raises OSError (the file exists), and what `entries` raises; the file then holds what came before.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = RecordingFile(path, FileHeader(number=1, recording=header))
+    block = _Block()
+    count = 0
+    try:
+        for entry in entries:
+            block.add(parts(entry), entry.ts, BEGINS if isinstance(entry, Begin) else 0)
+            count += 1
+            if block.bytes >= BLOCK_BYTES:
+                block.write_to(file)
+                block = _Block()
+    finally:
+        block.write_to(file)
+        file.close()
+    return count
+
+
+class _Block:
+    """Pieces of entries on their way to a block."""
+
+    __slots__ = ("bytes", "entries", "first", "flags", "last", "missing", "notes", "pieces")
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+        self.bytes = 0
+        self.entries = 0
+        self.first = 0
+        self.last = 0
+        self.flags = 0
+        # Notes that are in it, and the entries that they tell to be missing.
+        self.notes = 0
+        self.missing = 0
+
+    def add(self, pieces: Sequence[bytes], ts: int, flags: int) -> None:
+        self.pieces.extend(pieces)
+        self.bytes += sum(map(len, pieces))
+        self._count(ts, flags)
+
+    def _count(self, ts: int, flags: int) -> None:
+        if not self.entries:
+            self.first = self.last = ts
+        elif ts > self.last:
+            self.last = ts
+        self.entries += 1
+        self.flags |= flags
+
+    def put_first(self, note: Sequence[bytes], ts: int) -> None:
+        self.pieces[:0] = note
+        self.bytes += sum(map(len, note))
+        if not self.entries:
+            self.first = self.last = ts
+        self.entries += 1
+        self.notes += 1
+
+    def write_to(self, file: RecordingFile) -> None:
+        if self.entries:
+            file.write(self.pieces, entries=self.entries, first=self.first, last=self.last, flags=self.flags)
+
+
+class Recorder:
+    """Records a feed into a folder of numbered files, or into a single one (a path that ends in `.trec`).
+
+    A folder that has files already is continued in a new one, which begins with a note of how the last one ended. A
+    single file that exists is kept: the new one is `NAME-2.trec`, `NAME-3.trec`, …
+
+    Call it from one thread. The methods named as in a session put an entry into memory and return; `fault` tells what
+    the disk said last, `lost` how many entries were left out because it was too slow or refused. The constructor
+    raises OSError.
+    """
+
+    def __init__(
+        self,
+        target: Path,
+        header: RecordingHeader,
+        *,
+        file_bytes: int = FILE_BYTES,
+        file_s: float = FILE_S,
+        block_bytes: int = BLOCK_BYTES,
+        backlog_bytes: int = BACKLOG_BYTES,
+    ) -> None:
+        self.header = header
+        self.lost = 0
+        self.entries = 0
+        self.written = 0
+        self.bytes_written = 0
+        self.fault = ""
+        self._single = target.suffix == SUFFIX
+        self._folder = target.parent if self._single else target
+        self._file_bytes = file_bytes
+        self._file_ns = round(file_s * NANO)
+        self._block_bytes = block_bytes
+        self._most = backlog_bytes
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._open = _Block()
+        self._sealed: deque[_Block] = deque()
+        self._backlog = 0
+        self._missing = 0
+        self._missing_since = 0
+        self._missing_why = ""
+        self._closing = False
+        self._due = 0
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._previous: Path | None = None
+        if self._single:
+            self._file = _first_free(target, header)
+        else:
+            files = recording_files(self._folder)
+            self._previous = files[-1] if files else None
+            self._file = self._numbered(int(files[-1].stem) + 1 if files else 1, files[-1].name if files else "")
+        self.bytes_written = self._file.bytes
+        self._thread = threading.Thread(target=self._run, name=f"recorder {header.feed}", daemon=True)
+        self._thread.start()
+
+    @property
+    def path(self) -> Path:
+        """The file that is written now."""
+        return self._file.path
+
+    # -- on the loop ---------------------------------------------------------------------------------------
+
+    def session(self, ts: int, session: str, marks: Sequence[str] = (), connection: int = 0) -> None:
+        """A connection begins."""
+        self._add(begin_parts(ts, session, marks, connection), ts, BEGINS)
+
+    def frame(self, ts: int, raw: bytes, connection: int = 0) -> None:
+        """One frame as it came."""
+        # Written out, as it runs for every frame: what `_add` does.
+        length = len(raw)
+        size = length + 15
+        with self._lock:
+            if self._backlog + size > self._most or self._missing:
+                self._leave_out(ts, size)
+                return
+            block = self._open
+            block.pieces += (ENTRY_HEADER.pack(RECEIVED, connection, ts, length), raw)
+            block.bytes += size
+            self._backlog += size
+            if not block.entries:
+                block.first = block.last = ts
+            elif ts > block.last:
+                block.last = ts
+            block.entries += 1
+            self.entries += 1
+            if block.bytes < self._block_bytes:
+                return
+            self._sealed.append(block)
+            self._open = _Block()
+        self._wake.set()
+
+    def sent(self, ts: int, raw: bytes, connection: int = 0) -> None:
+        """One command as it went out."""
+        self._add((ENTRY_HEADER.pack(SENT, connection, ts, len(raw)), raw), ts, 0)
+
+    def answer(self, ts: int, call: RestCall, status: int, body: bytes, connection: int = 0) -> None:
+        """The answer to a REST call."""
+        self._add(answer_parts(ts, call, status, body, connection), ts, 0)
+
+    def note(self, ts: int, count: int, reason: str, connection: int = 0) -> None:
+        """A word of the recorder's owner: `count` entries are missing here, and why."""
+        self._add(note_parts(ts, count, reason, connection), ts, 0)
+
+    def flush_if_due(self, now: int) -> None:
+        """Wake the thread, once a second of `now` (monotonic nanoseconds). It wakes by itself, too."""
+        if now >= self._due:
+            self._due = now + NANO
+            self._wake.set()
+
+    def close(self) -> None:
+        """Write what there is, finish the file and end the thread: as long as the disk takes, so not on a loop.
+
+        Closing twice is harmless. What was not written by then counts as `lost`.
+        """
+        self._closing = True
+        self._wake.set()
+        self._thread.join(_CLOSE_S)
+
+    def _add(self, pieces: Sequence[bytes], ts: int, flags: int) -> None:
+        size = sum(map(len, pieces))
+        with self._lock:
+            if self._backlog + size > self._most or self._missing:
+                self._leave_out(ts, size)
+                return
+            self._open.add(pieces, ts, flags)
+            self._backlog += size
+            self.entries += 1
+            if self._open.bytes < self._block_bytes:
+                return
+            self._sealed.append(self._open)
+            self._open = _Block()
+        self._wake.set()
+
+    def _leave_out(self, ts: int, size: int) -> None:
+        # Once something is missing everything is until the backlog is half empty: one hole, not a thousand.
+        if not self._missing:
+            self._missing_since = ts
+            self._missing_why = self._missing_why or "the disk is too slow"
+        self._missing += 1
+        self.lost += 1
+        self._wake.set()
+
+    # -- on the thread -------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        self._note_cut()
+        while True:
+            self._wake.wait(FLUSH_S)
+            self._wake.clear()
+            closing = self._closing
+            self._write_all()
+            if closing:
+                break
+        try:
+            self._file.close()
+        except OSError as error:
+            self.fault = str(error)
+
+    def _note_cut(self) -> None:
+        if self._previous is None:
+            return
+        try:
+            index = read_index(self._previous)
+            how = "; ".join(str(loss) for loss in index.lost) or f"{self._previous.name}: closed"
+            ts = index.blocks[-1].last if index.blocks else 0
+            count = sum(loss.entries or 0 for loss in index.lost)
+        except (OSError, RecordingError) as error:
+            how, ts, count = f"{self._previous.name}: {error}", 0, 0
+        with self._lock:
+            block = self._sealed[0] if self._sealed else self._open
+            before = block.bytes
+            block.put_first(note_parts(block.first or ts, count, f"continued; {how}"), ts)
+            self._backlog += block.bytes - before
+
+    def _write_all(self) -> None:
+        with self._lock:
+            blocks = list(self._sealed)
+            self._sealed.clear()
+            if self._open.entries:
+                blocks.append(self._open)
+                self._open = _Block()
+        for block in blocks:
+            self._write(block)
+            with self._lock:
+                self._backlog -= block.bytes
+        with self._lock:
+            self._resume()
+            last = self._open if self._open.entries else None
+            if last is not None and self._closing:
+                self._open = _Block()
+        if last is not None and self._closing:
+            self._write(last)
+
+    def _resume(self) -> None:
+        """Record again, beginning with a note of what is missing."""
+        if self._missing and self._backlog <= self._most // 2:
+            block = self._open
+            ts = max(self._missing_since, block.last)
+            pieces = note_parts(ts, self._missing, f"lost: {self._missing_why}")
+            block.add(pieces, ts, 0)
+            block.notes += 1
+            block.missing += self._missing
+            self._backlog += sum(map(len, pieces))
+            self._missing = 0
+            self._missing_why = ""
+
+    def _write(self, block: _Block) -> None:
+        try:
+            self._rotate(block.first)
+            before = self._file.bytes
+            block.write_to(self._file)
+        except OSError as error:
+            self.fault = str(error)
+            with self._lock:
+                if not self._missing:
+                    self._missing_since = block.first
+                lost = block.entries - block.notes
+                self._missing += lost + block.missing
+                self._missing_why = f"not written: {error}"
+                self.lost += lost
+            return
+        self.fault = ""
+        self.written += block.entries
+        self.bytes_written += self._file.bytes - before
+
+    def _rotate(self, ts: int) -> None:
+        file = self._file
+        if self._single or not file.blocks:
+            return
+        if file.bytes >= self._file_bytes or ts - file.blocks[0].first >= self._file_ns:
+            # First the new one: where it cannot be made, the old one goes on.
+            self._file = self._numbered(int(file.path.stem) + 1, file.path.name)
+            self.bytes_written += self._file.bytes
+            file.close()
+
+    def _numbered(self, number: int, follows: str) -> RecordingFile:
+        while True:
+            header = FileHeader(number=number, follows=follows, recording=self.header)
+            try:
+                return RecordingFile(self._folder / f"{number:06d}{SUFFIX}", header)
+            except FileExistsError:
+                number += 1
+
+
+def _first_free(path: Path, header: RecordingHeader) -> RecordingFile:
+    candidate, number = path, 1
+    while True:
+        try:
+            return RecordingFile(candidate, FileHeader(number=1, recording=header))
+        except FileExistsError:
+            number += 1
+            candidate = path.with_name(f"{path.stem}-{number}{path.suffix}")

@@ -267,7 +267,10 @@ class VenueSession(Actor):
                 venue = await self.lookup(VENUE).ask(GetVenueAddress(self.venue))
             except (Refused, Unknown) as error:
                 raise NotConnected(f"the simulated venue does not answer: {error}") from None
-            self.url, self.rest_url = venue.url, venue.rest_url
+            face = next((each for each in venue.faces if each.venue == self.venue), None)
+            if face is None and self.venue != "kalshi":
+                raise NotConnected(f"the simulated venue does not speak as {self.venue}")
+            self.url, self.rest_url = (venue.url, "") if face is None else (face.url, face.rest_url)
             key_id, key_file = venue.key_id, venue.key_file
             marks = self.marks | frozenset(venue.marks) | {SYNTHETIC}
         else:

@@ -283,7 +283,10 @@ class VenueSession(Actor):
                 secret = await self.offload(Path(key_file).read_bytes, timeout=5.0)
             except OSError as error:
                 raise NotConnected(f"the key cannot be read: {error}") from None
-            self.core.credentials = Credentials(key_id, secret)
+            try:
+                self.core.use(Credentials(key_id, secret))
+            except ValueError as error:
+                raise NotConnected(f"{key_file} holds no key: {error}") from None
         if self._rest is None or self._rest.base_url != self.rest_url.rstrip("/"):
             if self._rest is not None:
                 await self._rest.aclose()

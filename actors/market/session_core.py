@@ -192,6 +192,10 @@ class SessionCore(ABC):
 
     # -- the connection ------------------------------------------------------------------------------------
 
+    def use(self, credentials: Credentials) -> None:
+        """The account's key, which is read when the feed connects. Raises ValueError where it is none."""
+        self.credentials = credentials
+
     def handshake(self, ts: int) -> tuple[tuple[str, str], ...]:
         """Headers of the opening request at wall time `ts` (already corrected by the offset to the venue)."""
         return ()

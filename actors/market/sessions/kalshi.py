@@ -71,9 +71,16 @@ class KalshiSession(KalshiSubscriptions):
     ) -> None:
         super().__init__(feed, markets, channels, options, credentials)
         self.codec = Codec(self.faults)
-        self._signer = None if credentials is None else Signer(credentials.key_id, credentials.secret)
+        self._signer: Signer | None = None
+        if credentials is not None:
+            self.use(credentials)
 
     # -- signing -------------------------------------------------------------------------------------------
+
+    def use(self, credentials: Credentials) -> None:
+        """Sign with this key from now on. Raises ValueError where it is none."""
+        super().use(credentials)
+        self._signer = Signer(credentials.key_id, credentials.secret)
 
     def handshake(self, ts: int) -> tuple[tuple[str, str], ...]:
         """Headers of the opening request; none without a key."""

@@ -15,14 +15,17 @@ from trio_websocket import (
     open_websocket_url,
 )
 
+from actors.market.budget import Bucket
 from actors.market.rest_client import Headers, retry_after
 from actors.market.venue_clock import VenueClock
+from protocols.budget import CANCEL
 from protocols.venues.simulated import MARKS_HEADER
 from runtime.clock import Clock
 
 CONNECT_S: Final = 10.0
 MAX_FRAME_BYTES: Final = 64 * 1024 * 1024
 """The longest frame of any venue (Kalshi's AsyncAPI 2.0.0); Coinbase sends snapshots of 5 MB and more."""
+_SHARE: Final = 0.8
 MOST_COMMANDS: Final = 4096
 """Commands that wait for the socket, or for the venue's limit on commands."""
 
@@ -44,7 +47,8 @@ class Connection:
         self.clock = clock
         self.venue_clock = venue_clock
         self.silence_s = silence_s
-        self.pace_s = 1.0 / commands_s
+        # Pongs count at some venues, and their second is not ours: stay below.
+        self.pace = max(1.0, _SHARE * commands_s)
         self.reason = ""
         self._scope = trio.CancelScope()
         self._send, self._receive = trio.open_memory_channel[bytes](MOST_COMMANDS)
@@ -138,10 +142,13 @@ class Connection:
                 await silent()
 
     async def _write(self, socket: WebSocketConnection) -> None:
+        bucket = Bucket(self.pace, self.pace, trio.current_time())
         try:
             async for command in self._receive:
+                while (wait_s := bucket.wait(1.0, CANCEL, trio.current_time())) > 0.0:
+                    await trio.sleep(wait_s)
+                bucket.take(1.0, trio.current_time())
                 await socket.send_message(command.decode())
-                await trio.sleep(self.pace_s)
         except ConnectionClosed:
             pass  # the reader finds out why
 

@@ -15,8 +15,8 @@ from typing import Final, Literal
 
 import msgspec
 
-from protocols.market import LevelChange, Side, Ticker, Trade
-from protocols.nanos import NumberFaults, price_nanos, size_nanos
+from protocols.market import Bar, LevelChange, Side, Ticker, Trade
+from protocols.nanos import NANO, NumberFaults, price_nanos, size_nanos
 from protocols.venues.errors import WireError
 from protocols.venues.rfc3339 import rfc3339_nanos
 
@@ -315,6 +315,30 @@ class Codec:
             session=session,
             seq=0,
             ts_event=event_time(timestamp),
+            ts_recv=ts_recv,
+            marks=marks,
+        )
+
+    def bar(self, body: CandleBody, market: str, ts_recv: int, marks: tuple[str, ...]) -> Bar | None:
+        """The candle as far as it is, or None (and counted) where a price is out of range."""
+        prices = (self._price(body.open), self._price(body.high), self._price(body.low), self._price(body.close))
+        opened, high, low, close = prices
+        if opened is None or high is None or low is None or close is None:
+            return None
+        start = int(body.start) * NANO
+        return Bar(
+            market=market,
+            interval="5m",
+            start=start,
+            end=start + CANDLE_S * NANO,
+            open=opened,
+            high=high,
+            low=low,
+            close=close,
+            volume=body.volume,
+            trades=None,
+            vwap=None,
+            source="venue",
             ts_recv=ts_recv,
             marks=marks,
         )

@@ -32,6 +32,7 @@ from runtime.metrics import Metrics
 from runtime.node import Node, NodeFailed, NodeSettings, open_node
 from runtime.segments import LogDamaged
 from runtime.settings import Configuration
+from runtime.spec import ChildSpec
 from runtime.telemetry import open_telemetry
 from runtime.variables import running_cell
 from runtime.watchdog import LagMeter, Watchdog
@@ -57,7 +58,11 @@ class NodeFile(msgspec.Struct, frozen=True):
 
 
 def run(configuration: Configuration) -> int:
-    """Run a node until SIGINT or SIGTERM; returns 0. Raises NodeFailed if the tree cannot start or go on."""
+    """Run a node until SIGINT or SIGTERM; returns 0.
+
+    Raises ConfigurationError for sections that do not fit together, NodeFailed if the tree cannot start or go on.
+    """
+    tree = children(configuration)
     settings: NodeSettings = configuration.section("node")
     clock = SystemClock()
     telemetry = open_telemetry(configuration.section("telemetry"), now=clock.now, running_actor=running_path)
@@ -68,7 +73,7 @@ def run(configuration: Configuration) -> int:
     try:
         with telemetry, _node_log(configuration) as log:
             try:
-                trio.run(_run, configuration, settings, clock, log)
+                trio.run(_run, configuration, tree, settings, clock, log)
             except BaseExceptionGroup as group:
                 raise _first_of(group) from group
             finally:
@@ -111,7 +116,13 @@ def _node_log(configuration: Configuration) -> Iterator[NodeLog]:
         yield log
 
 
-async def _run(configuration: Configuration, settings: NodeSettings, clock: SystemClock, log: NodeLog) -> None:
+async def _run(
+    configuration: Configuration,
+    tree: tuple[ChildSpec, ...],
+    settings: NodeSettings,
+    clock: SystemClock,
+    log: NodeLog,
+) -> None:
     metrics = Metrics()
     holder: list[Node] = []
     watchdog = Watchdog(who=lambda: _running(holder))
@@ -123,7 +134,6 @@ async def _run(configuration: Configuration, settings: NodeSettings, clock: Syst
             services.start_soon(_end_on_signal, signals, services.cancel_scope, watchdog, settings)
             services.start_soon(meter.run)
             services.start_soon(_follow_clock, clock)
-            tree = children(configuration)
             async with open_node(settings, tree, clock=clock, log=log, metrics=metrics) as node:
                 holder.append(node)
                 services.start_soon(_sample_rates, node)

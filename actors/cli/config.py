@@ -7,12 +7,14 @@ import ast
 import importlib
 import inspect
 import json
+import os
 import textwrap
 from typing import Any, get_args
 
 import msgspec
 
 from actors.cli.configuration import configuration_file, load
+from actors.cli.profiles import explained, profile
 from actors.cli.report import Report, paint, table
 
 
@@ -27,8 +29,13 @@ def config(arguments: argparse.Namespace) -> Report:
         sections = importlib.import_module("actors.node").sections()
         meanings = {key: text for name, kind in sections.items() for key, text in meanings_of(name, kind).items()}
         text = _explained(text, [setting.key for setting in settings], meanings)
+    wanted = None if arguments.profile is None else profile(arguments.profile)
+    variables = [] if wanted is None else explained(wanted, os.environ)
+    if arguments.explain and variables:
+        text += "\n\n" + table(("OLD VARIABLE", "OURS", "WHAT BECOMES OF IT"), variables)
     data = {
-        "file": str(configuration_file(arguments.config)),
+        "file": str(configuration_file(arguments.config or (wanted.config if wanted else None))),
+        "variables": [dict(zip(("old", "ours", "meaning"), each, strict=True)) for each in variables],
         "settings": [
             {"key": setting.key, "value": setting.value, "source": setting.source}
             | ({"meaning": meanings.get(_general(setting.key))} if arguments.explain else {})

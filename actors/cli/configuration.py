@@ -6,12 +6,13 @@ import argparse
 import importlib
 import os
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from actors.cli.installation import PACKAGES, configurations
 from actors.cli.parser import near_miss
+from actors.cli.profiles import environment, profile
 from actors.cli.report import CommandError, Exit, Issue, failure
 from runtime.settings import PREFIX, Configuration, ConfigurationError
 from runtime.settings import load as load_settings
@@ -46,8 +47,14 @@ def overrides(arguments: argparse.Namespace) -> list[str]:
 def load(arguments: argparse.Namespace) -> Configuration:
     """The whole configuration, checked against the settings of every capability. Raises CommandError (usage)."""
     sections = importlib.import_module("actors.node").sections()
+    name: str | None = arguments.config
+    environ: Mapping[str, str] = os.environ
+    if wanted := getattr(arguments, "profile", None):
+        found = profile(wanted)
+        name = name or found.config
+        environ = environment(found, os.environ)
     try:
-        return load_settings(configuration_file(arguments.config), sections, sets=overrides(arguments))
+        return load_settings(configuration_file(name), sections, environ, overrides(arguments))
     except ConfigurationError as error:
         raise as_command_error(error) from error
 

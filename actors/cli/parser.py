@@ -103,8 +103,15 @@ def common_options(parser: argparse.ArgumentParser) -> None:
     _settings(parser)
 
 
+def _profile(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--profile", metavar="NAME", help="read the environment variables of a system that Troupe replaces: kalshi"
+    )
+
+
 def _run(parser: argparse.ArgumentParser) -> None:
     _config_argument(parser)
+    _profile(parser)
     _settings(parser)
     _json(parser)
 
@@ -132,7 +139,8 @@ def _control(parser: argparse.ArgumentParser) -> None:
 
 def _config(parser: argparse.ArgumentParser) -> None:
     _config_argument(parser)
-    parser.add_argument("--explain", action="store_true", help="say what every key means")
+    parser.add_argument("--explain", action="store_true", help="say what every key means, and every old variable")
+    _profile(parser)
     _settings(parser)
     _json(parser)
 

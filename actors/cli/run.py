@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import importlib
 
-from actors.cli.configuration import load
+from actors.cli.configuration import as_command_error, load
 from actors.cli.report import Exit, failure
 from runtime.node import NodeFailed
+from runtime.settings import ConfigurationError
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -16,6 +17,8 @@ def run(arguments: argparse.Namespace) -> int:
     node = importlib.import_module("actors.node")
     try:
         return int(node.run(configuration))
+    except ConfigurationError as error:
+        raise as_command_error(error) from error
     except NodeFailed as error:
         hint = "the log above says what each actor met; troupe doctor checks this machine"
         raise failure(Exit.FAILED, "node_failed", f"the node could not go on: {error}", hint=hint) from error

@@ -129,8 +129,6 @@ class FeedSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
             raise ValueError(f"the feed {self.name!r}: only Kalshi's markets can be discovered")
         if self.venue != "simulated" and not (self.markets or self.discover):
             raise ValueError(f"the feed {self.name!r} needs markets")
-        if self.venue != "simulated" and core.NEEDS_KEY and not (self.key_id and self.key_file):
-            raise ValueError(f"the feed {self.name!r} needs key_id and key_file: {core.VENUE} lets nobody in without")
 
     @property
     def protocol(self) -> str:
@@ -183,6 +181,8 @@ def probes(configuration: Configuration) -> list[tuple[str, str]]:
 
 def branch(feeds: Sequence[FeedSettings], venue: VenueSettings, data_dir: Path) -> ChildSpec:
     """`/market` with these feeds. Raises ValueError, with the reason, for feeds that cannot be together."""
+    for feed in feeds:
+        _check_key(feed)
     markets = {feed.name: _markets(feed, venue) for feed in feeds}
     if len(markets) < len(feeds):
         raise ValueError("two feeds have the same name")
@@ -200,6 +200,14 @@ def branch(feeds: Sequence[FeedSettings], venue: VenueSettings, data_dir: Path) 
         specs.append(budgets)
     specs += [_feed(feed, markets[feed.name]) for feed in feeds]
     return supervisor("market", *specs)
+
+
+def _check_key(feed: FeedSettings) -> None:
+    if feed.venue in ("simulated", "replay"):
+        return
+    core = session_class(feed.protocol)
+    if core.NEEDS_KEY and not (feed.key_id and feed.key_file):
+        raise ValueError(f"the feed {feed.name!r} needs key_id and key_file: {core.VENUE} lets nobody in without")
 
 
 def _markets(feed: FeedSettings, venue: VenueSettings) -> tuple[str, ...]:

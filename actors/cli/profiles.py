@@ -1,0 +1,178 @@
+"""`--profile`: the environment of a system that Troupe replaces, read as settings of our own.
+
+Variables of an old system are read only where its profile is named, so that no leftover of another program changes a
+node. Each variable maps to one key; what has no counterpart is told, with the reason, by `config --explain`.
+A variable `TROUPE__…` of the environment and `--set` win over the profile.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple
+
+from actors.cli.report import Exit, failure
+from runtime.settings import PREFIX
+
+Environ = Mapping[str, str]
+
+
+class Variable(NamedTuple):
+    """An old variable, the key that it sets, and how its text is read (given all variables).
+
+    No `key`: it has no effect, `note` says why. Where several variables set one key, the first that is set counts.
+    """
+
+    name: str
+    key: str | None
+    note: str
+    read: Callable[[str, Environ], str | None] = lambda text, environ: text
+
+
+class Profile(NamedTuple):
+    """A configuration in `config/` that stands for the old system, and its variables."""
+
+    config: str
+    variables: tuple[Variable, ...]
+
+
+def _names(text: str, environ: Environ) -> str | None:
+    return json.dumps([name.strip() for name in text.split(",") if name.strip()])
+
+
+def _only(text: str, environ: Environ) -> str | None:
+    """Markets that are named count in the mode that takes them from there."""
+    return None if _discovers(environ) else _names(text, environ)
+
+
+def _discovers(environ: Environ) -> bool:
+    return environ.get("RL_MARKET_MODE", "discovery").strip().lower() == "discovery"
+
+
+def _mode(text: str, environ: Environ) -> str | None:
+    mode = text.strip().lower()
+    if mode not in ("discovery", "config"):
+        raise ValueError(f"expected discovery or config, got {text!r}")
+    return None if mode == "discovery" else "0"
+
+
+def _limit(text: str, environ: Environ) -> str | None:
+    return text if _discovers(environ) else None
+
+
+def _level(text: str, environ: Environ) -> str | None:
+    return text.strip().lower()
+
+
+def _debug(text: str, environ: Environ) -> str | None:
+    return "debug" if text.strip().lower() in ("1", "true", "yes", "on") else None
+
+
+_LATER: Final = "read by the training and trading parts, which this version does not have"
+
+PROFILES: Final[dict[str, Profile]] = {
+    "kalshi": Profile(
+        "kalshi",
+        (
+            Variable("HOST", "edge.host", "where HTTP is served"),
+            Variable("PORT", "edge.port", "where HTTP is served"),
+            Variable("KALSHI_WS_URL", "feeds.0.url", "the venue's WebSocket"),
+            Variable("KALSHI_API_URL", "feeds.0.rest_url", "the venue's REST interface"),
+            Variable("KALSHI_API_KEY_ID", "feeds.0.key_id", "the account's key"),
+            Variable("KALSHI_PRIVATE_KEY_PATH", "feeds.0.key_file", "the account's private key (PEM)"),
+            Variable("DATABASE_URL", "database.url", "the database; unset: an embedded one"),
+            Variable("DATABASE_URL_POOLED", None, "there is one pool: DATABASE_URL is used for everything"),
+            Variable("RL_MARKET_TICKERS", "feeds.0.markets", "the markets, unless they are discovered", _only),
+            Variable("RL_MARKET_TICKER", "feeds.0.markets", "the market, unless RL_MARKET_TICKERS is set", _only),
+            Variable("RL_MARKET_MODE", "feeds.0.discover", "`discovery` (by volume) or `config` (by name)", _mode),
+            Variable("RL_ORDERBOOK_MARKET_LIMIT", "feeds.0.discover", "how many markets are discovered", _limit),
+            Variable("RL_ORDERBOOK_BATCH_SIZE", "store.batch_rows", "rows that are handed on at once"),
+            Variable("RL_ORDERBOOK_FLUSH_INTERVAL", "store.flush_s", "how long a row waits for more, in seconds"),
+            Variable("RL_ORDERBOOK_SAMPLE_RATE", "store.sample_every", "every how many updates a sample is kept"),
+            Variable("RL_ORDERBOOK_MAX_QUEUE_SIZE", "store.queue", "updates that may wait"),
+            Variable("RL_WEBSOCKET_TIMEOUT", "feeds.0.silence_s", "how long the venue may be silent, in seconds"),
+            Variable("RL_WEBSOCKET_RECONNECT_DELAY", "feeds.0.backoff_s", "the first wait, in seconds"),
+            Variable("RL_WEBSOCKET_PING_INTERVAL", None, "the venue pings; silence is judged by RL_WEBSOCKET_TIMEOUT"),
+            Variable("RL_MAX_RECONNECT_ATTEMPTS", None, "a feed reconnects for as long as it runs"),
+            Variable("RL_DB_POOL_MAX_SIZE", "database.connections", "queries at once"),
+            Variable("RL_DB_POOL_MIN_SIZE", None, "connections are made when they are needed"),
+            Variable("RL_DB_POOL_TIMEOUT", None, "each query has its own deadline"),
+            Variable("RL_LOG_LEVEL", "telemetry.level", "the least level that is logged", _level),
+            Variable("DEBUG", "telemetry.level", "true: debug, unless RL_LOG_LEVEL is set", _debug),
+            Variable("ENVIRONMENT", None, "the venue's address says whether it is a practice environment"),
+            Variable("RL_MODEL_STORAGE_PATH", None, _LATER),
+            Variable("RL_MODEL_REFRESH_INTERVAL", None, _LATER),
+            Variable("RL_TRAINING_WINDOW_HOURS", None, _LATER),
+            Variable("RL_MAX_EPISODE_STEPS", None, _LATER),
+        ),
+    ),
+}
+
+
+class Translated(NamedTuple):
+    """What became of one variable: its key and the value it gives, or (`value` None) why it gives none."""
+
+    variable: Variable
+    set: bool
+    value: str | None
+
+
+def profile(name: str) -> Profile:
+    """The profile. Raises CommandError (usage) for a name that is none."""
+    try:
+        return PROFILES[name]
+    except KeyError:
+        hint = f"there are: {', '.join(sorted(PROFILES))}"
+        raise failure(Exit.USAGE, "no_profile", f"no profile {name!r}", field="profile", hint=hint) from None
+
+
+def translate(wanted: Profile, environ: Environ) -> list[Translated]:
+    """What each of its variables gives, in order. Raises CommandError (usage) for a text that cannot be read."""
+    done: list[Translated] = []
+    given: set[str] = set()
+    for variable in wanted.variables:
+        text = environ.get(variable.name)
+        value: str | None = None
+        if text is not None and variable.key is not None and variable.key not in given:
+            try:
+                value = variable.read(text, environ)
+            except ValueError as error:
+                raise failure(
+                    Exit.USAGE, "invalid", f"the variable {variable.name}: {error}", field=variable.name
+                ) from None
+            if value is not None:
+                given.add(variable.key)
+        done.append(Translated(variable, text is not None, value))
+    return done
+
+
+def environment(wanted: Profile, environ: Environ) -> dict[str, str]:
+    """The environment with the profile's variables as ours; ours win. Raises CommandError (usage)."""
+    ours = {
+        variable_of(each.variable.key): each.value
+        for each in translate(wanted, environ)
+        if each.value is not None and each.variable.key is not None
+    }
+    return {**ours, **environ}
+
+
+def variable_of(key: str) -> str:
+    """Our own variable of a key: `feeds.0.url` is `TROUPE__FEEDS__0__URL`."""
+    return PREFIX + key.upper().replace(".", "__")
+
+
+def explained(wanted: Profile, environ: Environ) -> list[tuple[str, str, str]]:
+    """(variable, our own variable, what became of it) for each variable of the profile."""
+    rows = []
+    for each in translate(wanted, environ):
+        key = each.variable.key
+        if key is None:
+            became = f"no effect: {each.variable.note}"
+        elif each.value is not None:
+            became = each.variable.note
+        elif each.set:
+            became = f"set, not used: {each.variable.note}"
+        else:
+            became = f"not set: {each.variable.note}"
+        rows.append((each.variable.name, "—" if key is None else variable_of(key), became))
+    return rows

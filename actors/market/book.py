@@ -2,22 +2,27 @@
 
 A venue message is applied whole and judged afterwards: real venues send messages whose book crosses midway
 and not at the end. After the whole message a negative size is a gap, and so is a crossed book in continuous
-trading. A locked book (bid = ask) is legal. In a pause the book is kept and no quote is made.
+trading. A locked book (bid = ask) is legal, and so are negative prices. In an auction, in a pause and after the end
+the book is kept and no quote is made.
 
-Each side is a dict of sizes and a sorted list of prices with the best at the end (asks are held negated).
-Books change near their best price, so inserting there moves few pointers; for some thousand levels this beats
-every tree.
+The levels stand in `book_sides`; which form of it suits a market is chosen here.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from typing import Final
 
-from protocols.market import STALE, BookUpdate, BookView, Level, MarketPhase, Quote, level_changes
+from actors.market.book_reading import Best as Best
+from actors.market.book_reading import BookReading
+from actors.market.book_sides import OffGrid, Side, SortedSide, positive, side_for
+from actors.market.ladder import Grid as Grid
+from actors.market.ladder import LadderSide
+from protocols.market import STALE, BookUpdate, BookView, MarketPhase, Quote, unpack_levels
+from protocols.market import Side as Leg
 
-NO_SNAPSHOT = "no_snapshot"
+NO_SNAPSHOT: Final = "no_snapshot"
 
-_Best = tuple[int | None, int, int | None, int]
+_Quoted = tuple[int | None, int, int | None, int]
 
 
 class Gap(Exception):
@@ -25,7 +30,7 @@ class Gap(Exception):
 
     `negative_size`: more was taken from a level than it had. `crossed`: best bid above best ask after a whole
     message. `session`: an update of another session came before a snapshot. `out_of_order`: `seq` did not
-    rise.
+    rise. `unknown_order`: of a book of orders, a change of an order that is not there.
     """
 
     def __init__(self, market: str, reason: str, detail: str = "") -> None:
@@ -38,68 +43,34 @@ class Gap(Exception):
         return f"{self.market}: {self.reason}{': ' if self.detail else ''}{self.detail}"
 
 
-class _Side:
-    """Levels of one side. Keys rise toward the best price: `sign` is 1 for bids and -1 for asks."""
-
-    __slots__ = ("keys", "sign", "sizes")
-
-    def __init__(self, sign: int) -> None:
-        self.sign = sign
-        self.sizes: dict[int, int] = {}
-        self.keys: list[int] = []
-
-    def set(self, price: int, size: int) -> None:
-        key = price * self.sign
-        sizes = self.sizes
-        if size:
-            if key not in sizes:
-                keys = self.keys
-                if not keys or key > keys[-1]:
-                    keys.append(key)
-                else:
-                    insort(keys, key)
-            sizes[key] = size
-        elif key in sizes:
-            del sizes[key]
-            keys = self.keys
-            if keys[-1] == key:
-                keys.pop()
-            else:
-                del keys[bisect_left(keys, key)]
-
-    def add(self, price: int, change: int) -> bool:
-        """False, with the level unchanged, where it would become negative."""
-        size = self.sizes.get(price * self.sign, 0) + change
-        if size < 0:
-            return False
-        self.set(price, size)
-        return True
-
-    def load(self, levels: dict[int, int]) -> None:
-        """Replace everything. One sort is much cheaper than as many insertions as a snapshot has levels."""
-        self.sizes = {price * self.sign: size for price, size in levels.items()}
-        self.keys = sorted(self.sizes)
-
-    def best(self) -> tuple[int | None, int]:
-        if not self.keys:
-            return None, 0
-        key = self.keys[-1]
-        return key * self.sign, self.sizes[key]
-
-    def levels(self, depth: int) -> tuple[Level, ...]:
-        keys = self.keys[-depth:] if depth else self.keys
-        return tuple(Level(key * self.sign, self.sizes[key]) for key in reversed(keys))
-
-
-class Book:
+class Book(BookReading):
     """One market's book. It begins stale and becomes current with a snapshot.
 
     `stale` is empty or the reason. A stale book keeps its last levels, for a view that says so, and drops
-    every update but a snapshot (`dropped` counts them).
+    every update but a snapshot (`dropped` counts them). `grid`: the venue's prices, where they are few (`ladder`); the
+    first price that is not on it, and the book goes on without.
     """
 
-    def __init__(self, market: str) -> None:
+    __slots__ = (
+        "_asks",
+        "_bids",
+        "_last",
+        "applied",
+        "dropped",
+        "grid",
+        "market",
+        "marks",
+        "phase",
+        "seq",
+        "session",
+        "stale",
+        "ts_event",
+        "ts_recv",
+    )
+
+    def __init__(self, market: str, grid: Grid | None = None) -> None:
         self.market = market
+        self.grid = grid
         self.stale = NO_SNAPSHOT
         self.phase: MarketPhase = "active"
         self.session = ""
@@ -109,76 +80,141 @@ class Book:
         self.marks: tuple[str, ...] = ()
         self.applied = 0
         self.dropped = 0
-        self._bids = _Side(1)
-        self._asks = _Side(-1)
-        self._last: _Best | None = None
+        self._bids: Side = SortedSide(1)
+        self._asks: Side = SortedSide(-1)
+        # What the last quote said; None while no current quote is out.
+        self._last: _Quoted | None = None
+
+    def _side(self, leg: Leg) -> Side:
+        return self._bids if leg == "bid" else self._asks
 
     def apply(self, update: BookUpdate) -> Quote | None:
         """The new best prices and sizes, if they moved or were not known; None in a pause.
 
         Raises Gap when the book cannot be right after the whole update. The book is then stale.
         """
+        seq = update.seq
         if update.snapshot:
-            self.stale = ""
-            self._last = None
-            self.session = update.session
-        elif self.stale:
+            return self._replace(update)
+        if self.stale:
             self.dropped += 1
             return None
-        elif update.session != self.session:
+        if update.session != self.session:
             raise self._gap("session", update.session)
-        elif update.seq <= self.seq:
-            raise self._gap("out_of_order", f"{update.seq} after {self.seq}")
-        self.seq = update.seq
-        self.ts_event = update.ts_event or self.ts_event
+        if seq <= self.seq:
+            raise self._gap("out_of_order", f"{seq} after {self.seq}")
+        self.seq = seq
+        if update.ts_event:
+            self.ts_event = update.ts_event
         self.ts_recv = update.ts_recv
         self.marks = update.marks
         self.applied += 1
 
-        negative = self._load(update) if update.snapshot else self._change(update)
+        signed = update.kind == "signed"
+        negative = False
+        # Whether a best price may have moved: only then it is worth looking.
+        touched = self._last is None
+        for change in update.changes:
+            price, size = change.price, change.size
+            side = self._bids if change.side == "bid" else self._asks
+            sizes = side.sizes
+            known = sizes.get(price)
+            if known is None:
+                if size > 0:
+                    try:
+                        side.insert(price, size)
+                    except OffGrid:
+                        side = self._widen(change.side)
+                        side.insert(price, size)
+                    if side.best == price:
+                        touched = True
+                elif size:
+                    negative = True
+                continue
+            if signed:
+                size += known
+            if size > 0:
+                sizes[price] = size
+                if price == side.best:
+                    touched = True
+            elif size:
+                negative = True
+            else:
+                if price == side.best:
+                    touched = True
+                side.remove(price)
+        if negative:
+            raise self._gap("negative_size")
+        return self._moved() if touched else None
+
+    def _replace(self, update: BookUpdate) -> Quote | None:
+        """A snapshot: nothing of the old book stays."""
+        self.stale = ""
+        self._last = None
+        self.session = update.session
+        self.seq = update.seq
+        if update.ts_event:
+            self.ts_event = update.ts_event
+        self.ts_recv = update.ts_recv
+        self.marks = update.marks
+        self.applied += 1
+        negative = False
+        sides: list[Side] = []
+        legs: tuple[tuple[Leg, bytes], ...] = (("bid", update.packed_bids), ("ask", update.packed_asks))
+        for leg, packed in legs:
+            if packed:
+                prices, numbers = unpack_levels(packed)
+                sizes, below = positive(prices, numbers)
+            else:
+                changes = [change for change in update.changes if change.side == leg]
+                sizes, below = positive([each.price for each in changes], [each.size for each in changes])
+            negative = negative or below
+            sides.append(self._loaded(leg, sizes))
+        self._bids, self._asks = sides
         if negative:
             raise self._gap("negative_size")
         return self._moved()
 
-    def _change(self, update: BookUpdate) -> bool:
-        """Whether a size would have become negative."""
-        signed = update.kind == "signed"
-        negative = False
-        for change in update.changes:
-            side = self._bids if change.side == "bid" else self._asks
-            if signed:
-                negative = not side.add(change.price, change.size) or negative
-            elif change.size < 0:
-                negative = True
+    def _loaded(self, leg: Leg, sizes: dict[int, int]) -> Side:
+        if self.grid is not None:
+            ladder = LadderSide(1 if leg == "bid" else -1, self.grid)
+            try:
+                ladder.load(sizes)
+            except OffGrid:
+                self.grid = None
             else:
-                side.set(change.price, change.size)
-        return negative
+                return ladder
+        return side_for(1 if leg == "bid" else -1, sizes)
 
-    def _load(self, update: BookUpdate) -> bool:
-        """Whether a size is negative."""
-        bids: dict[int, int] = {}
-        asks: dict[int, int] = {}
-        for change in level_changes(update):
-            if change.size:
-                (bids if change.side == "bid" else asks)[change.price] = change.size
-        self._bids.load(bids)
-        self._asks.load(asks)
-        return any(change.size < 0 for change in level_changes(update))
+    def _widen(self, leg: Leg) -> Side:
+        """The side in a form that holds any price. The venue's grid is not what we were told."""
+        self.grid = None
+        wide = side_for(1 if leg == "bid" else -1, self._side(leg).sizes)
+        if leg == "bid":
+            self._bids = wide
+        else:
+            self._asks = wide
+        return wide
 
     def _moved(self) -> Quote | None:
         if self.phase != "active":
             return None
-        bid, bid_size = self._bids.best()
-        ask, ask_size = self._asks.best()
+        bids, asks = self._bids, self._asks
+        bid, ask = bids.best, asks.best
         if bid is not None and ask is not None and bid > ask:
             raise self._gap("crossed", f"{bid} over {ask}")
-        best = (bid, bid_size, ask, ask_size)
+        best = (
+            bid,
+            0 if bid is None else bids.sizes[bid],
+            ask,
+            0 if ask is None else asks.sizes[ask],
+        )
         if best == self._last:
             return None
         self._last = best
         return self._quote(best, self.marks)
 
-    def _quote(self, best: _Best, marks: tuple[str, ...]) -> Quote:
+    def _quote(self, best: _Quoted, marks: tuple[str, ...]) -> Quote:
         return Quote(self.market, *best, self.session, self.seq, self.ts_event, self.ts_recv, marks)
 
     def _gap(self, reason: str, detail: str = "") -> Gap:

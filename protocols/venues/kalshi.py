@@ -265,6 +265,7 @@ Frame = _Known | OtherFrame
 KNOWN_TYPES: Final = frozenset(str(kind.__struct_config__.tag) for kind in _Known.__args__)
 
 _known: msgspec.json.Decoder[_Known] = msgspec.json.Decoder(_Known)
+_decode_known = _known.decode
 _other = msgspec.json.Decoder(OtherFrame)
 _encoder = msgspec.json.Encoder()
 
@@ -275,7 +276,7 @@ def decode(raw: bytes | str) -> Frame:
     Raises WireError for what is no frame at all; an unfit known frame comes as OtherFrame.
     """
     try:
-        return _known.decode(raw)
+        return _decode_known(raw)
     except msgspec.ValidationError as error:
         fault = str(error)
     except msgspec.DecodeError as error:
@@ -301,44 +302,59 @@ class Codec:
 
     # A market has at most 10,000 prices (ticks of $0.0001); beyond this someone sends nonsense.
     _MOST_PRICES = 50_000
+    _MOST_SIZES = 50_000
 
     def __init__(self, faults: NumberFaults | None = None) -> None:
         self.faults = NumberFaults() if faults is None else faults
         self._prices: dict[str, int] = {}
         self._complements: dict[str, int] = {}
+        self._sizes: dict[str, int] = {}
 
     def delta(
         self, frame: DeltaFrame, session: str, ts_recv: int, marks: tuple[str, ...], yes_price: bool
     ) -> BookUpdate:
         """One level's signed change. `yes_price`: NO levels of this subscription stand on the YES scale."""
+        # The hottest function of the whole feed: texts that were seen before are looked up, not parsed.
         body = frame.msg
-        text = body.price_dollars
         if body.side == "yes":
             side: Side = "bid"
-            price = self._prices.get(text) if text is not None else None
+            prices = self._prices
         else:
             side = "ask"
-            known = self._prices if yes_price else self._complements
-            price = known.get(text) if text is not None else None
-        if price is None:
-            price = self._price(_digits(text, body.price), complement=side == "ask" and not yes_price)
-        if body.delta_fp is not None:
-            size = size_nanos(body.delta_fp, self.faults)
-        elif body.delta is not None:
+            prices = self._prices if yes_price else self._complements
+        try:
+            changes = (LevelChange(side, prices[body.price_dollars], self._sizes[body.delta_fp]),)  # type: ignore[index]
+        except KeyError:
+            changes = self._change(body, side, yes_price)  # type: ignore[assignment]
+        ts, ts_ms = body.ts, body.ts_ms
+        try:
+            # "2026-07-01T02:31:45.308599Z": its milliseconds must be those of `ts_ms`.
+            if ts[20:23] == _MILLISECONDS[ts_ms % 1000]:  # type: ignore[index, operator]
+                ts_event = ts_ms * MILLISECOND + _MICROSECONDS[ts[23:]]  # type: ignore[index, operator]
+            else:
+                ts_event = event_time(ts_ms, ts)
+        except (KeyError, TypeError):
+            ts_event = event_time(ts_ms, ts)
+        return BookUpdate(
+            body.market_ticker, changes, "signed", False, session, frame.seq or 0, ts_event, ts_recv, marks
+        )
+
+    def _change(self, body: DeltaBody, side: Side, yes_price: bool) -> tuple[LevelChange, ...]:
+        price = self._price(_digits(body.price_dollars, body.price), complement=side == "ask" and not yes_price)
+        text = body.delta_fp
+        if text is None:
+            if body.delta is None:
+                raise ValueError("a delta without delta_fp and delta")
             size = body.delta * NANO
         else:
-            raise ValueError("a delta without delta_fp and delta")
-        return BookUpdate(
-            body.market_ticker,
-            () if price is None else (LevelChange(side, price, size),),
-            "signed",
-            False,
-            session,
-            frame.seq or 0,
-            event_time(body.ts_ms, body.ts),
-            ts_recv,
-            marks,
-        )
+            faults = self.faults.total
+            size = size_nanos(text, self.faults)
+            # What could not be kept exactly is counted each time, so it is not remembered.
+            if faults == self.faults.total:
+                if len(self._sizes) >= self._MOST_SIZES:
+                    self._sizes.clear()
+                self._sizes[text] = size
+        return () if price is None else (LevelChange(side, price, size),)
 
     def snapshot(
         self, frame: SnapshotFrame, session: str, ts_recv: int, marks: tuple[str, ...], yes_price: bool
@@ -492,6 +508,11 @@ def _levels(fixed_point: Levels | None, dollars: Levels | None, cents: CentLevel
     if dollars is not None:
         return dollars
     return tuple((_digits(None, price), size) for price, size in cents or ())
+
+
+# Nanoseconds of the last three digits of a time to the microsecond, with the Z that must follow; and the three before.
+_MICROSECONDS: Final = {f"{micros:03d}Z": micros * 1000 for micros in range(1000)}
+_MILLISECONDS: Final = tuple(f"{millis:03d}" for millis in range(1000))
 
 
 def event_time(ts_ms: int | None, ts: str | int | None) -> int:

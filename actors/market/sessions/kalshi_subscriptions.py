@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from protocols.venues import kalshi
+
+NOT_KNOWN: Final = -1
+"""The `due` of a subscription before its first number."""
 
 
 class Recovery:
@@ -23,7 +28,7 @@ class Recovery:
 
 
 class Subscription:
-    """One sid: its markets, which of their books are current (`live`), and the last `seq`.
+    """One sid: its markets, which of their books are current (`live`), and the `seq` that is due next.
 
     `update_at`: until then (monotonic) no more markets are added or deleted.
     """
@@ -31,11 +36,11 @@ class Subscription:
     __slots__ = (
         "attempts",
         "channel",
+        "due",
         "live",
         "markets",
         "not_before",
         "recovery",
-        "seq",
         "session",
         "sid",
         "update_at",
@@ -47,7 +52,7 @@ class Subscription:
         self.channel = ""
         self.markets: set[str] = set()
         self.live: set[str] = set()
-        self.seq: int | None = None
+        self.due = NOT_KNOWN
         self.recovery: Recovery | None = None
         self.attempts = 0
         self.not_before = 0

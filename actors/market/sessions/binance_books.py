@@ -41,11 +41,13 @@ class DepthBook(ABC):
     """What is known of one symbol's book: how far it is, what is held for it, and how its snapshot is being got.
 
     `last`: the update id that the book has reached. `joined`: whether an event has been joined to the snapshot.
+    `gap_after`: where the last hole began.
     """
 
     __slots__ = (
         "attempts",
         "call",
+        "gap_after",
         "held",
         "joined",
         "last",
@@ -69,6 +71,7 @@ class DepthBook(ABC):
         self.last = 0
         self.held: deque[DepthUpdate] = deque(maxlen=HELD)
         self.overflowed = 0
+        self.gap_after = 0
         self.subscribed = False
         self.call: RestCall | None = None
         self.not_before = 0
@@ -94,9 +97,9 @@ class DepthBook(ABC):
             return Verdict.REPEATED
         if self.joined:
             if not self.follows(self.last, event):
-                return self._lose(event)
+                return self._lose(event, self.last)
         elif not self.joins(self.last, event):
-            return self._lose(event)
+            return self._lose(event, self.last)
         self.joined = True
         self.last = event.last
         return Verdict.APPLY
@@ -108,14 +111,15 @@ class DepthBook(ABC):
             if event.last <= before:
                 return Verdict.REPEATED
             if not self.follows(before, event):
-                return self._lose(event)
+                return self._lose(event, before)
             if len(held) == HELD:
                 # The oldest goes: a snapshot that still needs it would be older than all that is held.
                 self.overflowed += 1
         held.append(event)
         return Verdict.HOLD
 
-    def _lose(self, event: DepthUpdate) -> Verdict:
+    def _lose(self, event: DepthUpdate, after: int) -> Verdict:
+        self.gap_after = after
         self.live = False
         self.overflowed += len(self.held)
         self.held.clear()

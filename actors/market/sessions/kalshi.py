@@ -110,20 +110,24 @@ class KalshiSession(KalshiSubscriptions):
         frame = kalshi.decode(raw)
         sid = frame.sid
         subscription = self._subscriptions.get(sid)
-        if type(frame) is DeltaFrame and subscription is not None:
-            # Nearly every frame is the next delta of a book that is current; whatever is not goes the long way.
-            if frame.seq == subscription.due and frame.msg.market_ticker in subscription.live:
-                subscription.due += 1
-                self._plain_deltas += 1
-                try:
-                    return [self.codec.delta(frame, subscription.session, ts_recv, self.marks, self.use_yes_price)]
-                except ValueError as error:
-                    self._plain_deltas -= 1
-                    self.counts["orderbook_delta"] += 1
-                    self._begin(ts_recv, now)
-                    self.tally.frames += 1
-                    self._malformed(frame, subscription, error)
-                    return self._events
+        # Nearly every frame is the next delta of a book that is current; whatever is not goes the long way.
+        if (
+            type(frame) is DeltaFrame
+            and subscription is not None
+            and frame.seq == subscription.due
+            and frame.msg.market_ticker in subscription.live
+        ):
+            subscription.due += 1
+            try:
+                update = self.codec.delta(frame, subscription.session, ts_recv, self.marks, self.use_yes_price)
+            except ValueError as error:
+                self._begin(ts_recv, now)
+                self.tally.frames += 1
+                self.counts["orderbook_delta"] += 1
+                self._malformed(frame, subscription, error)
+                return self._events
+            self._plain_deltas += 1
+            return [update]
         self._begin(ts_recv, now)
         self.tally.frames += 1
         if sid:

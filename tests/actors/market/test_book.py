@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from actors.market.book import Book, Gap
-from protocols.market import BookUpdate, Level, LevelChange, Side
+from actors.market.book import Book, Gap, Grid
+from actors.market.book_sides import WIDE
+from protocols.market import BookUpdate, Level, LevelChange, Side, pack_levels
 
 Change = tuple[Side, int, int]
 
@@ -164,13 +165,69 @@ def test_a_view_has_the_depth_asked_for_best_first() -> None:
     assert len(book.view().asks) == 10
 
 
+def test_an_auction_is_a_pause_too() -> None:
+    book = book_of(("bid", 40, 7), ("ask", 44, 3))
+    book.set_phase("auction")
+    assert book.apply(update(2, ("bid", 50, 1))) is None
+    assert book.apply(update(3, ("ask", 44, -3), ("ask", 51, 3))) is None
+    assert (book.best(), book.stale) == ((50, 1, 51, 3), "")
+    quote = book.set_phase("active")
+    assert quote is not None
+    assert (quote.bid, quote.ask) == (50, 51)
+
+
+def packed(seq: int, bids: list[tuple[int, int]], asks: list[tuple[int, int]]) -> BookUpdate:
+    return BookUpdate("M", (), "absolute", True, "s", seq, 0, 0, (), pack_levels(bids), pack_levels(asks))
+
+
+@pytest.mark.parametrize("grid", [None, Grid(0, 1, 100)])
+def test_a_packed_snapshot_is_the_same_book(grid: Grid | None) -> None:
+    book = Book("M", grid)
+    quote = book.apply(packed(5, [(40, 7), (39, 1)], [(44, 3), (45, 2)]))
+    assert quote is not None
+    assert (quote.bid, quote.bid_size, quote.ask, quote.ask_size) == (40, 7, 44, 3)
+    assert book.view().asks == (Level(44, 3), Level(45, 2))
+    with pytest.raises(Gap, match="negative_size"):
+        book.apply(packed(6, [(40, -7)], []))
+
+
+def test_a_book_of_many_thousand_levels_changes_like_any_other() -> None:
+    book = Book("M")
+    count = WIDE + 500
+    book.apply(packed(1, [(count - each, 1) for each in range(count)], [(count + 10 + each, 2) for each in range(5)]))
+    assert len(book.levels("bid")) == count
+    quote = book.apply(update(2, ("bid", count, -1), ("bid", 7, -1), ("bid", count + 5, 3), ("bid", -3, 1)))
+    assert quote is not None
+    assert (quote.bid, quote.bid_size, quote.ask) == (count + 5, 3, count + 10)
+    prices = [level.price for level in book.view().bids]
+    assert prices == [count + 5, *range(count - 1, 7, -1), *range(6, 0, -1), -3]
+    assert [level.price for level in book.view(2).bids] == [count + 5, count - 1]
+
+
+def test_a_price_that_is_not_on_the_grid_is_kept_all_the_same() -> None:
+    book = Book("M", Grid(0, 10, 11))
+    book.apply(snapshot(1, ("bid", 40, 7), ("ask", 60, 3)))
+    quote = book.apply(update(2, ("bid", 45, 1)))
+    assert quote is not None
+    assert (quote.bid, book.grid) == (45, None)
+    book.apply(update(3, ("ask", 55, 1), ("ask", 200, 1)))
+    assert book.view().bids == (Level(45, 1), Level(40, 7))
+    assert book.view().asks == (Level(55, 1), Level(60, 3), Level(200, 1))
+    assert Book("M", Grid(0, 10, 11)).apply(snapshot(1, ("bid", 7, 1))) is not None
+
+
 level_changes = st.tuples(st.sampled_from(["bid", "ask"]), st.integers(1, 30), st.integers(0, 5))
 
 
-@given(st.lists(st.lists(level_changes, max_size=6), max_size=40))
-def test_absolute_updates_end_where_a_dict_of_levels_ends(messages: list[list[Change]]) -> None:
+# No grid, one that holds every price below, and one that some of them are not on.
+grids = st.sampled_from([None, Grid(0, 1, 200), Grid(2, 2, 60)])
+
+
+@given(st.lists(st.lists(level_changes, max_size=6), max_size=40), grids)
+def test_absolute_updates_end_where_a_dict_of_levels_ends(messages: list[list[Change]], grid: Grid | None) -> None:
     # Sides that cannot meet, so that only the keeping of levels is judged.
-    book = book_of()
+    book = Book("M", grid)
+    book.apply(snapshot(1))
     expected: dict[tuple[str, int], int] = {}
     for seq, changes in enumerate(messages, start=2):
         shifted: list[Change] = [(side, price if side == "bid" else price + 100, size) for side, price, size in changes]
@@ -189,9 +246,11 @@ def test_absolute_updates_end_where_a_dict_of_levels_ends(messages: list[list[Ch
 class SignedBook(RuleBasedStateMachine):
     """A book under any signed changes is either right or stale, and says which."""
 
+    grid: Grid | None = None
+
     def __init__(self) -> None:
         super().__init__()
-        self.book = Book("M")
+        self.book = Book("M", self.grid)
         self.seq = 0
         self.levels: dict[tuple[str, int], int] = {}
         self.snapshot()
@@ -234,4 +293,18 @@ class SignedBook(RuleBasedStateMachine):
             assert shown == {key: size for key, size in self.levels.items() if size}
 
 
+class SignedLadder(SignedBook):
+    """The same, on a grid that holds every price."""
+
+    grid = Grid(8, 1, 6)
+
+
+class SignedLadderThatWidens(SignedBook):
+    """The same, on a grid that some prices are not on."""
+
+    grid = Grid(9, 1, 4)
+
+
 TestSignedBook = SignedBook.TestCase
+TestSignedLadder = SignedLadder.TestCase
+TestSignedLadderThatWidens = SignedLadderThatWidens.TestCase

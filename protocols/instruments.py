@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-from protocols.control import Message
+from protocols.control import Message, Request
 from protocols.nanos import NANO
 
 OrderType = Literal["market", "limit", "stop", "stop_limit", "take_profit", "trailing_stop", "post_only"]
@@ -86,6 +86,35 @@ class Instrument(Message, frozen=True, gc=False, tag="instrument", kw_only=True)
         if lots is None:
             raise ValueError(f"{value} is no multiple of the lot of {self.market}")
         return lots * self.lot
+
+
+class GetInstrument(Request[Instrument], frozen=True, gc=False, tag="get_instrument"):
+    """Asks the instrument master what `market` was at `at` (nanoseconds; None: what it is now).
+
+    Refused `not_found` for a market that is not known, or was not then.
+    """
+
+    market: str
+    at: int | None = None
+
+
+class InstrumentPage(Message, frozen=True, gc=False, tag="instrument_page"):
+    """Definitions sorted by market. `more`: there are further ones behind the last."""
+
+    instruments: tuple[Instrument, ...]
+    more: bool
+
+
+class ListInstruments(Request[InstrumentPage], frozen=True, gc=False, tag="list_instruments"):
+    """Asks the instrument master for the definitions that are true now, behind the market `after`.
+
+    `venue` and `kind` empty: of all. At most `limit`, which is cut to 1000.
+    """
+
+    venue: str = ""
+    kind: str = ""
+    after: str = ""
+    limit: int = 500
 
 
 def _whole(amount: Fraction, step: int) -> int | None:

@@ -18,10 +18,11 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 
 from actors.edge.routing import Route
-from actors.market import feed_routes
+from actors.market import feed_routes, large_frames
 from actors.market.feed_events import FeedEvent
 from actors.market.feed_tree import keeper_spec
-from actors.market.recording import READ_FAULTS, recorded_markets
+from actors.market.importers.opening import recorded_markets
+from actors.market.recordings.entries import READ_FAULTS
 from actors.market.routes import INDEX
 from actors.market.routes import routes as market_routes
 from actors.market.session_core import BOOK
@@ -195,6 +196,8 @@ def branch(feeds: Sequence[FeedSettings], venue: VenueSettings, data_dir: Path) 
     specs = [ChildSpec(name="index", actor="actors.market.index:MarketIndex", arguments={"feeds": markets})]
     if venue.serve or any(feed.venue == "simulated" and not feed.url for feed in feeds):
         specs.append(_venue(venue, data_dir))
+    if any(feed.venue != "replay" for feed in feeds):
+        specs += large_frames.specs()
     budgets = _budgets(feeds)
     if budgets is not None:
         specs.append(budgets)
@@ -265,9 +268,37 @@ def _feed(feed: FeedSettings, markets: tuple[str, ...]) -> ChildSpec:
         feed.name,
         books,
         _session(feed, markets),
+        *_discovery(feed, markets),
         limit=RestartLimit(count=5, seconds=10.0),
         restart=Restart.TRANSIENT,
     )
+
+
+def _discovery(feed: FeedSettings, markets: tuple[str, ...]) -> list[ChildSpec]:
+    if not feed.discover:
+        return []
+    account = {
+        "venue": feed.protocol,
+        "url": feed.url,
+        "rest_url": feed.rest_url,
+        "simulated": feed.venue == "simulated" and not feed.url,
+        "key_id": feed.key_id,
+        "key_file": feed.key_file,
+    }
+    return [
+        ChildSpec(
+            name="discovery",
+            actor="actors.market.discovery:MarketDiscovery",
+            arguments={
+                "feed": feed.name,
+                "account": account,
+                "most": feed.discover,
+                "status": feed.discover_status,
+                "every_s": feed.discover_s,
+                "configured": markets,
+            },
+        )
+    ]
 
 
 def _has_books(feed: FeedSettings) -> bool:
@@ -312,9 +343,6 @@ def _session(feed: FeedSettings, markets: tuple[str, ...]) -> ChildSpec:
             "backoff_most_s": feed.backoff_most_s,
             "sample_ms": feed.sample_ms,
             "record": feed.record,
-            "discover": feed.discover,
-            "discover_status": feed.discover_status,
-            "discover_s": feed.discover_s,
             "options": {
                 "recovery_s": feed.recovery_s,
                 "depth": feed.depth,

@@ -145,8 +145,7 @@ class Connection:
         bucket = Bucket(self.pace, self.pace, trio.current_time())
         try:
             async for command in self._receive:
-                while (wait_s := bucket.wait(1.0, CANCEL, trio.current_time())) > 0.0:
-                    await trio.sleep(wait_s)
+                await trio.sleep(bucket.wait(1.0, CANCEL, trio.current_time()))
                 bucket.take(1.0, trio.current_time())
                 await socket.send_message(command.decode())
         except ConnectionClosed:

@@ -1,9 +1,15 @@
-"""The specs of a feed's books: made once for the configuration, and again for markets that are added while it runs."""
+"""A feed's books in the tree: their specs for the configuration, and their start and end while it runs."""
 
 from __future__ import annotations
 
-from protocols.paths import feed_session
-from runtime import ChildSpec
+from collections.abc import Iterable
+from typing import Final
+
+from protocols.control import Refused
+from protocols.paths import feed_books, feed_session
+from runtime import Actor, ChildSpec, DeleteChild, StartChild, TerminateChild
+
+_ASK_S: Final = 5.0
 
 
 def keeper_spec(feed: str, market: str, sample_ms: float) -> ChildSpec:
@@ -13,3 +19,25 @@ def keeper_spec(feed: str, market: str, sample_ms: float) -> ChildSpec:
         actor="actors.market.keeper:BookKeeper",
         arguments={"market": market, "feed": feed, "session": feed_session(feed), "sample_ms": sample_ms},
     )
+
+
+async def start_books(actor: Actor, feed: str, markets: Iterable[str], sample_ms: float) -> None:
+    """Start those that do not run. Raises Refused where one cannot start, Unknown where nobody answers."""
+    books = actor.lookup(feed_books(feed))
+    for market in sorted(markets):
+        try:
+            await books.ask(StartChild(keeper_spec(feed, market, sample_ms)), timeout=_ASK_S)
+        except Refused as refused:
+            if refused.code != "already_started":
+                raise
+
+
+async def end_books(actor: Actor, feed: str, markets: Iterable[str]) -> None:
+    """End those that run. Raises Unknown where nobody answers."""
+    books = actor.lookup(feed_books(feed))
+    for market in sorted(markets):
+        for request in (TerminateChild(market), DeleteChild(market)):
+            try:
+                await books.ask(request, timeout=_ASK_S)
+            except Refused as refused:
+                actor.logger.info("a book had ended before", market=market, why=str(refused))

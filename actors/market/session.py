@@ -14,19 +14,31 @@ from typing import Any, Final
 import msgspec
 import trio
 
+from actors.market.access import Account, find
 from actors.market.connection import Connection, NotConnected
-from actors.market.feed_tree import keeper_spec
-from actors.market.recording import VERSION, Recorder, RecordingHeader, unused
+from actors.market.feed_tree import end_books, start_books
+from actors.market.large_frames import LARGE_BYTES, decode
+from actors.market.recordings.entries import RecordingHeader
+from actors.market.recordings.writer import Recorder
 from actors.market.reporting import FeedReporter
-from actors.market.rest_client import CallFailed, RestAnswer, RestClient
-from actors.market.session_core import BOOK, Credentials, Event, SessionOptions
+from actors.market.rest_client import CallFailed, RestClient
+from actors.market.session_core import BOOK, Event, SessionOptions
+from actors.market.session_messages import (
+    Answered,
+    Connected,
+    Ended,
+    FrameCame,
+    LargeFrameCame,
+    NoAnswer,
+    Rebuild,
+    Silent,
+    Tick,
+)
 from actors.market.venue_clock import VenueClock
 from actors.market.venues import session_class
 from protocols.budget import CONNECT, NORMAL, RECOVERY, CloseBudget, TakeBudget
 from protocols.control import ExitReason, Message, Probe, ProbeReport, Refused, Terminated, Unknown
 from protocols.market import (
-    DEMO,
-    SYNTHETIC,
     BookStale,
     ClaimMarkets,
     FeedMarkets,
@@ -36,66 +48,19 @@ from protocols.market import (
     RequestSnapshot,
     UnfollowMarkets,
 )
-from protocols.paths import MARKET_INDEX, VENUE, feed_books, venue_budget
+from protocols.paths import LARGE_FRAMES, MARKET_INDEX, feed_books, venue_budget
 from protocols.venues.errors import WireError
 from protocols.venues.rest import RestCall
-from protocols.venues.simulated import GetVenueAddress
-from runtime import Actor, DeleteChild, Mailbox, OnCrash, StartChild, TerminateChild, receive
+from runtime import Actor, Mailbox, OnCrash, receive
 
 POLL: Final = "poll"
 """The purpose of calls that may wait longer than the snapshot of a book that is stale."""
 _MOST_TICK_S: Final = 1.0
-# A frame beyond this takes longer to decode than a handler may hold the loop.
-_LARGE_BYTES: Final = 256 * 1024
 _LARGE_FRAME_S: Final = 30.0
 # A connection ends this much before the venue would end it.
 _PLANNED_SHARE: Final = 0.99
 _REBUILD_S: Final = 0.2
 _ASK_S: Final = 5.0
-
-
-class _Connected(Message, frozen=True, gc=False, tag="session_connected"):
-    connection: int
-    marks: tuple[str, ...]
-
-
-class _FrameCame(Message, frozen=True, gc=False, tag="session_frame"):
-    connection: int
-    frame: bytes
-    ts: int
-
-
-class _LargeFrameCame(_FrameCame, frozen=True, gc=False, tag="session_large_frame"):
-    """One that must not be decoded on the loop."""
-
-
-class _Answered(Message, frozen=True, gc=False, tag="session_answered"):
-    session: str
-    call: RestCall
-    answer: RestAnswer
-
-
-class _CallFailed(Message, frozen=True, gc=False, tag="session_call_failed"):
-    session: str
-    call: RestCall
-    reason: str
-
-
-class _Silent(Message, frozen=True, gc=False, tag="session_silent"):
-    connection: int
-
-
-class _Ended(Message, frozen=True, gc=False, tag="session_ended"):
-    connection: int
-    reason: str
-
-
-class _Tick(Message, frozen=True, gc=False, tag="session_tick"):
-    """Time to look at what is overdue."""
-
-
-class _Rebuild(Message, frozen=True, gc=False, tag="session_rebuild"):
-    """Books, or claims to markets, may have been lost with whoever held them."""
 
 
 def full_jitter(attempt: int, first_s: float, most_s: float, chance: float) -> float:
@@ -136,9 +101,6 @@ class VenueSession(Actor):
         backoff_most_s: float = 30.0,
         sample_ms: float = 100.0,
         record: str = "",
-        discover: int = 0,
-        discover_status: str = "open",
-        discover_s: float = 300.0,
         options: dict[str, Any] | None = None,
     ) -> None:
         self.feed = feed
@@ -147,11 +109,8 @@ class VenueSession(Actor):
         self.options = msgspec.convert(options or {}, SessionOptions)
         self.core = self.core_class(feed, markets, channels, self.options)
         self.configured = frozenset(markets)
-        self.url = url or self.core.URL
-        self.rest_url = rest_url or self.core.REST_URL
-        self.simulated = simulated
-        self.key_id = key_id
-        self.key_file = key_file
+        self.account = Account(venue, url, rest_url, simulated, key_id, key_file)
+        self.url = ""
         self.marks = frozenset(marks)
         self.silence_s = silence_s
         self.tick_s = min(_MOST_TICK_S, self.options.recovery_s / 4)
@@ -189,13 +148,13 @@ class VenueSession(Actor):
             added = frozenset(known.markets) - self.configured
             self._distrust(added)
             self.core.follow(added, self.clock.now(), self.clock.monotonic())
-        self.every(self.tick_s, _Tick())
+        self.every(self.tick_s, Tick())
         self.spawn(self._connect_for_ever, name="connection")
 
     async def on_stop(self, reason: ExitReason) -> None:
         """Finish the recording."""
         if self._recorder is not None:
-            self._recorder.close()
+            await self.offload(self._recorder.close, timeout=_ASK_S)
         if self._rest is not None:
             await self._rest.aclose()
 
@@ -218,7 +177,7 @@ class VenueSession(Actor):
                 retry_s = error.retry_s or 0.0
                 if error.status in (418, 429):
                     self._budget().tell(CloseBudget(CONNECT, retry_s or self.backoff_s))
-            await self.ref.send(_Ended(self.connection, reason), timeout=60.0)
+            await self.ref.send(Ended(self.connection, reason), timeout=60.0)
             attempt = 1 if self._heard else attempt + 1
             wait_s = full_jitter(attempt, self.backoff_s, self.backoff_most_s, self._random.random())
             await trio.sleep(max(wait_s, retry_s, self.core.hold_s))
@@ -232,22 +191,22 @@ class VenueSession(Actor):
         except (Refused, Unknown) as error:
             raise NotConnected(f"no budget: {error}") from None
         if self.core.POLLED:
-            await self.ref.send(_Connected(connection, tuple(sorted(marks))))
+            await self.ref.send(Connected(connection, tuple(sorted(marks))))
             await trio.sleep_forever()
         self._link = link = Connection(
             self.url, self.clock, self.venue_clock, self.silence_s, self.core_class.COMMANDS_PER_S
         )
 
         async def opened(declared: frozenset[str]) -> None:
-            await self.ref.send(_Connected(connection, tuple(sorted(marks | declared))))
+            await self.ref.send(Connected(connection, tuple(sorted(marks | declared))))
 
         async def frame(raw: bytes, ts: int) -> None:
-            came = _FrameCame if len(raw) <= _LARGE_BYTES else _LargeFrameCame
+            came = FrameCame if len(raw) <= LARGE_BYTES else LargeFrameCame
             # A mailbox that stays full stops the reading, and TCP tells the venue.
             await self.ref.send(came(connection, raw, ts), timeout=60.0)
 
         async def silent() -> None:
-            await self.ref.send(_Silent(connection))
+            await self.ref.send(Silent(connection))
 
         lives_s = self.core_class.CONNECTION_S
         # Feeds that were started together shall not reconnect together.
@@ -262,36 +221,18 @@ class VenueSession(Actor):
 
     async def _find(self) -> frozenset[str]:
         """Where the venue is, and with which key. Marks that are known before it has said a word."""
-        if self.simulated:
+        access = await find(self, self.account)
+        self.url = access.url
+        if access.credentials is not None:
             try:
-                venue = await self.lookup(VENUE).ask(GetVenueAddress(self.venue))
-            except (Refused, Unknown) as error:
-                raise NotConnected(f"the simulated venue does not answer: {error}") from None
-            face = next((each for each in venue.faces if each.venue == self.venue), None)
-            if face is None and self.venue != "kalshi":
-                raise NotConnected(f"the simulated venue does not speak as {self.venue}")
-            self.url, self.rest_url = (venue.url, "") if face is None else (face.url, face.rest_url)
-            key_id, key_file = venue.key_id, venue.key_file
-            marks = self.marks | frozenset(venue.marks) | {SYNTHETIC}
-        else:
-            key_id, key_file, marks = self.key_id, self.key_file, self.marks
-            if "demo" in self.url.partition("://")[2].partition("/")[0]:
-                marks |= {DEMO}
-            marks |= self.core_class.marks_at(self.url)
-        if key_file:
-            try:
-                secret = await self.offload(Path(key_file).read_bytes, timeout=5.0)
-            except OSError as error:
-                raise NotConnected(f"the key cannot be read: {error}") from None
-            try:
-                self.core.use(Credentials(key_id, secret))
+                self.core.use(access.credentials)
             except ValueError as error:
-                raise NotConnected(f"{key_file} holds no key: {error}") from None
-        if self._rest is None or self._rest.base_url != self.rest_url.rstrip("/"):
+                raise NotConnected(f"{self.account.key_file} holds no key: {error}") from None
+        if self._rest is None or self._rest.base_url != access.rest_url.rstrip("/"):
             if self._rest is not None:
                 await self._rest.aclose()
-            self._rest = RestClient(self.rest_url, self.clock, self.venue_clock, self._budget())
-        return marks
+            self._rest = RestClient(access.rest_url, self.clock, self.venue_clock, self._budget())
+        return self.marks | access.marks
 
     async def _call(self, session: str, call: RestCall) -> None:
         assert self._rest is not None
@@ -300,9 +241,9 @@ class VenueSession(Actor):
         try:
             answer = await self._rest.perform(self.core.keyed(call), lambda ts: self.core.sign(call, ts), priority)
         except CallFailed as error:
-            message = _CallFailed(session, call, str(error))
+            message = NoAnswer(session, call, str(error))
         else:
-            message = _Answered(session, call, answer)
+            message = Answered(session, call, answer)
         await self.ref.send(message, timeout=60.0)
 
     def _budget(self) -> Any:
@@ -311,7 +252,7 @@ class VenueSession(Actor):
     # -- what comes ------------------------------------------------------------------------------------
 
     @receive
-    def connected(self, message: _Connected) -> None:
+    def connected(self, message: Connected) -> None:
         """A new connection: subscribe."""
         self.tried = True
         session = f"{self.feed}-{self.incarnation}-{message.connection}"
@@ -322,7 +263,7 @@ class VenueSession(Actor):
         self._after_call()
 
     @receive
-    def frame(self, message: _FrameCame) -> None:
+    def frame(self, message: FrameCame) -> None:
         """One frame of the venue."""
         if self._take(message):
             try:
@@ -333,29 +274,39 @@ class VenueSession(Actor):
                 self._tell(events)
 
     @receive
-    async def large_frame(self, message: _LargeFrameCame) -> None:
+    async def large_frame(self, message: LargeFrameCame) -> None:
         """A frame that takes milliseconds, off the loop; the frames behind it wait, and nothing else does."""
-        if self._take(message):
-            now = self.clock.monotonic()
-            try:
-                events = await self.offload(self.core.receive, message.frame, message.ts, now, timeout=_LARGE_FRAME_S)
-            except WireError as error:
-                self._end(f"not a frame: {error}")
+        if not self._take(message):
+            return
+        now = self.clock.monotonic()
+        target = self.core_class.LARGE
+        try:
+            if target:
+                packed = await decode(self.lookup(LARGE_FRAMES), target, message.frame)
+                events = self.core.receive_decoded(packed, message.ts, now)
             else:
-                self._tell(events)
+                events = await self.offload(self.core.receive, message.frame, message.ts, now, timeout=_LARGE_FRAME_S)
+        except WireError as error:
+            self._end(f"not a frame: {error}")
+        except (Refused, Unknown, trio.TooSlowError) as error:
+            self._end(f"a frame of {len(message.frame)} bytes was not decoded: {error}")
+        else:
+            self._tell(events)
 
     @receive
-    def answered(self, message: _Answered) -> None:
+    def answered(self, message: Answered) -> None:
         """A REST answer, if the connection that asked is still the one."""
         answer = message.answer
         if message.session == self.core.session:
+            if self._recorder is not None:
+                self._recorder.answer(answer.ts_recv, message.call, answer.status, answer.body)
             now = self.clock.monotonic()
             events = self.core.answered(message.call, answer.status, answer.body, answer.ts_recv, now)
             self._tell(events)
             self._after_call()
 
     @receive
-    def call_failed(self, message: _CallFailed) -> None:
+    def call_failed(self, message: NoAnswer) -> None:
         """A REST call without an answer."""
         if message.session == self.core.session:
             self.report.keep("call_failed", message.session, f"{message.call.purpose}: {message.reason}")
@@ -363,7 +314,7 @@ class VenueSession(Actor):
             self._tell(self.core.failed(message.call, message.reason, self.clock.now(), now))
             self._after_call()
 
-    def _take(self, message: _FrameCame) -> bool:
+    def _take(self, message: FrameCame) -> bool:
         """Whether the frame is of this connection. It is recorded then."""
         if message.connection != self.connection:
             return False
@@ -378,14 +329,14 @@ class VenueSession(Actor):
             self._after_call()
 
     @receive
-    def silent(self, message: _Silent) -> None:
+    def silent(self, message: Silent) -> None:
         """Ask for a sign of life that proves the books, too."""
         if message.connection == self.connection:
             self.core.silent(self.clock.monotonic())
             self._after_call()
 
     @receive
-    def ended(self, message: _Ended) -> None:
+    def ended(self, message: Ended) -> None:
         """The connection is gone, or there was none."""
         if message.connection != self.connection:
             return
@@ -399,7 +350,7 @@ class VenueSession(Actor):
         self.report.status("down", self.core, message.reason)
 
     @receive
-    def tick(self, message: _Tick) -> None:
+    def tick(self, message: Tick) -> None:
         """Look at what is overdue."""
         if self.core.session:
             self.report.publish(self.core.tick(self.clock.now(), self.clock.monotonic()))
@@ -423,6 +374,8 @@ class VenueSession(Actor):
             more={
                 "connections": self.connection,
                 "reconnects": self.reconnects,
+                "recorded": None if self._recorder is None else self._recorder.entries,
+                "not recorded": None if self._recorder is None else self._recorder.lost,
                 "clock offset s": round(self.venue_clock.offset / 1e9, 3),
             },
         )
@@ -434,11 +387,14 @@ class VenueSession(Actor):
         """Follow more markets: their books first, so that no snapshot finds nobody."""
         added = frozenset(self.core_class.canonical(name) for name in request.markets) - self.core.markets
         if added:
-            await self.lookup(MARKET_INDEX).ask(ClaimMarkets(self.feed, tuple(sorted(added))), timeout=_ASK_S)
-            await self._keep_books(added)
-            self.report.publish(self.core.follow(added, self.clock.now(), self.clock.monotonic()))
-            self._after_call()
+            await self._follow(added)
         return self._following()
+
+    async def _follow(self, added: frozenset[str]) -> None:
+        await self.lookup(MARKET_INDEX).ask(ClaimMarkets(self.feed, tuple(sorted(added))), timeout=_ASK_S)
+        await self._keep_books(added)
+        self.report.publish(self.core.follow(added, self.clock.now(), self.clock.monotonic()))
+        self._after_call()
 
     @receive
     async def unfollow(self, request: UnfollowMarkets) -> FeedMarkets:
@@ -446,26 +402,23 @@ class VenueSession(Actor):
         ended = frozenset(self.core_class.canonical(name) for name in request.markets)
         if unknown := ended - self.core.markets:
             raise Refused("not_found", f"{self.feed} does not follow {', '.join(sorted(unknown))}", "markets")
+        await self._unfollow(ended)
+        return self._following()
+
+    async def _unfollow(self, ended: frozenset[str]) -> None:
         self.report.publish(self.core.unfollow(ended, self.clock.now(), self.clock.monotonic()))
         self._after_call()
-        books = self.lookup(feed_books(self.feed))
-        for market in sorted(ended):
-            for request_end in (TerminateChild(market), DeleteChild(market)):
-                try:
-                    await books.ask(request_end, timeout=_ASK_S)
-                except Refused as refused:
-                    self.logger.info("a book had ended before", market=market, why=str(refused))
+        await end_books(self, self.feed, ended)
         await self.lookup(MARKET_INDEX).ask(ReleaseMarkets(self.feed, tuple(sorted(ended))), timeout=_ASK_S)
-        return self._following()
 
     @receive
     def other_ended(self, message: Terminated) -> None:
         """Whoever keeps the books or the list of markets begins anew, without what was added since."""
         if not message.final and message.incarnation.count > 0:
-            self.after(_REBUILD_S, _Rebuild())
+            self.after(_REBUILD_S, Rebuild())
 
     @receive
-    async def rebuild(self, message: _Rebuild) -> None:
+    async def rebuild(self, message: Rebuild) -> None:
         """Give them what was added again."""
         added = self.core.markets - self.configured
         try:
@@ -474,18 +427,11 @@ class VenueSession(Actor):
                 await self._keep_books(added)
         except (Refused, Unknown) as error:
             self.logger.warning("the books of added markets are not back", why=str(error))
-            self.after(10 * _REBUILD_S, _Rebuild())
+            self.after(10 * _REBUILD_S, Rebuild())
 
     async def _keep_books(self, markets: frozenset[str]) -> None:
-        if BOOK not in self.core.channels:
-            return
-        books = self.lookup(feed_books(self.feed))
-        for market in sorted(markets):
-            try:
-                await books.ask(StartChild(keeper_spec(self.feed, market, self.sample_ms)), timeout=_ASK_S)
-            except Refused as refused:
-                if refused.code != "already_started":
-                    raise
+        if BOOK in self.core.channels:
+            await start_books(self, self.feed, markets, self.sample_ms)
 
     def _following(self) -> FeedMarkets:
         return FeedMarkets(self.feed, tuple(sorted(self.core.markets)))
@@ -496,17 +442,25 @@ class VenueSession(Actor):
         # Opened with the first connection: only then are all marks known, and a recording never lacks one.
         if self._recorder is None:
             header = RecordingHeader(
-                troupe_recording=VERSION,
+                venue=self.venue,
                 feed=self.feed,
-                use_yes_price=self.options.use_yes_price,
+                channels=self.core.channels,
                 marks=self.core.marks,
                 markets=tuple(sorted(self.core.markets)),
+                options=self.options,
             )
-            self._recorder = Recorder(unused(Path(self.record)), header)
-        self._recorder.session(self.clock.now(), session)
+            try:
+                self._recorder = Recorder(Path(self.record), header)
+            except OSError as error:
+                self.report.keep("not_recorded", session, f"{self.record}: {error}")
+                self.record = ""
+                return
+        self._recorder.session(self.clock.now(), session, self.core.marks)
 
     def _after_call(self) -> None:
         for command in self.core.take_commands():
+            if self._recorder is not None:
+                self._recorder.sent(self.clock.now(), command)
             if self._link is not None and not self._link.send(command):
                 self._end("the venue does not read our commands")
         for call in self.core.take_calls():

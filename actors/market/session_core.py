@@ -130,6 +130,8 @@ class SessionCore(ABC):
     """What is subscribed where the feed does not say."""
     OFFERED: ClassVar[frozenset[str]] = frozenset({BOOK, TRADES})
     """All that can be subscribed."""
+    LARGE: ClassVar[str] = ""
+    """Import path ("module:function") of what decodes its large frames in another process; empty: a thread does."""
     POLLED: ClassVar[bool] = False
     NEEDS_KEY: ClassVar[bool] = False
     CONNECTION_S: ClassVar[float | None] = None
@@ -269,6 +271,10 @@ class SessionCore(ABC):
 
         Raises WireError for what is no frame: the connection cannot be trusted then.
         """
+
+    def receive_decoded(self, packed: bytes, ts_recv: int, now: int) -> list[Event]:
+        """What a frame says that `LARGE` has decoded elsewhere. Raises WireError as `receive`."""
+        raise NotImplementedError
 
     def answered(self, call: RestCall, status: int, body: bytes, ts_recv: int, now: int) -> list[Event]:
         """What a REST answer says. Errors are answers, too (`status`); never raises for what the venue sent."""

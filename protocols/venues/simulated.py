@@ -1,15 +1,16 @@
-"""What is said to the simulated venue beside its WebSocket: where it is, what it shall do, what its books
-are.
+"""What is said to the simulated venue beside its WebSocket: where it is, what it shall do, what its books are.
 
-It speaks Kalshi's protocol (`protocols.venues.kalshi`), which has no word for "this is not real". So it says
-so three times over: every upgrade is answered with the header `Troupe-Marks: synthetic`, every market id
-begins with `synthetic`, and its address carries the mark. Any one of them is enough for a feed to mark all
-that it publishes.
+It speaks the protocols of real venues, which have no word for "this is not real". So it says so more than once: every
+answer and every upgrade carries the header `Troupe-Marks: synthetic`, every market id of Kalshi's and every client id
+of Coinbase's begins with `synthetic`, and its address carries the mark. Any one of them is enough for a feed to mark
+all that it publishes.
 """
 
 from __future__ import annotations
 
 from typing import Final, Literal
+
+import msgspec
 
 from protocols.control import Message, Request
 from protocols.market import BookView
@@ -21,15 +22,31 @@ the marks of everything that the connection will carry, separated by commas.
 """
 
 
+class VenueFace(Message, frozen=True, gc=False, tag="venue_face"):
+    """Where the simulated venue speaks as another one: `venue` is that one's word in a feed's settings.
+
+    `url`: its WebSocket; `rest_url`: what REST paths are put behind. `markets`: the venue's own symbols.
+    """
+
+    venue: str
+    url: str
+    rest_url: str
+    markets: tuple[str, ...]
+
+
 class VenueAddress(Message, frozen=True, gc=False, tag="venue_address"):
-    """Where the venue serves, and the demo key that it lets in. `key_file` is a PEM on this machine."""
+    """Where the venue serves, and the demo key that it lets in. `key_file` is a PEM on this machine.
+
+    `url` and `markets` are Kalshi's. `faces`: all that it speaks. `control`: where faults are ordered, empty: nowhere.
+    """
 
     url: str
     key_id: str
     key_file: str
     markets: tuple[str, ...]
     marks: tuple[str, ...]
-    rest_url: str = ""
+    faces: tuple[VenueFace, ...] = ()
+    control: str = ""
 
 
 class GetVenueAddress(Request[VenueAddress], frozen=True, gc=False, tag="get_venue_address"):
@@ -83,17 +100,55 @@ class RunSteps(Request[int], frozen=True, gc=False, tag="run_steps"):
     steps: int
 
 
-Fault = Literal["drop", "silence", "speak", "close", "slow", "channel_error", "overflow"]
+Fault = Literal[
+    "drop",
+    "duplicate",
+    "reorder",
+    "garble",
+    "checksum",
+    "silence",
+    "speak",
+    "slow",
+    "close",
+    "http",
+    "late",
+    "old_snapshot",
+    "clock",
+    "burst",
+    "channel_error",
+    "overflow",
+    "shutdown",
+]
+
+
+class FaultOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Something to do that venues do. Which options a kind takes: `actors.market.simulated.faults.KINDS`.
+
+    `venue` empty: all faces; `connection` 0: all connections. `count`: of frames on each connection, of answers, or of
+    events; 0: until it is cleared. `of`: which frames, `events`, `answers` to commands, or `all`. `on`: which HTTP
+    requests. `rate`: bytes a second.
+    """
+
+    kind: Fault
+    venue: str = ""
+    connection: int = 0
+    count: int = 1
+    probability: float = 1.0
+    of: Literal["events", "answers", "all"] = "events"
+    seconds: float = 0.0
+    rate: int = 0
+    code: int = 1001
+    status: int = 503
+    retry_after: float | None = None
+    on: Literal["requests", "handshakes", "all"] = "all"
 
 
 class InjectFault(Request[int], frozen=True, gc=False, tag="inject_fault"):
-    """Do something that venues do. Applies to every open connection; answers how many those were.
-
-    `drop`: the next `count` frames of events take their sequence numbers and are not sent. `silence`: nothing
-    is sent any more, until `speak`. `close`: end the connection. `slow`: wait `seconds` before each frame.
-    `channel_error`, `overflow`: end every subscription with error 10 or 25.
-    """
+    """Order a fault (`FaultOrder`) for every open connection; answers how many those are. Refused `invalid`."""
 
     fault: Fault
     count: int = 1
     seconds: float = 0.0
+    venue: str = ""
+    code: int = 1001
+    status: int = 503

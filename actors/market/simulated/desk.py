@@ -1,8 +1,6 @@
-"""The venue's side of Kalshi's WebSocket protocol for one client: commands in, frames out. No socket, no
-clock.
+"""The venue's side of Kalshi's WebSocket protocol for one client: commands in, frames out. No socket, no clock.
 
-Every frame of a subscription takes its next number, acknowledgements too, and so does one that a fault
-withholds.
+Every frame of a subscription takes its next number, acknowledgements too; only tickers have none.
 """
 
 from __future__ import annotations
@@ -10,12 +8,13 @@ from __future__ import annotations
 import functools
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import msgspec
 
 from actors.market.simulated.flow import FlowEvent, OrderFlow, PhaseChanged, Traded
+from actors.market.simulated.ledger import Best, Told
 from protocols.market import SYNTHETIC, LevelChange
 from protocols.nanos import NANO, decimal_text
 from protocols.venues import kalshi
@@ -30,6 +29,7 @@ from protocols.venues.kalshi import (
     SnapshotFrame,
     SubscribedBody,
     SubscribedFrame,
+    TickerBody,
     TradeBody,
     UnsubscribedFrame,
     rfc3339_text,
@@ -43,7 +43,7 @@ from protocols.venues.kalshi_commands import (
     decode_command,
 )
 
-CHANNELS: Final = (kalshi.ORDERBOOK, kalshi.TRADE, kalshi.LIFECYCLE)
+CHANNELS: Final = (kalshi.ORDERBOOK, kalshi.TRADE, kalshi.TICKER, kalshi.LIFECYCLE)
 TICKER_FORM: Final = re.compile(r"[A-Z0-9][A-Z0-9.\-]*")
 _MILLISECOND: Final = 1_000_000
 _body = msgspec.json.Encoder()
@@ -63,6 +63,7 @@ _TEXTS: Final = {
     ErrorCode.MARKET_REQUIRED: "Market Ticker required",
     ErrorCode.ACTION_REQUIRED: "Action required",
     ErrorCode.BUFFER_OVERFLOW: "Subscription buffer overflow",
+    ErrorCode.MARKET_LIMIT: "Subscription market limit exceeded",
 }
 
 
@@ -75,7 +76,7 @@ def market_id(market: str) -> str:
 class PublicEvent(msgspec.Struct, frozen=True, gc=False):
     """One event as it goes to every subscriber of `channel`: the `msg` of its frames, encoded once.
 
-    `body` gives NO levels in NO prices, `yes_body` on the YES scale.
+    `body` gives NO levels in NO prices, `yes_body` on the YES scale. `version`: of the market's book after it.
     """
 
     channel: str
@@ -83,16 +84,17 @@ class PublicEvent(msgspec.Struct, frozen=True, gc=False):
     market: str
     body: bytes
     yes_body: bytes
+    version: int = 0
 
 
-def public_event(market: str, event: FlowEvent, ts: int) -> PublicEvent:
+def public_event(market: str, event: FlowEvent, ts: int, version: int = 0) -> PublicEvent:
     """Encode one event of the order flow; `ts` is when it is sent, in nanoseconds."""
     ts_ms = ts // _MILLISECOND
     if isinstance(event, LevelChange):
         text = rfc3339_text(ts)
         yes_body = _delta(market, event, event.price, text, ts_ms)
         body = yes_body if event.side == "bid" else _delta(market, event, NANO - event.price, text, ts_ms)
-        return PublicEvent(kalshi.ORDERBOOK, b"orderbook_delta", market, body, yes_body)
+        return PublicEvent(kalshi.ORDERBOOK, b"orderbook_delta", market, body, yes_body, version)
     if isinstance(event, Traded):
         outcome: kalshi.Outcome = "yes" if event.taker_side == "bid" else "no"
         trade = TradeBody(
@@ -111,6 +113,25 @@ def public_event(market: str, event: FlowEvent, ts: int) -> PublicEvent:
         return PublicEvent(kalshi.TRADE, b"trade", market, body, body)
     body = _body.encode(_lifecycle(market, event, ts // NANO))
     return PublicEvent(kalshi.LIFECYCLE, b"market_lifecycle_v2", market, body, body)
+
+
+def ticker_event(market: str, best: Best, last: int, volume: int, ts: int) -> PublicEvent:
+    """Encode the display prices; `last` and `volume` in nanos, 0 before the first trade."""
+    body = _body.encode(
+        TickerBody(
+            market_ticker=market,
+            market_id=market_id(market),
+            price_dollars=_price(last),
+            yes_bid_dollars=_price(best.bid or 0),
+            yes_ask_dollars=_price(NANO if best.ask is None else best.ask),
+            yes_bid_size_fp=_count(best.bid_size),
+            yes_ask_size_fp=_count(best.ask_size),
+            volume_fp=_count(volume),
+            open_interest_fp=_count(volume),
+            ts_ms=ts // _MILLISECOND,
+        )
+    )
+    return PublicEvent(kalshi.TICKER, b"ticker", market, body, body)
 
 
 def _delta(market: str, change: LevelChange, price: int, ts: str, ts_ms: int) -> bytes:
@@ -174,12 +195,17 @@ class _CommandError(Exception):
 
 
 class Desk:
-    """One client of the venue. `flows` are the venue's markets, shared by all desks."""
+    """One client of the venue. `flows` are the venue's markets, shared by all desks; `version` that of a market."""
 
-    def __init__(self, flows: Mapping[str, OrderFlow]) -> None:
+    # The venue has a limit and does not publish it.
+    MOST_MARKETS: Final = 10_000
+
+    def __init__(self, flows: Mapping[str, OrderFlow], version: Callable[[str], int] = lambda _: 0) -> None:
         self._flows = flows
+        self._version = version
         self._subscriptions: dict[int, _Subscription] = {}
         self._sids_made = 0
+        self.told = Told()
         self.withhold = 0
         """How many of the next frames of events take their number and are not sent."""
 
@@ -188,17 +214,31 @@ class Desk:
         """(sid, channel, last number) of every subscription."""
         return tuple((each.sid, each.channel, each.seq) for each in self._subscriptions.values())
 
+    def wants(self, market: str) -> bool:
+        """Whether any subscription has this market."""
+        return any(not each.markets or market in each.markets for each in self._subscriptions.values())
+
+    @property
+    def channels(self) -> set[str]:
+        """What is subscribed."""
+        return {each.channel for each in self._subscriptions.values()}
+
     def publish(self, event: PublicEvent) -> list[bytes]:
         """The frames that carry this event to this client."""
         frames: list[bytes] = []
         for each in self._subscriptions.values():
             if each.channel != event.channel or (each.markets and event.market not in each.markets):
                 continue
+            body = event.yes_body if each.yes_price else event.body
+            if event.channel == kalshi.TICKER:
+                frames.append(b'{"type":"ticker","sid":%d,"msg":%b}' % (each.sid, body))
+                continue
             seq = each.next()
+            if event.version:
+                self.told.add(str(each.sid), seq, event.market, event.version)
             if self.withhold > 0:
                 self.withhold -= 1
                 continue
-            body = event.yes_body if each.yes_price else event.body
             frames.append(b'{"type":"%b","sid":%d,"seq":%d,"msg":%b}' % (event.type, each.sid, seq, body))
         return frames
 
@@ -244,6 +284,8 @@ class Desk:
         markets = self._known(params.markets())
         if not markets and kalshi.ORDERBOOK in params.channels:
             raise _CommandError(ErrorCode.MARKET_REQUIRED)
+        if len(markets) > self.MOST_MARKETS:
+            raise _CommandError(ErrorCode.MARKET_LIMIT)
         frames: list[bytes] = []
         for channel in params.channels:
             each = self._of_channel(channel)
@@ -317,7 +359,9 @@ class Desk:
             yes_dollars_fp=yes or None,
             no_dollars_fp=no or None,
         )
-        return kalshi.encode(SnapshotFrame(id=id, sid=each.sid, seq=each.next(), msg=body))
+        seq = each.next()
+        self.told.add(str(each.sid), seq, market, self._version(market))
+        return kalshi.encode(SnapshotFrame(id=id, sid=each.sid, seq=seq, msg=body))
 
     def _known(self, markets: tuple[str, ...]) -> list[str]:
         for market in markets:

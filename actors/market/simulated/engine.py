@@ -1,7 +1,7 @@
 """A matching engine for one market: price-time priority, partial fills, removals, pauses, settlement.
 
-Orders stand in one YES book. Prices and sizes are nanos; a bid for YES at p and an ask for YES at p meet. It
-uses neither a clock nor chance: the same calls give the same result.
+Orders stand in one book, of YES where the market is a prediction. Prices and sizes are nanos; a bid at p and an ask at
+p meet. It uses neither a clock nor chance: the same calls give the same result.
 """
 
 from __future__ import annotations
@@ -109,12 +109,13 @@ class _Half:
 
 
 class MatchingEngine:
-    """One market. `tick` and `lot` in nanos; legal prices lie strictly between 0 and 1 dollar."""
+    """One market. `tick` and `lot` in nanos; legal prices lie strictly between 0 and `highest`, 1 dollar."""
 
-    def __init__(self, market: str, tick: int = NANO // 100, lot: int = NANO // 100) -> None:
+    def __init__(self, market: str, tick: int = NANO // 100, lot: int = NANO // 100, highest: int = NANO) -> None:
         self.market = market
         self.tick = tick
         self.lot = lot
+        self.highest = highest
         self.phase: MarketPhase = "active"
         self.settlement: int | None = None
         self.positions: dict[str, int] = {}
@@ -141,7 +142,7 @@ class MatchingEngine:
         """
         if self.phase != "active":
             raise OrderRefused(f"{self.market} is {self.phase}")
-        if not 0 < price < NANO or price % self.tick:
+        if not 0 < price < self.highest or price % self.tick:
             raise OrderRefused(f"{price} is on no tick of {self.market}")
         if size <= 0 or size % self.lot:
             raise OrderRefused(f"{size} is no multiple of the lot of {self.market}")

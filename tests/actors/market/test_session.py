@@ -85,6 +85,7 @@ async def test_a_lost_frame_makes_the_books_stale_and_a_snapshot_repairs_them(tm
 async def test_a_dead_subscription_is_made_again_on_the_same_connection(tmp_path: Path, name: str) -> None:
     async with open_market(tmp_path, SIM) as market:
         await market.state("live")
+        await market.run(50)
         await fault(market, name)
         await market.next(BookStale, lambda message: message.reason.startswith("error"))
         await market.state("live")

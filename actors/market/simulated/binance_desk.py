@@ -1,0 +1,74 @@
+"""The venue's side of Binance's WebSocket protocol for one client: stream names in, frames out. No socket, no clock.
+
+The combined endpoint wraps each event in `{"stream": ..., "data": ...}`, the raw one sends it bare. A stream of a
+symbol that the venue does not have is accepted and stays silent, as at the venue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+from protocols.venues.binance import ErrorReply, Reply
+from protocols.venues.binance_commands import (
+    LIST_SUBSCRIPTIONS,
+    MAX_STREAMS,
+    SUBSCRIBE,
+    UNSUBSCRIBE,
+    Command,
+    StreamError,
+    decode_command,
+    encode_reply,
+)
+
+COMMANDS_PER_S: Final = 5
+"""How many messages a second the venue takes on one connection; beyond, it closes it."""
+
+
+class BinanceDesk:
+    """One client: its streams, and whether they come wrapped."""
+
+    def __init__(self, streams: Iterable[str], combined: bool) -> None:
+        self.streams = dict.fromkeys(streams)
+        self.combined = combined
+
+    def frame(self, stream: str, payload: bytes) -> bytes:
+        """The event as this client gets it."""
+        return b'{"stream":"%b","data":%b}' % (stream.encode(), payload) if self.combined else payload
+
+    def command(self, raw: bytes) -> list[bytes]:
+        """Perform a client's command: the frame that answers it."""
+        try:
+            command = decode_command(raw)
+        except msgspec.ValidationError as error:
+            return [_refused(StreamError.INVALID_REQUEST, f"Invalid request: {error}")]
+        except msgspec.DecodeError as error:
+            return [_refused(StreamError.INVALID_JSON, f"Invalid JSON: {error}")]
+        return [self._perform(command)]
+
+    def _perform(self, command: Command) -> bytes:
+        names = [name for name in command.params if isinstance(name, str)]
+        if command.method == SUBSCRIBE and names:
+            streams = {**self.streams, **dict.fromkeys(names)}
+            if len(streams) > MAX_STREAMS:
+                return _refused(StreamError.INVALID_REQUEST, f"Invalid request: over {MAX_STREAMS} streams", command.id)
+            self.streams = streams
+            return encode_reply(Reply(id=command.id))
+        if command.method == UNSUBSCRIBE and names:
+            for name in names:
+                self.streams.pop(name, None)
+            return encode_reply(Reply(id=command.id))
+        if command.method == LIST_SUBSCRIPTIONS:
+            return encode_reply(Reply(result=tuple(self.streams), id=command.id))
+        if command.method == "SET_PROPERTY" and command.params[:1] == ("combined",) and len(command.params) == 2:
+            self.combined = command.params[1] is True
+            return encode_reply(Reply(id=command.id))
+        if command.method == "SET_PROPERTY":
+            return _refused(StreamError.UNKNOWN_PROPERTY, "Unknown property", command.id)
+        return _refused(StreamError.INVALID_REQUEST, f"Invalid request: method {command.method!r}", command.id)
+
+
+def _refused(code: StreamError, message: str, id: int | str | None = None) -> bytes:
+    return encode_reply(ErrorReply(code=int(code), msg=message, id=id))

@@ -92,7 +92,8 @@ class CoinbaseSession(SubscribedBooks):
             raise ValueError(f"coinbase sends bars of 5m, not {', '.join(options.bars)}")
         self.codec = Codec(self.faults)
         self._signer: Signer | None = None
-        self._signed_by: Credentials | None = None
+        if credentials is not None:
+            self.use(credentials)
         # From our clock to the venue's, as the handshake was told.
         self._handshake_ts = 0
         self._offset = 0
@@ -106,26 +107,22 @@ class CoinbaseSession(SubscribedBooks):
 
     # -- signing -------------------------------------------------------------------------------------------
 
+    def use(self, credentials: Credentials) -> None:
+        """Sign with this key from now on. Raises ValueError where it is none."""
+        super().use(credentials)
+        self._signer = Signer(credentials.key_id, credentials.secret)
+
     def handshake(self, ts: int) -> tuple[tuple[str, str], ...]:
-        """No headers: subscriptions are signed, one by one. Raises ValueError for a key that is none."""
+        """No headers: subscriptions are signed, one by one. It tells the venue's time."""
         self._handshake_ts = ts
-        self._key()
         return ()
 
     def sign(self, call: RestCall, ts: int) -> tuple[tuple[str, str], ...]:
         """Headers of a REST call; none where it needs no key."""
-        signer = self._key()
-        if not call.signed or signer is None:
+        if not call.signed or self._signer is None:
             return super().sign(call, ts)
         host = self.REST_URL.removeprefix("https://")
-        return (("Authorization", f"Bearer {signer.token(ts, f'{call.method} {host}{call.path}')}"),)
-
-    def _key(self) -> Signer | None:
-        credentials = self.credentials
-        if credentials is not self._signed_by:
-            self._signer = None if credentials is None else Signer(credentials.key_id, credentials.secret)
-            self._signed_by = credentials
-        return self._signer
+        return (("Authorization", f"Bearer {self._signer.token(ts, f'{call.method} {host}{call.path}')}"),)
 
     # -- subscriptions -------------------------------------------------------------------------------------
 
@@ -139,8 +136,7 @@ class CoinbaseSession(SubscribedBooks):
         return [command(_CHANNELS[channel], [self.symbol_of(market) for market in markets], self._token())]
 
     def _token(self) -> str:
-        signer = self._key()
-        return "" if signer is None else signer.token(self._ts + self._offset)
+        return "" if self._signer is None else self._signer.token(self._ts + self._offset)
 
     def silent(self, now: int) -> None:
         """Nothing came for a while, not even a heartbeat: ask for them again, which is acknowledged."""
@@ -249,7 +245,10 @@ class CoinbaseSession(SubscribedBooks):
                 self._bars_of(frame)
             elif isinstance(frame, SubscriptionsFrame):
                 products = frame.products(coinbase.LEVEL2)
-                self._acknowledged = {market for name in products for market in self._names.get(name, ())}
+                listed = {market for name in products for market in self._names.get(name, ())}
+                for market in sorted(self._acknowledged - listed):
+                    self._unsubscribed(market)
+                self._acknowledged = listed
             elif isinstance(frame, HeartbeatFrame):
                 self._events += self._open_bars.close(event_time(frame.timestamp))
 
@@ -270,18 +269,21 @@ class CoinbaseSession(SubscribedBooks):
             try:
                 changes = tuple(self.codec.changes(updates, snapshot=snapshot))
                 ts_event = book_time(updates, frame.timestamp)
-            except ValueError:
-                self._lost(markets, "malformed")
-                raise
+            except ValueError as error:
+                self._malformed(product, markets, str(error))
+                continue
             for market in markets:
                 self._update(market, changes, snapshot, frame.sequence_num, ts_event)
+
+    def _malformed(self, product: str, markets: tuple[str, ...], fault: str) -> None:
+        self.tally.malformed += 1
+        self._incident("malformed", f"{product}: {fault}")
+        self._lost(markets, "malformed")
 
     def _packed(self, book: PackedBook, number: int) -> None:
         markets = self._markets_of(book.product_id)
         if book.fault:
-            self.tally.malformed += 1
-            self._incident("malformed", f"{book.product_id}: {book.fault}")
-            self._lost(markets, "malformed")
+            self._malformed(book.product_id, markets, book.fault)
         elif book.snapshot:
             for market in markets:
                 self._update(market, (), True, number, book.ts_event, book.bids, book.asks)

@@ -106,8 +106,8 @@ class SubscribedBooks(SessionCore):
             if again:
                 self._commands += self._subscription(BOOK, chunk, subscribe=False)
             self._commands += self._subscription(BOOK, chunk, subscribe=True)
-        # The shell sends no faster than the venue allows.
-        paced = round(len(self._commands) / self.COMMANDS_PER_S * SECOND)
+        # The shell sends no faster than the venue allows, and rather slower.
+        paced = round(1.5 * len(self._commands) / self.COMMANDS_PER_S * SECOND)
         for market in markets:
             self._asked[market] = _Asked(self._now + self.recovery_ns + paced, attempts)
             self._asked_at[market] = self._now
@@ -140,6 +140,12 @@ class SubscribedBooks(SessionCore):
         self._stale(markets, reason)
         self._losing = True
         self._recover()
+
+    def _unsubscribed(self, market: str) -> None:
+        """The venue says that this subscription has ended. Of one that we ended to begin anew, that is no news."""
+        self._acknowledged.discard(market)
+        if market in self._live:
+            self._lost((market,), "unsubscribed")
 
     def _stale(self, markets: Collection[str], reason: str) -> None:
         gone = self._live.intersection(markets)

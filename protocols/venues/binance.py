@@ -296,8 +296,13 @@ class Frame(msgspec.Struct, Generic[T], gc=False):
     @property
     def symbol(self) -> str:
         """The symbol in the stream's name, in capitals; empty where it names none."""
-        name = self.stream.partition("@")[0]
-        return "" if name[:1] in ("", "!") else name.upper()
+        return symbol_in(self.stream)
+
+
+def symbol_in(stream: str) -> str:
+    """`btcusdt@depth` → BTCUSDT; empty for streams of all symbols (`!serverShutdown`)."""
+    name = stream.partition("@")[0]
+    return "" if name[:1] in ("", "!") else name.upper()
 
 
 _EVENTS: Final[dict[str, type[msgspec.Struct]]] = {

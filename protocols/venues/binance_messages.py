@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from protocols.market import Bar, BookUpdate, Funding, LevelChange, Liquidation, Ticker, Trade, pack_levels
-from protocols.nanos import NANO, NumberFaults, price_nanos, scaled, size_nanos
+from protocols.nanos import INT64_MAX, NANO, NumberFaults, price_nanos, scaled, size_nanos
 from protocols.venues.binance import (
     AggregateTrade,
     BookTicker,
@@ -38,14 +38,14 @@ class _Nanos(dict[str, int]):
         self._faults = faults
 
     def __missing__(self, digits: str) -> int:
-        before = self._faults.total
-        value = self._parse(digits, self._faults)
-        if self._faults.total == before and value is not None:
-            if len(self) >= _CACHED:
-                self.clear()
-            self[digits] = value
-        # Whoever asks looks at `faults.dropped` before it uses the value.
-        return value  # type: ignore[return-value]
+        value, cut = scaled(digits)
+        if cut or not -INT64_MAX <= value <= INT64_MAX:
+            # Whoever asks for prices looks at `faults.dropped` before it uses them.
+            return self._parse(digits, self._faults)  # type: ignore[return-value]
+        if len(self) >= _CACHED:
+            self.clear()
+        self[digits] = value
+        return value
 
 
 class Codec:

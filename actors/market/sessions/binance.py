@@ -17,7 +17,8 @@ from actors.market.session_core import (
     SessionOptions,
 )
 from actors.market.sessions.binance_books import DepthBook, FuturesBook, SpotBook
-from actors.market.sessions.binance_core import INTERVALS, BinanceSession
+from actors.market.sessions.binance_core import BinanceSession
+from actors.market.sessions.binance_streams import INTERVALS
 from protocols.venues import binance_commands
 
 PUBLIC: Final = frozenset({BOOK, TRADES, TICKERS})

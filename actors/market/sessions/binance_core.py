@@ -6,17 +6,14 @@
   REST and joined to them (`binance_books`). One that is older than what is held is asked for again.
 * A hole concerns one symbol: its book is stale, and one call for its snapshot is out at a time. Calls that fail are
   made again later and later; limits (429, 418) hold all calls back. A symbol that the venue does not know is rejected.
-* Trades are numbered without a hole, so a repeated one is left out and a missing one is counted.
-* What the venue says of its best prices is a `Ticker`, never part of the book.
 
 Times named `now` are monotonic nanoseconds; `ts` and `ts_recv` are wall time.
 """
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 
 import msgspec
 
@@ -31,29 +28,15 @@ from actors.market.session_core import (
     TRADES,
     Credentials,
     Event,
-    SessionCore,
     SessionOptions,
 )
 from actors.market.sessions.binance_books import DepthBook, Verdict
+from actors.market.sessions.binance_requests import Requests
+from actors.market.sessions.binance_streams import BinanceStreams, Symbol
 from protocols.market import BookStale
-from protocols.venues import binance, binance_commands
-from protocols.venues.binance import (
-    AggregateTrade,
-    BookTicker,
-    DepthSnapshot,
-    DepthUpdate,
-    ErrorReply,
-    Frame,
-    KlineEvent,
-    Other,
-    Payload,
-    Reply,
-    ServerShutdown,
-    TradeEvent,
-)
-from protocols.venues.binance_commands import MAX_PARAMS, MAX_STREAMS
-from protocols.venues.binance_futures import ForceOrder, MarkPriceUpdate
-from protocols.venues.binance_messages import Codec
+from protocols.venues import binance_commands
+from protocols.venues.binance import DepthSnapshot, DepthUpdate, ErrorReply, Reply, symbol_in
+from protocols.venues.binance_commands import MAX_STREAMS
 from protocols.venues.binance_rest import (
     BANNED,
     FORBIDDEN,
@@ -70,53 +53,13 @@ from protocols.venues.rest import RestCall
 
 DEPTH: Final = "depth"
 """The purpose of the calls for snapshots."""
-INTERVALS: Final = ("1s", "1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "3d", "1w", "1M")
 # Calls that are out together: more would only wait for the budget, and time out there.
 _CALLS: Final = 8
 _SPACING: Final = SECOND // 2
 _MOST_BACKOFF: Final = 30 * SECOND
 
 
-class _Symbol:
-    """One symbol's streams: the numbers that came last, and the names under which they are addressed."""
-
-    __slots__ = (
-        "aggregate",
-        "aggregates",
-        "bars",
-        "book",
-        "liquidation",
-        "market",
-        "name",
-        "ticker",
-        "tickers",
-        "trade",
-        "trades",
-    )
-
-    def __init__(self, name: str, market: str, session: str, book: DepthBook) -> None:
-        self.name = name
-        self.market = market
-        self.book = book
-        self.trades = f"{session}/{name}@trade"
-        self.trade = 0
-        self.aggregates = f"{session}/{name}@aggTrade"
-        self.aggregate = 0
-        self.tickers = f"{session}/{name}@bookTicker"
-        self.ticker = 0
-        self.bars: dict[str, int] = {}
-        self.liquidation: ForceOrder | None = None
-
-
-class _Pending(msgspec.Struct, gc=False):
-    """A command that was not answered yet."""
-
-    method: str
-    streams: tuple[str, ...]
-    deadline: int
-
-
-class BinanceSession(SessionCore):
+class BinanceSession(BinanceStreams):
     """What the three have in common; see the module. `options.bars` names the intervals of the channel `bars`."""
 
     CHANNELS = (BOOK, TRADES)
@@ -127,8 +70,6 @@ class BinanceSession(SessionCore):
     DEPTH_PATH: ClassVar[str]
     DEPTH_WEIGHTS: ClassVar[tuple[tuple[int, int], ...]]
     """(most levels a side, weight) of a snapshot, rising."""
-    QUOTED: ClassVar[bool] = True
-    """Whether `quote_volume` is in the currency of the prices."""
 
     def __init__(
         self,
@@ -139,55 +80,20 @@ class BinanceSession(SessionCore):
         credentials: Credentials | None = None,
     ) -> None:
         super().__init__(feed, markets, channels, options, credentials)
-        if unknown := set(options.bars) - set(self.intervals()):
-            raise ValueError(f"{self.VENUE} has no bars of {', '.join(sorted(unknown))}")
-        if BARS in self.channels and not options.bars:
-            raise ValueError(f"{self.VENUE}: the channel {BARS} needs intervals")
         self.limit, self.weight = self._limit(options.depth)
-        self.codec = Codec(self.faults)
         most = MAX_STREAMS // max(len(self._streams("X")), 1)
         if len(self.markets) > most:
             raise ValueError(f"{self.VENUE}: {len(self.markets)} markets on one connection that takes {most}")
-        self._symbols: dict[str, _Symbol] = {}
-        self._pending: dict[int, _Pending] = {}
-        self._next_id = 0
+        self._requests = Requests(self.recovery_ns, self.COMMANDS_PER_S)
         self._calls_from = 0
         self._limited = 0
-        self._handlers: dict[type, Callable[[Any, str], None]] = {
-            DepthUpdate: self._depth,
-            TradeEvent: self._trade,
-            AggregateTrade: self._aggregate,
-            BookTicker: self._ticker,
-            KlineEvent: self._kline,
-            ForceOrder: self._liquidation,
-            MarkPriceUpdate: self._funding,
-            DepthSnapshot: self._partial,
-            ServerShutdown: self._shutdown,
-            Reply: self._reply,
-            ErrorReply: self._refusal,
-            Other: self._other,
-        }
 
     # -- for each of the three -------------------------------------------------------------------------
-
-    @abstractmethod
-    def new_book(self, market: str, prefix: str) -> DepthBook:
-        """A book under the venue's joining rule."""
-
-    @classmethod
-    def intervals(cls) -> tuple[str, ...]:
-        """Intervals of the venue's bars."""
-        return INTERVALS
 
     @classmethod
     def trade_stream(cls, symbol: str) -> str:
         """The stream of trades."""
         return binance_commands.trade_stream(symbol)
-
-    @classmethod
-    def market_of(cls, symbol: str) -> str:
-        """The symbol in capitals, and the suffix."""
-        return symbol.upper() + cls.SUFFIX
 
     def sign(self, call: RestCall, ts: int) -> tuple[tuple[str, str], ...]:
         """The key's id, where there is a key: public calls need none."""
@@ -204,43 +110,9 @@ class BinanceSession(SessionCore):
     def _levels(self, exact: int, most: int) -> int:
         return most
 
-    # -- frames ----------------------------------------------------------------------------------------
+    # -- the book --------------------------------------------------------------------------------------
 
-    def receive(self, raw: bytes | str, ts_recv: int, now: int) -> list[Event]:
-        """What one frame says.
-
-        Raises WireError for what is no frame: the connection cannot be trusted then.
-        """
-        frame: Frame[Payload] = binance.decode(raw)
-        self._ts = ts_recv
-        self._now = now
-        events: list[Event] = []
-        self._events = events
-        self.tally.frames += 1
-        data = frame.data
-        try:
-            self._handlers[type(data)](data, frame.stream)
-        except ValueError as error:
-            self._malformed(frame.symbol or getattr(data, "symbol", ""), f"{type(data).__name__}: {error}")
-        return events
-
-    def _find(self, name: str) -> _Symbol | None:
-        """The symbol's state; learnt from the frame when listening, None where it is not followed."""
-        symbol = self._symbols.get(name)
-        if symbol is not None:
-            return symbol
-        if not self.options.listening:
-            self.counts["not followed"] += 1
-            return None
-        return self._open(name)
-
-    def _open(self, name: str) -> _Symbol:
-        market = self.market_of(name)
-        symbol = _Symbol(name, market, self.session, self.new_book(market, f"{self.session}/{name}"))
-        self._symbols[name] = symbol
-        return symbol
-
-    def _depth(self, event: DepthUpdate, stream: str) -> None:
+    def _depth(self, event: DepthUpdate) -> None:
         self.counts["depthUpdate"] += 1
         symbol = self._symbols.get(event.symbol) or self._find(event.symbol)
         if symbol is None:
@@ -266,142 +138,54 @@ class BinanceSession(SessionCore):
         book.subscribed = True
         self._ask()
 
-    def _trade(self, event: TradeEvent, stream: str) -> None:
-        self.counts["trade"] += 1
-        symbol = self._find(event.symbol)
-        if symbol is not None and self._numbered(symbol, event.trade_id, symbol.trade):
-            symbol.trade = event.trade_id
-            trade = self.codec.trade(event, symbol.market, symbol.trades, self._ts, self.marks)
-            if trade is not None:
-                self._events.append(trade)
-
-    def _aggregate(self, event: AggregateTrade, stream: str) -> None:
-        self.counts["aggTrade"] += 1
-        symbol = self._find(event.symbol)
-        if symbol is not None and self._numbered(symbol, event.aggregate_id, symbol.aggregate):
-            symbol.aggregate = event.aggregate_id
-            trade = self.codec.aggregate_trade(event, symbol.market, symbol.aggregates, self._ts, self.marks)
-            if trade is not None:
-                self._events.append(trade)
-
-    def _numbered(self, symbol: _Symbol, number: int, before: int) -> bool:
-        """Whether a trade is new. A hole before it is told."""
-        if before:
-            if number <= before:
-                self.tally.repeated += 1
-                return False
-            if number != before + 1:
-                self.tally.gaps += 1
-                self.tally.lost += number - before - 1
-                self._incident("gap", f"{symbol.market}: trade {number} after {before}")
-        return True
-
-    def _ticker(self, event: BookTicker, stream: str) -> None:
-        self.counts["bookTicker"] += 1
-        symbol = self._symbols.get(event.symbol) or self._find(event.symbol)
-        if symbol is None:
-            return
-        if event.update_id <= symbol.ticker:
-            self.tally.repeated += 1
-            return
-        symbol.ticker = event.update_id
-        self._events.append(self.codec.ticker(event, symbol.market, symbol.tickers, self._ts, self.marks))
-
-    def _kline(self, event: KlineEvent, stream: str) -> None:
-        self.counts["kline"] += 1
-        symbol = self._find(event.symbol)
-        candle = event.candle
-        if symbol is None or not candle.final:
-            return
-        if candle.start <= symbol.bars.get(candle.interval, -1):
-            self.tally.repeated += 1
-            return
-        symbol.bars[candle.interval] = candle.start
-        bar = self.codec.bar(candle, symbol.market, self._ts, self.marks, quoted=self.QUOTED)
-        if bar is not None:
-            self._events.append(bar)
-
-    def _liquidation(self, event: ForceOrder, stream: str) -> None:
-        self.counts["forceOrder"] += 1
-        symbol = self._find(event.order.symbol)
-        if symbol is None:
-            return
-        if event == symbol.liquidation:
-            self.tally.repeated += 1
-            return
-        symbol.liquidation = event
-        liquidation = self.codec.liquidation(event, symbol.market, self._ts, self.marks)
-        if liquidation is not None:
-            self._events.append(liquidation)
-
-    def _funding(self, event: MarkPriceUpdate, stream: str) -> None:
-        self.counts["markPriceUpdate"] += 1
-        symbol = self._find(event.symbol)
-        if symbol is None:
-            return
-        funding = self.codec.funding(event, symbol.market, self._ts, self.marks)
-        if funding is not None:
-            self._events.append(funding)
-
-    def _partial(self, book: DepthSnapshot, stream: str) -> None:
-        # The best few levels again and again: they cannot be joined to changes, and no book is made of them.
-        self.counts["partial depth"] += 1
-
-    def _shutdown(self, event: ServerShutdown, stream: str) -> None:
-        self.counts["serverShutdown"] += 1
-        self._incident("server_shutdown", "the server will close the connection")
-        self.broken = "the server shuts down"
-
-    def _other(self, event: Other, stream: str) -> None:
-        self.counts[event.event or "other"] += 1
-        if event.fault:
-            raise ValueError(event.fault)
-
-    def _malformed(self, name: str, detail: str) -> None:
-        self.tally.malformed += 1
-        self._incident("malformed", f"{name} {detail}".strip())
-        symbol = self._symbols.get(name)
-        if symbol is not None and BOOK in self.channels:
-            # What it would have said of the book is not known.
-            self._distrust(symbol.book, "malformed")
+    def _lost(self, symbol: Symbol, reason: str) -> None:
+        """What an unreadable event would have said of the book is not known."""
+        book = symbol.book
+        was_live = book.live
+        book.forget()
+        self.tally.dropped += book.take_overflow()
+        if was_live:
+            self._events.append(BookStale(book.market, self.feed, reason, self._ts))
+        self._ask()
 
     # -- answers to commands ---------------------------------------------------------------------------
 
-    def _reply(self, reply: Reply, stream: str) -> None:
+    def _reply(self, reply: Reply) -> None:
         self.counts["reply"] += 1
-        pending = self._pending.pop(reply.id, None) if isinstance(reply.id, int) else None
-        if pending is None:
+        request = self._requests.answered(reply.id)
+        if request is None:
             return
         if isinstance(reply.result, tuple):
-            missing = [name for name in self._all_streams() if name not in reply.result]
-            if missing and not any(each.method == binance_commands.SUBSCRIBE for each in self._pending.values()):
-                self._incident("resubscribed", f"{len(missing)} streams were not there")
+            wanted = [name for symbol in self._symbols for name in self._streams(symbol)]
+            missing = [name for name in wanted if name not in reply.result]
+            if missing and not self._requests.subscribing():
                 self.tally.resubscribed += 1
+                self._incident("resubscribed", f"{len(missing)} streams were not there")
                 self._subscribe(missing)
-        elif pending.method == binance_commands.SUBSCRIBE:
-            for name in pending.streams:
-                symbol = self._symbols.get(name.partition("@")[0].upper())
+        elif request.method == binance_commands.SUBSCRIBE:
+            for name in request.streams:
+                symbol = self._symbols.get(symbol_in(name))
                 if symbol is not None:
                     symbol.book.subscribed = True
             self._ask()
 
-    def _refusal(self, reply: ErrorReply, stream: str) -> None:
+    def _refusal(self, reply: ErrorReply) -> None:
         self.counts["error"] += 1
         fault = reply.fault
         self._incident("error", f"{fault.code}: {fault.msg}")
-        pending = self._pending.pop(reply.id, None) if isinstance(reply.id, int) else None
-        if pending is None or pending.method != binance_commands.SUBSCRIBE:
+        request = self._requests.answered(reply.id)
+        if request is None or request.method != binance_commands.SUBSCRIBE:
             return
         if fault.code != INVALID_SYMBOL:
             self.broken = f"subscription refused: {fault.code} {fault.msg}"
             return
-        names = {name.partition("@")[0] for name in pending.streams}
-        if len(names) == 1:
-            self._reject(self.market_of(names.pop()), fault.msg)
+        symbols = sorted({symbol_in(name) for name in request.streams})
+        if len(symbols) == 1:
+            self._reject(self.market_of(symbols[0]), fault.msg)
             return
         # Which one it was is not said: one by one.
-        for name in sorted(names):
-            self._subscribe([each for each in pending.streams if each.partition("@")[0] == name])
+        for symbol in symbols:
+            self._subscribe([name for name in request.streams if symbol_in(name) == symbol])
 
     # -- snapshots -------------------------------------------------------------------------------------
 
@@ -461,7 +245,7 @@ class BinanceSession(SessionCore):
             self._ask()
         return self._events
 
-    def _answers(self, call: RestCall) -> _Symbol | None:
+    def _answers(self, call: RestCall) -> Symbol | None:
         """Whose call it was. None: of a connection that has ended, or of a market that is followed no more.
 
         A snapshot taken before the changes were held could be joined to none and would look current.
@@ -515,14 +299,6 @@ class BinanceSession(SessionCore):
         book.not_before = self._now + min(_SPACING << min(book.attempts, 10), _MOST_BACKOFF)
         book.attempts += 1
 
-    def _distrust(self, book: DepthBook, reason: str) -> None:
-        was_live = book.live
-        book.forget()
-        self.tally.dropped += book.take_overflow()
-        if was_live:
-            self._events.append(BookStale(book.market, self.feed, reason, self._ts))
-        self._ask()
-
     def _reject(self, market: str, why: str) -> None:
         self.rejected.add(market)
         self._incident("rejected", f"{market}: {why}")
@@ -542,12 +318,12 @@ class BinanceSession(SessionCore):
     def silent(self, now: int) -> None:
         """Nothing came for a while: ask for the list of streams, which also shows what is missing."""
         self._now = now
-        self._command(binance_commands.LIST_SUBSCRIPTIONS, ())
+        self._commands.append(self._requests.list(now))
 
     def tick(self, ts: int, now: int) -> list[Event]:
         """Commands that were not answered end the connection; calls that were put off are made."""
         self._begin(ts, now)
-        if any(now >= pending.deadline for pending in self._pending.values()):
+        if self._requests.overdue(now):
             self.broken = "a command was not answered"
         self._ask()
         return self._events
@@ -602,7 +378,7 @@ class BinanceSession(SessionCore):
         symbol.book.forget()
         self.tally.dropped += symbol.book.take_overflow()
         if not self.options.listening:
-            self._command(binance_commands.UNSUBSCRIBE, tuple(self._streams(symbol.name)))
+            self._commands += self._requests.unsubscribe(self._streams(symbol.name), self._now)
 
     def _streams(self, symbol: str) -> list[str]:
         """The streams of one symbol, its book's first."""
@@ -618,9 +394,6 @@ class BinanceSession(SessionCore):
             names += [binance_commands.kline_stream(symbol, interval) for interval in self.options.bars]
         return names
 
-    def _all_streams(self) -> list[str]:
-        return [name for symbol in self._symbols for name in self._streams(symbol)]
-
     def _subscribe_all(self) -> None:
         if not self.options.listening:
             self._begin_streams(sorted(self.markets - self.rejected))
@@ -633,21 +406,7 @@ class BinanceSession(SessionCore):
         self._subscribe(names)
 
     def _subscribe(self, names: Sequence[str]) -> None:
-        for at in range(0, len(names), MAX_PARAMS):
-            self._command(binance_commands.SUBSCRIBE, tuple(names[at : at + MAX_PARAMS]))
-
-    def _command(self, method: str, streams: tuple[str, ...]) -> None:
-        self._next_id += 1
-        id = self._next_id
-        # Commands wait for each other, as the venue takes few a second.
-        queued = round(len(self._pending) * SECOND / self.COMMANDS_PER_S)
-        self._pending[id] = _Pending(method, streams, self._now + self.recovery_ns + queued)
-        if method == binance_commands.SUBSCRIBE:
-            self._commands.append(binance_commands.subscribe(id, streams))
-        elif method == binance_commands.UNSUBSCRIBE:
-            self._commands.append(binance_commands.unsubscribe(id, streams))
-        else:
-            self._commands.append(binance_commands.list_subscriptions(id))
+        self._commands += self._requests.subscribe(names, self._now)
 
     def disconnected(self, reason: str, ts: int) -> list[Event]:
         """The connection has ended: every book that was current is stale, and what was held is dropped."""
@@ -658,5 +417,4 @@ class BinanceSession(SessionCore):
     def _forget(self) -> None:
         super()._forget()
         self._symbols.clear()
-        self._pending.clear()
-        self._next_id = 0
+        self._requests.forget()

@@ -23,11 +23,12 @@ def names(spec: Any) -> list[str]:
 
 
 def test_a_feed_of_the_simulated_venue_brings_the_venue_along(tmp_path: Path) -> None:
-    assert names(branch((FeedSettings(name="sim"),), VenueSettings(), tmp_path)) == ["index", "venue", "sim"]
+    fixed = ["decoder", "budgets"]
+    assert names(branch((FeedSettings(name="sim"),), VenueSettings(), tmp_path)) == ["index", "venue", *fixed, "sim"]
     assert names(branch((), VenueSettings(), tmp_path)) == ["index"]
     assert names(branch((), VenueSettings(serve=True), tmp_path)) == ["index", "venue"]
     far = FeedSettings(name="far", url="ws://127.0.0.1:1/", markets=("M",))
-    assert names(branch((far,), VenueSettings(), tmp_path)) == ["index", "far"]
+    assert names(branch((far,), VenueSettings(), tmp_path)) == ["index", *fixed, "far"]
 
 
 def test_the_tree_stands_where_the_well_known_paths_say(tmp_path: Path) -> None:
@@ -71,8 +72,11 @@ def test_a_replay_without_a_readable_recording_is_refused(tmp_path: Path) -> Non
         ({"name": "venue"}, "a feed cannot be named 'venue'"),
         ({"name": "Not/good"}, "regex"),
         ({"name": "a", "venue": "replay"}, "the replay 'a' needs a file"),
-        ({"name": "a", "venue": "kalshi"}, "the feed 'a' needs url and markets"),
-        ({"name": "a", "venue": "kalshi", "url": "wss://x/", "markets": ["M"]}, "needs key_id and key_file"),
+        ({"name": "a", "venue": "kalshi"}, "the feed 'a' needs markets"),
+        ({"name": "a", "venue": "coinbase", "markets": ["BTC-USD"], "channels": ["funding"]}, "coinbase offers"),
+        ({"name": "a", "venue": "binance", "discover": 5}, "only Kalshi's markets can be discovered"),
+        ({"name": "a", "venue": "nasdaq", "markets": ["X"]}, "nasdaq"),
+        ({"name": "store"}, "a feed cannot be named 'store'"),
         ({"name": "a", "marks": ["fresh"]}, "expected marks out of delayed, demo, stale, synthetic, got fresh"),
         ({"name": "a", "speed": -1}, "speed"),
         ({"name": "a", "colour": "red"}, "colour"),
@@ -81,6 +85,31 @@ def test_a_replay_without_a_readable_recording_is_refused(tmp_path: Path) -> Non
 def test_a_feed_that_cannot_be_is_refused_with_the_reason(feed: dict[str, Any], match: str) -> None:
     with pytest.raises(msgspec.ValidationError, match=match):
         msgspec.convert(feed, FeedSettings)
+
+
+def test_a_venue_that_lets_nobody_in_without_a_key_needs_one(tmp_path: Path) -> None:
+    feed = FeedSettings(name="a", venue="kalshi", markets=("M",))
+    with pytest.raises(ValueError, match="the feed 'a' needs key_id and key_file: kalshi lets nobody in without"):
+        branch((feed,), VenueSettings(), tmp_path)
+
+
+def test_a_market_may_be_named_in_the_venues_words_or_in_ours(tmp_path: Path) -> None:
+    feed = FeedSettings(name="b", venue="binance", markets=("BTCUSDT", "ETHUSDT.BINANCE", "BTCUSDT.BINANCE"))
+    market = branch((feed,), VenueSettings(), tmp_path)
+    books, session = market.supervisor.children[-1].supervisor.children  # type: ignore[union-attr]
+    assert names(books) == ["BTCUSDT.BINANCE", "ETHUSDT.BINANCE"]
+    assert session.arguments["markets"] == ("BTCUSDT.BINANCE", "ETHUSDT.BINANCE")
+
+
+def test_each_venue_account_has_one_budget(tmp_path: Path) -> None:
+    feeds = (
+        FeedSettings(name="a", venue="binance", markets=("BTCUSDT",)),
+        FeedSettings(name="b", venue="binance", markets=("ETHUSDT",)),
+        FeedSettings(name="c", venue="coinbase", markets=("BTC-USD",)),
+    )
+    market = branch(feeds, VenueSettings(), tmp_path)
+    (budgets,) = (each for each in market.supervisor.children if each.name == "budgets")  # type: ignore[union-attr]
+    assert names(budgets) == ["binance", "coinbase"]
 
 
 def test_the_sections_load_from_a_configuration_file(tmp_path: Path) -> None:

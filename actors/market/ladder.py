@@ -1,9 +1,18 @@
 """A side of a book whose prices stand on a small grid: one byte for each step, set where a level is.
 
-The next best price is a byte search, which the C library does many bytes at a time, so a deletion costs the same in
-a full book and in an empty one. To insert and delete a level costs about 190 ns each, wherever it stands; a sorted
-list (`book_sides`) takes 110 ns at 100 levels and 1,050 ns at 10,000. So the ladder suits fine grids that are full,
-and a side takes `count` bytes whether it has levels or not.
+The next best price is a byte search, which the C library does many bytes at a time, so no number of levels makes a
+change slower. To insert and delete a level through the two classes costs, in nanoseconds, near the best price /
+anywhere on the side (CPython 3.11):
+
+| steps, levels | `SortedSide` | `LadderSide` |
+|--------------:|-------------:|-------------:|
+|        101, 50 |   156 / 201 |    201 / 165 |
+|     1,001, 500 |   161 / 286 |    226 / 177 |
+|  10,001, 1,000 |   238 / 348 |    175 / 175 |
+|  10,001, 9,000 | 274 / 1,044 |    162 / 164 |
+
+So a ladder suits a fine grid that is well filled; in whole cents the list is as good. A side takes `count` bytes
+whether it has levels or not.
 """
 
 from __future__ import annotations

@@ -22,17 +22,20 @@ from collections import deque
 from typing import Final
 
 from protocols.venues.binance import DepthUpdate
-from protocols.venues.rest import RestCall
 
 HELD: Final = 1_000
 """Events that are held for a snapshot, of each book: 100 s at ten a second. A snapshot answers within seconds."""
 
 
 class Verdict(enum.Enum):
-    """What is to be done with an event. A gap is held, too: it may be the first one after the next snapshot."""
+    """What is to be done with an event. A gap is held, too: it may be the first one after the next snapshot.
+
+    `KNOWN`: the snapshot, which came before it, has it already.
+    """
 
     APPLY = "apply"
     HOLD = "hold"
+    KNOWN = "known"
     REPEATED = "repeated"
     GAP = "gap"
 
@@ -41,12 +44,11 @@ class DepthBook(ABC):
     """What is known of one symbol's book: how far it is, what is held for it, and how its snapshot is being got.
 
     `last`: the update id that the book has reached. `joined`: whether an event has been joined to the snapshot.
-    `gap_after`: where the last hole began.
+    `seen`: the highest id of an event that is no longer known. `gap_after`: where the last hole began.
     """
 
     __slots__ = (
         "attempts",
-        "call",
         "gap_after",
         "held",
         "joined",
@@ -57,6 +59,7 @@ class DepthBook(ABC):
         "not_before",
         "overflowed",
         "prefix",
+        "seen",
         "session",
         "subscribed",
     )
@@ -69,11 +72,11 @@ class DepthBook(ABC):
         self.live = False
         self.joined = False
         self.last = 0
+        self.seen = 0
         self.held: deque[DepthUpdate] = deque(maxlen=HELD)
         self.overflowed = 0
         self.gap_after = 0
         self.subscribed = False
-        self.call: RestCall | None = None
         self.not_before = 0
         self.attempts = 0
 
@@ -94,7 +97,7 @@ class DepthBook(ABC):
         if not self.live:
             return self._hold(event)
         if event.last <= self.last:
-            return Verdict.REPEATED
+            return Verdict.REPEATED if self.joined else Verdict.KNOWN
         if self.joined:
             if not self.follows(self.last, event):
                 return self._lose(event, self.last)
@@ -132,6 +135,8 @@ class DepthBook(ABC):
         What the snapshot already has is dropped; it is counted in `overflowed` with what fell out before.
         """
         held = self.held
+        if max(last, held[-1].last if held else 0) < self.seen:
+            return None
         if held and held[0].last > last and not self.joins(last, held[0]):
             return None
         kept = [event for event in held if event.last > last]
@@ -147,6 +152,7 @@ class DepthBook(ABC):
     def forget(self) -> None:
         """Be stale, and hold nothing."""
         self.live = False
+        self.seen = max(self.seen, self.last, self.held[-1].last if self.held else 0)
         self.overflowed += len(self.held)
         self.held.clear()
 

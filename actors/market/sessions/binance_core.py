@@ -15,8 +15,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import ClassVar, Final
 
-import msgspec
-
 from actors.market.session_core import (
     BARS,
     BOOK,
@@ -82,9 +80,10 @@ class BinanceSession(BinanceStreams):
         super().__init__(feed, markets, channels, options, credentials)
         self.limit, self.weight = self._limit(options.depth)
         most = MAX_STREAMS // max(len(self._streams("X")), 1)
-        if len(self.markets) > most:
+        if len(self.markets) > most and not options.listening:
             raise ValueError(f"{self.VENUE}: {len(self.markets)} markets on one connection that takes {most}")
         self._requests = Requests(self.recovery_ns, self.COMMANDS_PER_S)
+        self._asked: dict[str, RestCall] = {}
         self._calls_from = 0
         self._limited = 0
 
@@ -127,6 +126,9 @@ class BinanceSession(BinanceStreams):
         if verdict is Verdict.REPEATED:
             self.tally.repeated += 1
             return
+        if verdict is Verdict.KNOWN:
+            self.tally.dropped += 1
+            return
         if verdict is Verdict.GAP:
             self.tally.gaps += 1
             self.tally.lost += book.missing(book.gap_after, event)
@@ -136,17 +138,23 @@ class BinanceSession(BinanceStreams):
                 self._events.append(BookStale(book.market, self.feed, "gap", self._ts))
         self.tally.dropped += book.take_overflow()
         book.subscribed = True
-        self._ask()
+        if book.not_before <= self._now and symbol.name not in self._asked:
+            self._ask()
 
     def _lost(self, symbol: Symbol, reason: str) -> None:
         """What an unreadable event would have said of the book is not known."""
         book = symbol.book
         was_live = book.live
-        book.forget()
-        self.tally.dropped += book.take_overflow()
+        self._distrust(symbol)
         if was_live:
             self._events.append(BookStale(book.market, self.feed, reason, self._ts))
         self._ask()
+
+    def _distrust(self, symbol: Symbol) -> None:
+        """Drop what is held; a snapshot that was asked for before proves nothing, either."""
+        symbol.book.forget()
+        self.tally.dropped += symbol.book.take_overflow()
+        self._asked.pop(symbol.name, None)
 
     # -- answers to commands ---------------------------------------------------------------------------
 
@@ -189,31 +197,32 @@ class BinanceSession(BinanceStreams):
 
     # -- snapshots -------------------------------------------------------------------------------------
 
-    def _waiting(self) -> Iterator[DepthBook]:
-        """Books that a snapshot may be asked for now."""
+    def _waiting(self) -> Iterator[Symbol]:
+        """Symbols whose snapshot may be asked for now."""
         for symbol in self._symbols.values():
             book = symbol.book
-            if book.subscribed and not book.live and book.call is None and book.not_before <= self._now:
-                yield book
+            if book.subscribed and not book.live and book.not_before <= self._now and symbol.name not in self._asked:
+                yield symbol
 
     def _ask(self) -> None:
         """Make the calls for snapshots that may be made now."""
         if self.options.listening or BOOK not in self.channels or self._now < self._calls_from:
             return
-        room = _CALLS - sum(symbol.book.call is not None for symbol in self._symbols.values())
+        room = _CALLS - len(self._asked)
         if room <= 0:
             return
-        for book in sorted(self._waiting(), key=lambda book: (book.attempts, book.not_before))[:room]:
-            book.call = RestCall(
+        for symbol in sorted(self._waiting(), key=lambda symbol: (symbol.book.attempts, symbol.book.not_before))[:room]:
+            call = RestCall(
                 purpose=DEPTH,
                 path=self.DEPTH_PATH,
-                query=(("symbol", self.symbol_of(book.market)), ("limit", str(self.limit))),
+                query=(("symbol", symbol.name), ("limit", str(self.limit))),
                 cost=self.weight,
-                market=book.market,
+                market=symbol.market,
             )
-            book.not_before = self._now + _SPACING
+            self._asked[symbol.name] = call
+            symbol.book.not_before = self._now + _SPACING
             self.tally.recoveries += 1
-            self._calls.append(book.call)
+            self._calls.append(call)
 
     def answered(self, call: RestCall, status: int, body: bytes, ts_recv: int, now: int) -> list[Event]:
         """What a REST answer says: a snapshot is joined to what was held, an error is planned around."""
@@ -256,14 +265,13 @@ class BinanceSession(BinanceStreams):
         if self.options.listening:
             return self._symbols.get(name) or self._open(name)
         symbol = self._symbols.get(name)
-        if symbol is None or symbol.book.call is not call:
+        if symbol is None or self._asked.get(name) is not call:
             self.counts["late answers"] += 1
             return None
-        symbol.book.call = None
+        del self._asked[name]
         return symbol
 
     def _join(self, book: DepthBook, snapshot: DepthSnapshot) -> None:
-        update = self.codec.snapshot(snapshot, book.market, "", self._ts, self.marks)
         if book.live:
             # Listening: it was recorded together with a stream that had not lost its way.
             self.counts["snapshots of live books"] += 1
@@ -274,13 +282,19 @@ class BinanceSession(BinanceStreams):
             self.counts["snapshots too old"] += 1
             self._later(book)
             return
-        self.counts["snapshots"] += 1
         self.tally.dropped += book.take_overflow()
+        depth = self.codec.depth
+        try:
+            updates = [self.codec.snapshot(snapshot, book.market, book.session, self._ts, self.marks)]
+            updates += [depth(event, book.market, book.session, self._ts, self.marks) for event in kept]
+        except ValueError:
+            book.forget()
+            raise
+        self.counts["snapshots"] += 1
+        self.tally.updates += len(updates)
         book.attempts = 0
         self._limited = 0
-        self._events.append(msgspec.structs.replace(update, session=book.session))
-        self._events.extend(self.codec.depth(event, book.market, book.session, self._ts, self.marks) for event in kept)
-        self.tally.updates += 1 + len(kept)
+        self._events += updates
         if again:
             self._incident("recovered", f"{book.market} is current", book.session)
 
@@ -308,9 +322,8 @@ class BinanceSession(BinanceStreams):
         """A book keeper has lost its way: hold what comes for this market, and get a snapshot."""
         self._begin(self._ts, now)
         symbol = self._symbols.get(self.symbol_of(market))
-        if symbol is not None:
-            symbol.book.forget()
-            self.tally.dropped += symbol.book.take_overflow()
+        if symbol is not None and symbol.name not in self._asked:
+            self._distrust(symbol)
             self._ask()
 
     # -- time ------------------------------------------------------------------------------------------
@@ -375,8 +388,7 @@ class BinanceSession(BinanceStreams):
             return
         if BOOK in self.channels:
             self._events.append(BookStale(market, self.feed, reason, self._ts))
-        symbol.book.forget()
-        self.tally.dropped += symbol.book.take_overflow()
+        self._distrust(symbol)
         if not self.options.listening:
             self._commands += self._requests.unsubscribe(self._streams(symbol.name), self._now)
 
@@ -418,3 +430,4 @@ class BinanceSession(BinanceStreams):
         super()._forget()
         self._symbols.clear()
         self._requests.forget()
+        self._asked.clear()

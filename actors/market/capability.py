@@ -11,25 +11,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
 from actors.edge.routing import Route
-from actors.market import feed_routes, large_frames
+from actors.market import bar_builder, feed_routes, instrument_master, large_frames
+from actors.market import store as market_store
+from actors.market.bar_builder import BarSettings
 from actors.market.feed_events import FeedEvent
 from actors.market.feed_tree import keeper_spec
 from actors.market.importers.opening import recorded_markets
+from actors.market.instrument_master import InstrumentSettings
 from actors.market.recordings.entries import READ_FAULTS
 from actors.market.routes import INDEX
 from actors.market.routes import routes as market_routes
+from actors.market.rows import ROWS as STORED_ROWS
 from actors.market.session_core import BOOK
+from actors.market.store_settings import StoreSettings
 from actors.market.venues import session_class
+from actors.storage.capability import database_url
 from protocols.control import Row
 from protocols.market import MARKS, SYNTHETIC
-from protocols.paths import feed_book
+from protocols.paths import feed_book, venue_budget
 from runtime import ChildSpec, Restart, RestartLimit, supervisor
 from runtime.capability import Whole
 from runtime.settings import Configuration, ConfigurationError, Issue, LocalPath
@@ -51,6 +57,11 @@ FeedVenue = Literal[
     "alphavantage",
     "replay",
 ]
+_SYMBOL: Final[dict[str, Callable[[str], str]]] = {
+    "binance": lambda coin: f"{coin}USDT",
+    "binance-usdm": lambda coin: f"{coin}USDT",
+    "coinbase": lambda coin: f"{coin}-USD",
+}
 _TAKEN_NAMES: Final = frozenset(
     {"archive", "bars", "budgets", "decoder", "derivatives", "index", "instruments", "providers", "store", "stream"}
     | {"retention", "venue"}
@@ -159,18 +170,39 @@ class VenueSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     """Turns that each market's traders take before anybody sees it."""
     backlog: Annotated[int, msgspec.Meta(ge=1)] = 4096
     """Frames that may wait for a client that reads slowly; beyond, its subscription ends with error 25."""
-    ping_s: Positive = 10.0
-    """How often it pings, in seconds."""
+    ping_s: Positive | None = None
+    """How often it pings, in seconds; unset: as often as the venue whose protocol it speaks."""
+    coins: tuple[Annotated[str, msgspec.Meta(pattern=r"^[A-Z0-9]+$")], ...] = ("BTC", "ETH")
+    """What is traded where it speaks as Binance or Coinbase."""
+    levels: Annotated[int, msgspec.Meta(ge=10, le=100_000)] = 4_000
+    """Levels a side of the books there."""
+    control: bool = False
+    """Whether faults can be ordered over HTTP (`bin/troupe venue inject`)."""
 
 
-sections: Final[dict[str, Any]] = {"feeds": tuple[FeedSettings, ...], "venue": VenueSettings}
+sections: Final[dict[str, Any]] = {
+    "feeds": tuple[FeedSettings, ...],
+    "venue": VenueSettings,
+    "bars": BarSettings,
+    "store": StoreSettings,
+    "instruments": InstrumentSettings,
+}
 
 
 def children(configuration: Configuration, whole: Whole) -> list[ChildSpec]:
     """The branch `/market`. Raises ConfigurationError for feeds that cannot be together."""
-    feeds, venue = configuration.section("feeds"), configuration.section("venue")
     try:
-        return [branch(feeds, venue, Path(configuration.section("node").data_dir))]
+        return [
+            branch(
+                configuration.section("feeds"),
+                configuration.section("venue"),
+                Path(configuration.section("node").data_dir),
+                bars=configuration.section("bars"),
+                store=configuration.section("store"),
+                instruments=configuration.section("instruments"),
+                database=database_url(configuration),
+            )
+        ]
     except ValueError as error:
         raise ConfigurationError([Issue("invalid", f"feeds: {error}", "feeds")]) from None
 
@@ -180,8 +212,20 @@ def probes(configuration: Configuration) -> list[tuple[str, str]]:
     return [("market", INDEX)]
 
 
-def branch(feeds: Sequence[FeedSettings], venue: VenueSettings, data_dir: Path) -> ChildSpec:
-    """`/market` with these feeds. Raises ValueError, with the reason, for feeds that cannot be together."""
+def branch(
+    feeds: Sequence[FeedSettings],
+    venue: VenueSettings,
+    data_dir: Path,
+    *,
+    bars: BarSettings | None = None,
+    store: StoreSettings | None = None,
+    instruments: InstrumentSettings | None = None,
+    database: str = "",
+) -> ChildSpec:
+    """`/market` with these feeds, and of the rest what has settings.
+
+    Raises ValueError, with the reason, for feeds that cannot be together.
+    """
     for feed in feeds:
         _check_key(feed)
     markets = {feed.name: _markets(feed, venue) for feed in feeds}
@@ -194,15 +238,41 @@ def branch(feeds: Sequence[FeedSettings], venue: VenueSettings, data_dir: Path) 
             if owner.setdefault(market, name) != name:
                 raise ValueError(f"the market {market!r} is in the feeds {owner[market]!r} and {name!r}")
     specs = [ChildSpec(name="index", actor="actors.market.index:MarketIndex", arguments={"feeds": markets})]
-    if venue.serve or any(feed.venue == "simulated" and not feed.url for feed in feeds):
-        specs.append(_venue(venue, data_dir))
+    if venue.serve or any(_own_venue(feed) for feed in feeds):
+        specs.append(_venue(feeds, venue, data_dir))
     if any(feed.venue != "replay" for feed in feeds):
         specs += large_frames.specs()
-    budgets = _budgets(feeds)
-    if budgets is not None:
-        specs.append(budgets)
+        specs.append(_budgets(feeds))
+    # Whoever listens is there before the first word is said.
+    if store is not None:
+        urls = {feed.name: feed.url or session_class(feed.protocol).URL for feed in feeds if feed.venue != "replay"}
+        specs += market_store.specs(store, markets, urls, database)
+    if bars is not None:
+        specs += bar_builder.specs(bars)
+    if instruments is not None:
+        specs += instrument_master.specs(instruments, [_source(feed, markets[feed.name]) for feed in _asked(feeds)])
     specs += [_feed(feed, markets[feed.name]) for feed in feeds]
     return supervisor("market", *specs)
+
+
+def _own_venue(feed: FeedSettings) -> bool:
+    return feed.venue == "simulated" and not feed.url
+
+
+def _asked(feeds: Sequence[FeedSettings]) -> list[FeedSettings]:
+    """Feeds whose venue can be asked for its instruments by whoever knows the configuration alone."""
+    return [feed for feed in feeds if feed.venue not in ("simulated", "replay")]
+
+
+def _source(feed: FeedSettings, markets: tuple[str, ...]) -> instrument_master.InstrumentSource:
+    return instrument_master.InstrumentSource(
+        venue=feed.protocol,
+        markets=markets,
+        rest_url=feed.rest_url,
+        key_id=feed.key_id,
+        key_file=feed.key_file,
+        budget=venue_budget(feed.protocol),
+    )
 
 
 def _check_key(feed: FeedSettings) -> None:
@@ -221,15 +291,15 @@ def _markets(feed: FeedSettings, venue: VenueSettings) -> tuple[str, ...]:
             return recorded_markets(Path(feed.file))
         except READ_FAULTS as error:
             raise ValueError(f"the replay {feed.name!r} cannot read its file: {error}") from None
-    names = feed.markets or (venue.markets if feed.venue == "simulated" else ())
+    names = feed.markets
+    if not names and feed.venue == "simulated":
+        names = venue.markets if feed.speaks == "kalshi" else tuple(_SYMBOL[feed.speaks](coin) for coin in venue.coins)
     return tuple(dict.fromkeys(session_class(feed.protocol).canonical(name) for name in names))
 
 
-def _budgets(feeds: Sequence[FeedSettings]) -> ChildSpec | None:
+def _budgets(feeds: Sequence[FeedSettings]) -> ChildSpec:
     """One keeper for each venue's account."""
     venues = sorted({feed.protocol for feed in feeds if feed.venue != "replay"})
-    if not venues:
-        return None
     keepers = (
         ChildSpec(
             name=name,
@@ -241,7 +311,8 @@ def _budgets(feeds: Sequence[FeedSettings]) -> ChildSpec | None:
     return supervisor("budgets", *keepers)
 
 
-def _venue(venue: VenueSettings, data_dir: Path) -> ChildSpec:
+def _venue(feeds: Sequence[FeedSettings], venue: VenueSettings, data_dir: Path) -> ChildSpec:
+    faces = sorted({feed.speaks for feed in feeds if _own_venue(feed)} - {"kalshi"})
     return ChildSpec(
         name="venue",
         actor="actors.market.simulated.venue:SimulatedVenue",
@@ -254,6 +325,10 @@ def _venue(venue: VenueSettings, data_dir: Path) -> ChildSpec:
             "warm_up": venue.warm_up,
             "backlog": venue.backlog,
             "ping_s": venue.ping_s,
+            "faces": faces,
+            "coins": venue.coins,
+            "levels": venue.levels,
+            "control": venue.control,
         },
     )
 
@@ -355,5 +430,5 @@ def _session(feed: FeedSettings, markets: tuple[str, ...]) -> ChildSpec:
 
 routes: list[Route] = [*market_routes, *feed_routes.routes]
 migrations: str | None = str(Path(__file__).parent / "migrations")
-rows: tuple[type[Row], ...] = (FeedEvent,)
+rows: tuple[type[Row], ...] = (FeedEvent, *STORED_ROWS)
 commands: dict[str, str] = {}

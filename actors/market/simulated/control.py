@@ -105,7 +105,7 @@ def _overview(standin: StandIn) -> dict[str, Any]:
         "seed": standin.settings.seed,
         "faces": [
             {
-                "venue": face.WORD,
+                "venue": face.word,
                 "url": face.url,
                 "rest_url": face.rest_url,
                 "markets": list(face.markets),
@@ -118,13 +118,13 @@ def _overview(standin: StandIn) -> dict[str, Any]:
 
 
 def _in_force(standin: StandIn) -> dict[str, Any]:
-    links = [(face.WORD, client.link) for face, client in standin.clients()]
+    links = [(face.word, client.link) for face, client in standin.clients()]
     return {
         "faults": [
             {"id": each.id, "hits": each.hits, "left": sum(each.left.values()), **msgspec.structs.asdict(each.order)}
             for each in standin.faults
         ],
-        "clocks": {face.WORD: face.clock.wrong_ns / 1e9 for face in standin.faces.values() if face.clock.wrong_ns},
+        "clocks": {face.word: face.clock.wrong_ns / 1e9 for face in standin.faces.values() if face.clock.wrong_ns},
         "silent": [link.number for _, link in links if link.silent],
         "slow": [link.number for _, link in links if link.rate or link.delay_s],
     }
@@ -142,7 +142,7 @@ def _client(face: Face, request: Request) -> Client:
     number = whole(request.one("connection"), 0, 1, 2**60)
     client = None if number is None else face.find(number)
     if client is None:
-        raise _Bad(404, f"{face.WORD} has no connection {request.one('connection')!r}", "connection")
+        raise _Bad(404, f"{face.word} has no connection {request.one('connection')!r}", "connection")
     return client
 
 
@@ -162,7 +162,7 @@ def _book(standin: StandIn, request: Request) -> dict[str, Any]:
             raise _Bad(400, f"no version: {request.one('version')!r}", "version")
     market = face.markets.get(name)
     if market is None:
-        raise _Bad(404, f"{face.WORD} has no market {name!r}", "market")
+        raise _Bad(404, f"{face.word} has no market {name!r}", "market")
     return book_of(market, version)
 
 

@@ -61,12 +61,15 @@ class Face(ABC):
     """One venue's protocol. `markets` have the venue's own symbols."""
 
     WORD: ClassVar[FaceWord]
+    headers: Headers = MARKS
+    """What every handshake is answered with: the marks of all that comes from here."""
     PING_S: ClassVar[float] = 20.0
     PING: ClassVar[bytes] = b""
     BEAT_NS: ClassVar[int] = NANO
     """How often `pulse` has to be called for what the venue sends by itself."""
 
     def __init__(self, markets: Sequence[SimulatedMarket], faults: Faults, clock: Clock) -> None:
+        self.word: str = getattr(self, "WORD", "")
         self.markets = {market.name: market for market in markets}
         self.faults = faults
         self.clock = clock

@@ -84,8 +84,6 @@ def fault_order(given: dict[str, Any]) -> FaultOrder:
 
 def checked(order: FaultOrder) -> FaultOrder:
     """The same order. Raises BadFault where its values are out of range."""
-    if order.venue and order.venue not in FACES:
-        raise BadFault(f"expected a venue out of {', '.join(FACES)}, got {order.venue!r}", "venue")
     if not 0 < order.probability <= 1:
         raise BadFault(f"a probability lies above 0 and up to 1, got {order.probability}", "probability")
     if not 0 <= order.count <= 100_000:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -16,13 +17,14 @@ import trio
 from actors.market.simulated.binance_face import BinanceSpotFace, BinanceUsdmFace
 from actors.market.simulated.coinbase_face import CoinbaseFace
 from actors.market.simulated.desk import TICKER_FORM
-from actors.market.simulated.face import MARKS, Client, Clock, Face
-from actors.market.simulated.faults import ANSWER_KINDS, FACES, FRAME_KINDS, FaceWord, Faults, checked
+from actors.market.simulated.face import Client, Clock, Face
+from actors.market.simulated.faults import ANSWER_KINDS, FACES, FRAME_KINDS, BadFault, FaceWord, Faults, checked
 from actors.market.simulated.flow import DEFAULT_SCHEDULE, OrderFlow
 from actors.market.simulated.http import Answer, Request, Upgrade, serve_connection
 from actors.market.simulated.kalshi_face import KalshiFace
 from actors.market.simulated.link import Link
 from actors.market.simulated.market import SimulatedMarket
+from actors.market.simulated.play import Player
 from actors.market.simulated.wide_flow import WideFlow
 from protocols.nanos import NANO
 from protocols.venues.kalshi_signing import PublicKey
@@ -69,10 +71,18 @@ class StandInSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StandIn:
-    """`key`: verifies Kalshi's client. `now` and `monotonic`: nanoseconds."""
+    """`key`: verifies Kalshi's client. `now` and `monotonic`: nanoseconds. `play`: a recording, and how fast.
+
+    Raises what opening a recording raises.
+    """
 
     def __init__(
-        self, settings: StandInSettings, key: PublicKey, now: Callable[[], int], monotonic: Callable[[], int]
+        self,
+        settings: StandInSettings,
+        key: PublicKey,
+        now: Callable[[], int],
+        monotonic: Callable[[], int],
+        play: tuple[Path, float] | None = None,
     ) -> None:
         self.settings = settings
         self.rate = settings.rate
@@ -83,7 +93,10 @@ class StandIn:
         self._monotonic = monotonic
         count = sum(len(settings.markets if word == "kalshi" else settings.coins) for word in settings.faces)
         self._memory = max(500, _MEMORY // max(1, count))
-        self.faces: dict[FaceWord, Face] = {word: self._face(word, key) for word in dict.fromkeys(settings.faces)}
+        self.faces: dict[str, Face] = {word: self._face(word, key) for word in dict.fromkeys(settings.faces)}
+        if play is not None:
+            player = Player(*play, self.faults, Clock(now))
+            self.faces[player.word] = player
         self._turn = [(face, market) for face in self.faces.values() for market in face.markets.values()]
         self._next = 0
         self._due = 0.0
@@ -157,15 +170,12 @@ class StandIn:
         async with trio.open_nursery() as nursery:
             self._later = nursery
             for word, listeners in self._listeners:
-                handler = partial(control, self) if word == "control" else partial(self._handle, self._by_word(word))
+                handler = partial(control, self) if word == "control" else partial(self._handle, self.faces[word])
                 serve = partial(serve_connection, handler=handler, now=self._now)
                 nursery.start_soon(partial(trio.serve_listeners, serve, listeners))
             for face in self.faces.values():
-                if face.WORD != "kalshi":
+                if face.word != "kalshi" or isinstance(face, Player):
                     nursery.start_soon(self._pulse, face)
-
-    def _by_word(self, word: str) -> Face:
-        return next(face for name, face in self.faces.items() if name == word)
 
     async def _pulse(self, face: Face) -> None:
         while True:
@@ -182,14 +192,14 @@ class StandIn:
             last = now
 
     async def _handle(self, face: Face, request: Request) -> Answer | Upgrade:
-        order = self.faults.http(face.WORD, handshake=request.upgrade)
+        order = self.faults.http(face.word, handshake=request.upgrade)
         if order is not None:
             face.refused += 1
             return face.refusal(order)
         if request.upgrade:
             refusal = face.admits(request)
-            return Upgrade(MARKS, partial(self._serve, face, request)) if refusal is None else refusal
-        late = self.faults.answering("late", face.WORD)
+            return Upgrade(face.headers, partial(self._serve, face, request)) if refusal is None else refusal
+        late = self.faults.answering("late", face.word)
         answer = face.rest(request)
         if late is not None:
             await trio.sleep(late.seconds)
@@ -200,7 +210,7 @@ class StandIn:
         settings = self.settings
         link = Link(
             self._links_made,
-            face.WORD,
+            face.word,
             self.faults,
             face.clock.now,
             capacity=settings.backlog,
@@ -267,6 +277,8 @@ class StandIn:
     def inject(self, order: FaultOrder) -> int:
         """Perform a fault; how many connections it is for. Raises BadFault."""
         checked(order)
+        if order.venue and order.venue not in self.faces:
+            raise BadFault(f"this venue speaks {', '.join(self.faces)}, not {order.venue!r}", "venue")
         affected = list(self.clients(order.venue, order.connection))
         if order.kind in FRAME_KINDS or order.kind in ANSWER_KINDS:
             self.faults.add(order, (client.link.number for _, client in affected))
@@ -306,7 +318,7 @@ class StandIn:
         self._later.start_soon(later)
 
     def _burst(self, order: FaultOrder) -> None:
-        turns = [(face, market) for face, market in self._turn if order.venue in ("", face.WORD)]
+        turns = [(face, market) for face, market in self._turn if order.venue in ("", face.word)]
         left, idle = order.count, 0
         while turns and left > 0 and idle < 1_000:
             for face, market in turns:

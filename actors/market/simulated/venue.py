@@ -140,6 +140,9 @@ class SimulatedVenue(Actor):
     @receive
     def address(self, request: GetVenueAddress) -> VenueAddress:
         """Where to connect."""
+        if request.venue not in self._standin.faces:
+            spoken = ", ".join(self._standin.faces)
+            raise Refused("not_found", f"the simulated venue speaks {spoken}, not {request.venue!r}", "venue")
         return VenueAddress(
             self._kalshi.url,
             KEY_ID,

@@ -6,17 +6,20 @@ decide, and wants its pages.
 
 from __future__ import annotations
 
+import importlib
 import random
 from collections.abc import Callable
 from types import TracebackType
-from typing import Final, Protocol, TypeVar, runtime_checkable
+from typing import Final, Protocol, TypeVar, cast, runtime_checkable
 
 import trio
 
 from actors.market.budget import Bucket
 from actors.market.rest_client import CallFailed, RestAnswer, RestClient
+from actors.market.session_core import Credentials
 from actors.market.venue_clock import VenueClock
 from actors.market.venue_rest import VenueRest
+from actors.market.venues import session_class
 from protocols.budget import BULK, CANCEL, REST
 from protocols.venues.errors import VenueError
 from protocols.venues.rest import RestCall
@@ -39,6 +42,15 @@ class KeyInQuery(Protocol):
 
     def keyed(self, call: RestCall) -> RestCall:
         """The call as it is sent. Raises ValueError without a key."""
+
+
+def rest_of(venue: str, credentials: Credentials | None = None) -> VenueRest:
+    """The REST side of a venue. Raises ValueError for one that is unknown or has none."""
+    path = session_class(venue).REST
+    if not path:
+        raise ValueError(f"{venue} offers neither instruments nor history over REST")
+    module, _, name = path.partition(":")
+    return cast("VenueRest", getattr(importlib.import_module(module), name)(credentials))
 
 
 class HistoryClient:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final, cast
+from typing import Annotated, Any, Final
 
 import msgspec
 import trio
 
-from actors.market.history_client import HistoryClient
+from actors.market.history_client import HistoryClient, rest_of
 from actors.market.instruments import InstrumentVersions
 from actors.market.rest_client import CallFailed
 from actors.market.session_core import Credentials
-from actors.market.venue_rest import VenueRest
 from actors.market.venues import session_class
 from protocols.control import Lagged, Message, Probe, ProbeReport, Refused, Unknown
 from protocols.instruments import GetInstrument, Instrument, InstrumentPage, ListInstruments
@@ -244,15 +242,6 @@ class InstrumentMaster(Actor):
                 if following is None:
                     return ""
                 call = following
-
-
-def rest_of(venue: str, credentials: Credentials | None = None) -> VenueRest:
-    """The REST side of a venue. Raises ValueError for one that is unknown or has none."""
-    path = session_class(venue).REST
-    if not path:
-        raise ValueError(f"{venue} offers neither instruments nor history over REST")
-    module, _, name = path.partition(":")
-    return cast("VenueRest", getattr(importlib.import_module(module), name)(credentials))
 
 
 def stored_instruments(answer: QueryResult) -> tuple[Instrument, ...]:

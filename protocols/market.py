@@ -74,8 +74,11 @@ _PAIR = struct.Struct("<qq")
 
 
 def pack_levels(levels: Iterable[tuple[int, int]]) -> bytes:
-    """(price, size) pairs as `BookUpdate` packs them. Raises OverflowError for what is no int64."""
-    numbers = array("q", itertools.chain.from_iterable(levels))
+    """(price, size) pairs as `BookUpdate` packs them, those of size 0 left out.
+
+    Raises OverflowError for what is no int64.
+    """
+    numbers = array("q", itertools.chain.from_iterable(level for level in levels if level[1]))
     if sys.byteorder == "big":
         numbers.byteswap()
     return numbers.tobytes()

@@ -14,10 +14,10 @@ from actors.market.book_quotes import NO_SNAPSHOT as NO_SNAPSHOT
 from actors.market.book_quotes import Gap as Gap
 from actors.market.book_quotes import QuotedBook
 from actors.market.book_reading import Best as Best
-from actors.market.book_sides import OffGrid, Side, positive, side_for
+from actors.market.book_sides import OffGrid, Side, packed_side, positive, side_for
 from actors.market.ladder import Grid as Grid
 from actors.market.ladder import LadderSide
-from protocols.market import BookUpdate, Quote, unpack_levels
+from protocols.market import BookUpdate, Quote
 from protocols.market import Side as Leg
 
 
@@ -26,7 +26,7 @@ class Book(QuotedBook):
 
     `stale` is empty or the reason. A stale book keeps its last levels, for a view that says so, and drops
     every update but a snapshot (`dropped` counts them). `grid`: the venue's prices, where they are few (`ladder`); the
-    first price that is not on it, and the book goes on without.
+    first price that is not on it, and the book goes on without. A packed snapshot makes no ladder.
     """
 
     __slots__ = ("grid",)
@@ -110,13 +110,13 @@ class Book(QuotedBook):
         legs: tuple[tuple[Leg, bytes], ...] = (("bid", update.packed_bids), ("ask", update.packed_asks))
         for leg, packed in legs:
             if packed:
-                prices, numbers = unpack_levels(packed)
-                sizes, below = positive(prices, numbers)
+                side, below = packed_side(1 if leg == "bid" else -1, packed)
             else:
                 changes = [change for change in update.changes if change.side == leg]
                 sizes, below = positive([each.price for each in changes], [each.size for each in changes])
+                side = self._loaded(leg, sizes)
             negative = negative or below
-            sides.append(self._loaded(leg, sizes))
+            sides.append(side)
         self._bids, self._asks = sides
         if negative:
             raise self._gap("negative_size")

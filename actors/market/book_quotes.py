@@ -84,12 +84,7 @@ class QuotedBook(BookReading):
         bid, ask = bids.best, asks.best
         if bid is not None and ask is not None and bid > ask:
             raise self._gap("crossed", f"{bid} over {ask}")
-        best = (
-            bid,
-            0 if bid is None else bids.sizes[bid],
-            ask,
-            0 if ask is None else asks.sizes[ask],
-        )
+        best = (bid, bids.best_size(), ask, asks.best_size())
         if best == self._last:
             return None
         self._last = best

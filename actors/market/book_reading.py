@@ -36,13 +36,7 @@ class BookReading:
     def best(self) -> Best:
         """The best prices and their sizes."""
         bids, asks = self._side("bid"), self._side("ask")
-        bid, ask = bids.best, asks.best
-        return Best(
-            bid,
-            0 if bid is None else bids.sizes[bid],
-            ask,
-            0 if ask is None else asks.sizes[ask],
-        )
+        return Best(bids.best, bids.best_size(), asks.best, asks.best_size())
 
     def levels(self, leg: Leg, depth: int = 0) -> tuple[Level, ...]:
         """The best `depth` levels of one side (0: all), best first."""
@@ -93,7 +87,7 @@ class BookReading:
     def _resting(self, leg: Leg, depth: int) -> int:
         side = self._side(leg)
         if depth == 1:
-            return 0 if side.best is None else side.sizes[side.best]
+            return side.best_size()
         if not depth:
             return sum(side.sizes.values())
         return sum(side.sizes[price] for price in islice(side.prices(), depth))

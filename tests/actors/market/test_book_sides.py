@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.market.book_sides import OffGrid, Side, Sign, SortedSide, WideSide, positive, side_for
+from actors.market.book_sides import OffGrid, Side, Sign, SortedSide, WideSide, packed_side, positive, side_for
 from actors.market.ladder import Grid, LadderSide
-from protocols.market import Level
+from protocols.market import Level, pack_levels
 
 FORMS: list[Callable[[Sign], Side]] = [SortedSide, WideSide, lambda sign: LadderSide(sign, Grid(-20, 1, 61))]
 prices = st.integers(-20, 40)
@@ -40,6 +41,35 @@ def test_a_side_is_a_sorted_dict_of_levels(
         assert side.best == (ordered[0] if ordered else None)
         assert side.levels(3) == tuple(Level(each, expected[each]) for each in ordered[:3])
         assert (len(side), side.sizes) == (len(expected), expected)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@given(loads, steps)
+def test_a_side_that_was_packed_becomes_the_same_side_when_it_is_first_touched(
+    sign: Sign, first: dict[int, int], changes: list[tuple[int, int]]
+) -> None:
+    packed = WideSide.packed(sign, array("q", [-30, *first]), array("q", [9, *first.values()]))
+    plain = WideSide(sign)
+    plain.load({-30: 9} | first)
+    assert (packed.best, packed.best_size() > 0) == (plain.best, True)
+    for price, size in changes:
+        for side in (packed, plain):
+            if size and price not in side.sizes:
+                side.insert(price, size)
+            elif price in side.sizes and not size:
+                side.remove(price)
+    assert (packed.best, packed.best_size(), packed.levels()) == (plain.best, plain.best_size(), plain.levels())
+
+
+def test_the_best_size_of_a_packed_side_is_known_before_anything_else_of_it() -> None:
+    bids = [(price, price + 1) for price in range(20_000, 0, -1)]
+    side, negative = packed_side(1, pack_levels(bids))
+    assert type(side) is WideSide
+    assert (negative, side.best, side.best_size()) == (False, 20_000, 20_001)
+    assert side.levels(2) == (Level(20_000, 20_001), Level(19_999, 20_000))
+    assert packed_side(1, pack_levels([*bids, (-1, -1)]))[1]
+    with pytest.raises(AttributeError, match="nothing"):
+        side.nothing  # noqa: B018
 
 
 @pytest.mark.parametrize("price", [-1, 5, 110, 200])

@@ -18,10 +18,10 @@ FUNCTIONS = """
 CREATE OR REPLACE FUNCTION market_int8(packed bytea, place integer) RETURNS bigint
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
     SELECT get_byte(packed, place)::bigint
-        | get_byte(packed, place + 1)::bigint << 8 | get_byte(packed, place + 2)::bigint << 16
-        | get_byte(packed, place + 3)::bigint << 24 | get_byte(packed, place + 4)::bigint << 32
-        | get_byte(packed, place + 5)::bigint << 40 | get_byte(packed, place + 6)::bigint << 48
-        | get_byte(packed, place + 7)::bigint << 56
+        | (get_byte(packed, place + 1)::bigint << 8) | (get_byte(packed, place + 2)::bigint << 16)
+        | (get_byte(packed, place + 3)::bigint << 24) | (get_byte(packed, place + 4)::bigint << 32)
+        | (get_byte(packed, place + 5)::bigint << 40) | (get_byte(packed, place + 6)::bigint << 48)
+        | (get_byte(packed, place + 7)::bigint << 56)
 $$;
 COMMENT ON FUNCTION market_int8 IS 'The little-endian int64 at an offset';
 
@@ -215,6 +215,7 @@ CREATE TABLE IF NOT EXISTS rl_orderbook_session_markets (
     last_sequence bigint,
     first_ts_recv bigint NOT NULL,
     last_ts_recv bigint,
+    ended_ts bigint,
     reason text,
     PRIMARY KEY (session_id, market_ticker)
 );
@@ -320,7 +321,8 @@ BEGIN
                 WHERE whole.market_ticker = held.market_ticker AND whole.session_id = held.session_id
             );
         UPDATE rl_orderbook_session_markets AS held SET
-            last_sequence = stored.sequence_number, last_ts_recv = stored.ts_recv, reason = NEW.reason
+            last_sequence = stored.sequence_number, last_ts_recv = stored.ts_recv, ended_ts = stored.ts_recv,
+            reason = NEW.reason
         FROM rl_orderbook_sessions AS session, rl_orderbook_session_markets AS same
         CROSS JOIN LATERAL (
             (SELECT delta.sequence_number, delta.ts_recv FROM rl_orderbook_deltas AS delta
@@ -359,7 +361,7 @@ BEGIN
         VALUES (NEW.session_id, NEW.market_ticker, NEW.sequence_number, NEW.ts_recv);
     ELSIF NEW.event = 'ended' THEN
         UPDATE rl_orderbook_session_markets
-        SET last_sequence = NEW.sequence_number, last_ts_recv = NEW.ts_recv, reason = NEW.reason
+        SET last_sequence = NEW.sequence_number, last_ts_recv = NEW.ts_recv, ended_ts = NEW.ts, reason = NEW.reason
         WHERE session_id = NEW.session_id AND market_ticker = NEW.market_ticker;
     END IF;
     IF NEW.event IN ('opened', 'ended', 'progress', 'closed') THEN

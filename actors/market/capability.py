@@ -431,4 +431,7 @@ def _session(feed: FeedSettings, markets: tuple[str, ...]) -> ChildSpec:
 routes: list[Route] = [*market_routes, *feed_routes.routes]
 migrations: str | None = str(Path(__file__).parent / "migrations")
 rows: tuple[type[Row], ...] = (FeedEvent, *STORED_ROWS)
-commands: dict[str, str] = {}
+commands: dict[str, str] = {
+    "venue": "actors.market.simulated.commands:venue",
+    "data": "actors.market.history_commands:data",
+}

@@ -8,30 +8,37 @@ from typing import Final
 
 import trio
 
-from actors.market.book import Book, Gap
-from actors.market.recording import READ_FAULTS, Entry, Recording, RecordingHeader
+from actors.market.importers.opening import open_recording
+from actors.market.recordings.entries import (
+    READ_FAULTS,
+    Entry,
+    Received,
+    Recording,
+    RecordingError,
+    RecordingHeader,
+)
+from actors.market.replay_core import Output, ReplayCore
 from actors.market.reporting import FeedReporter
-from actors.market.session_core import SessionOptions
-from actors.market.sessions.kalshi import KalshiSession
+from actors.market.session_core import Event, SessionCore
 from protocols.control import Message, Probe, ProbeReport
-from protocols.market import DELAYED, BookStale, BookUpdate, GetBookPosition, LevelChange, RequestSnapshot
+from protocols.market import DELAYED, BookUpdate, GetBookPosition, LevelChange, Quote, RequestSnapshot, pack_levels
 from protocols.nanos import NANO
-from protocols.venues.errors import WireError
 from runtime import Actor, Mailbox, OnCrash, receive
 
 _BATCH: Final = 256
-# Published updates after which the books must have caught up. Below every keeper's mailbox, so that none can
-# lose.
+# Published updates after which the books must have caught up. Below every keeper's mailbox, so that none can lose.
 _MOST_AHEAD: Final = 1024
+# Levels of a snapshot that go as messages of their own; more are packed.
+_MOST_CHANGES: Final = 2000
 _READ_S: Final = 30.0
 _CATCH_UP_S: Final = 30.0
-_NO_HEADER: Final = RecordingHeader(troupe_recording=1)
+# What is shown until the file is open: a session that has seen nothing.
+_NOT_OPEN: Final = RecordingHeader(venue="kalshi")
 
 
 class _Opened(Message, frozen=True, gc=False, tag="replay_opened"):
     round: int
-    marks: tuple[str, ...]
-    use_yes_price: bool
+    header: RecordingHeader
 
 
 class _Played(Message, frozen=True, gc=False, tag="replay_played"):
@@ -42,14 +49,16 @@ class _Played(Message, frozen=True, gc=False, tag="replay_played"):
 class _AtEnd(Message, frozen=True, gc=False, tag="replay_at_end"):
     round: int
     fault: str
+    lost: tuple[str, ...]
 
 
 class ReplaySession(Actor):
     """Plays `file` at `speed` times its own pace (0: flat out), over and over with `loop`.
 
-    It stands where the venue stands: a book that asks for a snapshot gets it, as of the place where the
-    replay is. Flat out it waits for the books (`books`: their paths) every thousand updates, so nothing is
-    lost on the way. Everything it publishes is marked `delayed`, and with the marks of the recording.
+    It stands where the venue stands: a book that asks for a snapshot gets it, as of the place where the replay is. Flat
+    out it waits for the books (`books`: their paths) every thousand updates, so nothing is lost on the way. Everything
+    it publishes is marked `delayed`, and with the marks of the recording. `file` is a recording of ours or of any
+    known format.
     """
 
     mailbox = Mailbox(capacity=1024)
@@ -71,43 +80,57 @@ class ReplaySession(Actor):
         self.books = tuple(books)
         self.marks = frozenset(marks) | {DELAYED}
         self.use_yes_price = use_yes_price
-        self.core = KalshiSession(feed, options=SessionOptions(listening=True))
+        self.replay = ReplayCore(_NOT_OPEN, feed)
         self.report = FeedReporter(self, feed)
-        self.shadows: dict[str, Book] = {}
         self.round = 0
-        self.connection = 0
         self.lines = 0
-        self.unreadable = 0
         self._ahead = 0
-        self._heard = False
         # Batches that were read and not yet played: the reader waits here for the books.
         self._window = trio.Semaphore(2)
+
+    @property
+    def core(self) -> SessionCore:
+        """The session of the connection that began last."""
+        core = self.replay.core
+        assert core is not None, "what has no session is not played"
+        return core
 
     def on_start(self) -> None:
         """Begin to play."""
         self.spawn(self._play, name="player")
 
-    # -- the reader ------------------------------------------------------------------------------------
+    # -- the reader ----------------------------------------------------------------------------------------
 
     async def _play(self) -> None:
         while True:
             self.round += 1
             fault = ""
+            lost: tuple[str, ...] = ()
             try:
-                recording = await self.offload(Recording, self.file, timeout=_READ_S)
+                recording = await self.offload(self._open, timeout=_READ_S)
                 try:
-                    header = recording.header or _NO_HEADER
-                    yes_price = header.use_yes_price if self.use_yes_price is None else self.use_yes_price
-                    await self.ref.send(_Opened(self.round, tuple(header.marks), yes_price))
+                    await self.ref.send(_Opened(self.round, recording.header))
                     await self._play_through(recording)
                 finally:
+                    lost = tuple(str(loss) for loss in recording.lost)
                     recording.close()
             except READ_FAULTS as error:
                 # A file that is torn stays torn: to crash and to play it again would not help.
                 fault = f"{type(error).__name__}: {error}"
-            await self.ref.send(_AtEnd(self.round, fault))
+            await self.ref.send(_AtEnd(self.round, fault, lost))
             if fault or not self.loop:
                 return
+
+    def _open(self) -> Recording:
+        """On a thread: the file, if there is a session for it. Raises what is in READ_FAULTS."""
+        recording = open_recording(self.file, use_yes_price=self.use_yes_price is True)
+        try:
+            known = ReplayCore(recording.header, use_yes_price=self.use_yes_price).knows_venue
+        except ValueError as error:
+            raise RecordingError(f"{self.file}: {error}") from None
+        if not known:
+            raise RecordingError(f"{self.file}: there is no session for the venue {recording.header.venue!r}")
+        return recording
 
     async def _play_through(self, recording: Recording) -> None:
         begin = 0.0
@@ -133,51 +156,62 @@ class ReplaySession(Actor):
         await self._window.acquire()
         await self.ref.send(_Played(self.round, tuple(entries)), timeout=60.0)
 
-    # -- the session -----------------------------------------------------------------------------------
+    # -- the session ---------------------------------------------------------------------------------------
 
     @receive
     def opened(self, message: _Opened) -> None:
-        """The recording begins, for the first time or again: a new session, as after a reconnect."""
-        self.marks |= frozenset(message.marks)
-        self.core.use_yes_price = message.use_yes_price
-        self._connect()
-        self.report.keep("connected", self.core.session, f"{self.file.name}, speed {self.speed:g}")
+        """The recording begins, for the first time or again: new sessions, as after a reconnect."""
+        self._tell(self.replay.end("replay restarted"))
+        self.replay = ReplayCore(
+            message.header,
+            self.report.feed,
+            marks=self.marks,
+            use_yes_price=self.use_yes_price,
+            prefix=f"{self.report.feed}-{self.incarnation}",
+            connections=self.replay.connections,
+        )
+        self.report.keep("connected", "", f"{self.file.name}, speed {self.speed:g}")
 
     @receive
     async def played(self, message: _Played) -> None:
-        """Some frames of the recording, in its order and with its times."""
+        """Some entries of the recording, in its order and with its times."""
         try:
             for entry in message.entries:
-                self._entry(entry)
+                self.lines += isinstance(entry, Received)
+                self._tell(self.replay.play(entry))
         finally:
             self._window.release()
         if self._ahead >= _MOST_AHEAD:
             await self._catch_up()
-        state = self.core.state
-        stale = self.core.stale_markets() if state == "recovering" else ()
-        self.report.status(state, self.core, ", ".join(sorted(stale)))
+        stale = self.replay.stale_markets()
+        if self.replay.frames:
+            self.report.status("recovering" if stale else "live", self.core, ", ".join(sorted(stale)))
 
     @receive
     async def at_end(self, message: _AtEnd) -> None:
         """All of it was played, or it cannot be read any further; the books keep what they have."""
         await self._catch_up()
-        what = message.fault or f"{self.lines} lines, {self.core.tally.frames} frames"
-        self.report.keep("ended", self.core.session, what)
+        session = self.core.session
+        for loss in message.lost:
+            self.report.keep("lost", session, loss)
+        self.report.keep("ended", session, message.fault or f"{self.lines} frames")
         if message.fault:
             self.report.status("down", self.core, message.fault)
         elif not self.loop:
-            stale = ", ".join(sorted(self.core.stale_markets()))
-            self.report.status("ended", self.core, f"not current: {stale}" if stale else "")
+            stale = ", ".join(sorted(self.replay.stale_markets()))
+            said = [*message.lost, f"not current: {stale}"] if stale else message.lost
+            self.report.status("ended", self.core, "; ".join(said))
 
     @receive
     def request_snapshot(self, message: RequestSnapshot) -> None:
         """Answer as the venue would: the book as it is now, as of the last number that changed it."""
-        shadow = self.shadows.get(message.market)
-        if shadow is None or shadow.stale:
+        book = self.replay.books.get(message.market)
+        if book is None or book.stale:
             return
-        view = shadow.view()
-        changes = [LevelChange("bid", level.price, level.size) for level in view.bids]
-        changes += [LevelChange("ask", level.price, level.size) for level in view.asks]
+        view = book.view()
+        packed = len(view.bids) + len(view.asks) > _MOST_CHANGES
+        changes = [LevelChange("bid", level.price, level.size) for level in view.bids if not packed]
+        changes += [LevelChange("ask", level.price, level.size) for level in view.asks if not packed]
         self.publish(
             BookUpdate(
                 market=message.market,
@@ -189,61 +223,43 @@ class ReplaySession(Actor):
                 ts_event=view.ts_event,
                 ts_recv=view.ts_recv,
                 marks=self.core.marks,
+                packed_bids=pack_levels((level.price, level.size) for level in view.bids) if packed else b"",
+                packed_asks=pack_levels((level.price, level.size) for level in view.asks) if packed else b"",
             )
         )
 
     @receive
     def probe(self, request: Probe) -> ProbeReport:
-        """How far it is."""
+        """How far it is. The figures are those of all its connections."""
+        tally = self.replay.tally()
         return self.report.report(
             self.core,
             ready=self.lines > 0,
-            more={"file": self.file.name, "lines": self.lines, "unreadable": self.unreadable, "round": self.round},
+            more={
+                "books current": sum(not book.stale for book in self.replay.books.values()),
+                "books stale": ", ".join(sorted(self.replay.stale_markets())),
+                "frames": tally.frames,
+                "updates": tally.updates,
+                "dropped while stale": tally.dropped,
+                "gaps": tally.gaps,
+                "frames lost": tally.lost,
+                "frames repeated": tally.repeated,
+                "malformed": tally.malformed,
+                "checksums": tally.checked,
+                "checksums wrong": tally.mismatched,
+                "file": self.file.name,
+                "lines": self.lines,
+                "unreadable": self.replay.unreadable,
+                "missing in the recording": self.replay.missing,
+                "round": self.round,
+            },
         )
 
-    def _entry(self, entry: Entry) -> None:
-        if entry.frame is None:
-            if self._heard:
-                self._connect()
-            return
-        self._heard = True
-        self.lines += 1
-        try:
-            events = self.core.receive(entry.frame, entry.ts, self.clock.monotonic())
-        except WireError as error:
-            # A live session would have to reconnect. The recording goes on, and what it lost is a gap in
-            # `seq`.
-            self.unreadable += 1
-            self.report.keep("malformed", self.core.session, str(error))
-            return
-        # Nobody is there to send commands to.
-        if self.core.needs_attention:
-            self.core.take_commands()
-        for event in events:
-            if isinstance(event, BookUpdate):
-                self._ahead += 1
-                self._shadow(event)
-            elif isinstance(event, BookStale) and event.market in self.shadows:
-                self.shadows[event.market].mark_stale(event.reason)
+    def _tell(self, outputs: list[Output]) -> None:
+        # Quotes are the book keepers' to publish.
+        events: list[Event] = [output for output in outputs if not isinstance(output, Quote)]
+        self._ahead += sum(isinstance(event, BookUpdate) for event in events)
         self.report.publish(events)
-
-    def _shadow(self, update: BookUpdate) -> None:
-        shadow = self.shadows.get(update.market)
-        if shadow is None:
-            shadow = self.shadows[update.market] = Book(update.market)
-        try:
-            shadow.apply(update)
-        except Gap as gap:
-            self.report.keep("book_gap", update.session, str(gap))
-
-    def _connect(self) -> None:
-        self.connection += 1
-        self._heard = False
-        self.report.publish(self.core.disconnected("replay restarted", self.clock.now()))
-        for shadow in self.shadows.values():
-            shadow.mark_stale("replay restarted")
-        session = f"{self.report.feed}-{self.incarnation}-{self.connection}"
-        self.core.connected(session, self.marks, self.clock.now(), self.clock.monotonic())
 
     async def _catch_up(self) -> None:
         self._ahead = 0

@@ -8,7 +8,7 @@
          0     4  magic "TRB1"
          4     1  kind: 1 header, 2 entries, 3 index
          5     1  compression of the payload: 0 none, 1 zstd (one frame)
-         6     2  flags: bit 0, a connection begins in this block
+         6     2  flags: bit 0, in an entry block: a connection begins in it; in an index block: another file follows
          8     4  length of the payload as stored
         12     4  length of the payload uncompressed
         16     4  number of entries (0 in a header block; number of blocks in an index block)
@@ -65,6 +65,7 @@ SUFFIX: Final = ".trec"
 HEADER, ENTRIES, INDEX = 1, 2, 3
 STORED, ZSTD = 0, 1
 BEGINS: Final = 1
+CONTINUED: Final = 1
 BEGIN, RECEIVED, SENT, ANSWER, NOTE = 1, 2, 3, 4, 5
 LEVEL: Final = 3
 
@@ -83,10 +84,14 @@ _JOIN_BYTES: Final = 256 * 1024
 
 
 class FileHeader(msgspec.Struct, frozen=True, kw_only=True):
-    """The first block of a file: its number in the recording, the file that it continues, and what is recorded."""
+    """The first block of a file: its number in the recording, the file that it continues, and what is recorded.
+
+    `resumed`: by another recorder than the one that wrote the file before.
+    """
 
     number: int
     follows: str = ""
+    resumed: bool = False
     recording: RecordingHeader
 
 
@@ -161,12 +166,19 @@ def parts(entry: Entry) -> tuple[bytes, ...]:
 
 
 def encode_block(
-    kind: int, pieces: Iterable[bytes], *, entries: int = 0, first: int = 0, last: int = 0, flags: int = 0
+    kind: int,
+    pieces: Iterable[bytes],
+    *,
+    entries: int = 0,
+    first: int = 0,
+    last: int = 0,
+    flags: int = 0,
+    level: int = LEVEL,
 ) -> bytes:
     """A whole block of the pieces' bytes. The compressor works without holding the interpreter."""
     pieces = list(pieces)
     content = sum(map(len, pieces))
-    compressor = zstandard.ZstdCompressor(level=LEVEL, write_content_size=True).compressobj(size=content)
+    compressor = zstandard.ZstdCompressor(level=level, write_content_size=True).compressobj(size=content)
     packed = [compressor.compress(run) for run in _runs(pieces)]
     packed.append(compressor.flush())
     payload = b"".join(packed)

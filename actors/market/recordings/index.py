@@ -14,6 +14,7 @@ from actors.market.recordings.entries import Loss, RecordingError
 from actors.market.recordings.format import (
     BEGINS,
     BLOCK_HEADER_BYTES,
+    CONTINUED,
     ENTRIES,
     HEADER,
     INDEX,
@@ -51,26 +52,36 @@ class BlockPlace(msgspec.Struct, frozen=True, gc=False):
 class FileIndex(msgspec.Struct, frozen=True):
     """One file: its header, its blocks in order, whether it was closed, and what is unreadable in it.
 
-    `end`: behind the last whole block; a torn one begins there.
+    `continued`: it was closed because the next file was about to begin. `end`: behind the last whole block; a torn one
+    begins there.
     """
 
     path: Path
     header: FileHeader
     blocks: tuple[BlockPlace, ...]
     closed: bool
+    continued: bool
     lost: tuple[Loss, ...]
     end: int
 
 
-def encode_index(blocks: Iterable[BlockPlace], offset: int) -> bytes:
+def losses(index: FileIndex, following: FileIndex | None) -> list[Loss]:
+    """What is lost in a file or behind it, if `following` is the next one of the recording."""
+    ended = following is None or following.header.resumed
+    if index.continued and ended:
+        return [*index.lost, Loss(index.path.name, index.end, 0, None, "unclosed")]
+    return list(index.lost)
+
+
+def encode_index(blocks: Iterable[BlockPlace], offset: int, *, continued: bool = False) -> bytes:
     """The index block that begins at `offset`, and the trailer that points to it."""
     places = list(blocks)
     records = [INDEX_RECORD.pack(at.offset, at.first, at.last, at.entries, at.flags) for at in places]
     first = min((at.first for at in places), default=0)
     last = max((at.last for at in places), default=0)
-    return encode_block(INDEX, records, entries=len(places), first=first, last=last) + TRAILER.pack(
-        offset, TRAILER_MAGIC
-    )
+    flags = CONTINUED if continued else 0
+    block = encode_block(INDEX, records, entries=len(places), first=first, last=last, flags=flags)
+    return block + TRAILER.pack(offset, TRAILER_MAGIC)
 
 
 def recording_files(path: Path) -> list[Path]:
@@ -87,7 +98,8 @@ def read_index(path: Path) -> FileIndex:
         header, after = _file_header(file, path)
         indexed = _trailing_index(file)
         if indexed is not None:
-            return FileIndex(path, header, indexed, True, (), file.seek(0, os.SEEK_END))
+            blocks, continued = indexed
+            return FileIndex(path, header, blocks, True, continued, (), file.seek(0, os.SEEK_END))
         return _walked(file, path, header, after)
 
 
@@ -100,7 +112,7 @@ def _file_header(file: BinaryIO, path: Path) -> tuple[FileHeader, int]:
     return header, BLOCK_HEADER_BYTES + block.stored
 
 
-def _trailing_index(file: BinaryIO) -> tuple[BlockPlace, ...] | None:
+def _trailing_index(file: BinaryIO) -> tuple[tuple[BlockPlace, ...], bool] | None:
     size = file.seek(0, os.SEEK_END)
     if size < TRAILER.size:
         return None
@@ -115,7 +127,8 @@ def _trailing_index(file: BinaryIO) -> tuple[BlockPlace, ...] | None:
     content = decode_payload(block, file.read(block.stored))
     if content is None:
         return None
-    return tuple(BlockPlace(*fields) for fields in INDEX_RECORD.iter_unpack(content))
+    places = tuple(BlockPlace(*fields) for fields in INDEX_RECORD.iter_unpack(content))
+    return places, bool(block.flags & CONTINUED)
 
 
 def _walked(file: BinaryIO, path: Path, header: FileHeader, offset: int) -> FileIndex:
@@ -141,7 +154,7 @@ def _walked(file: BinaryIO, path: Path, header: FileHeader, offset: int) -> File
         offset = following
     if not any(loss.reason == "torn" for loss in lost):
         lost.append(Loss(path.name, size, 0, None, "unclosed"))
-    return FileIndex(path, header, tuple(blocks), False, tuple(lost), end)
+    return FileIndex(path, header, tuple(blocks), False, False, tuple(lost), end)
 
 
 def _next_block(file: BinaryIO, offset: int) -> int | None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 from actors.market.recordings.entries import Batches, Entry, Loss, Recording, RecordingError, RecordingHeader
 from actors.market.recordings.format import MAGIC, decode_entries
-from actors.market.recordings.index import BlockPlace, FileIndex, read_block, read_index, recording_files
+from actors.market.recordings.index import BlockPlace, FileIndex, losses, read_block, read_index, recording_files
 
 FORMAT: Final = "troupe"
 
@@ -32,9 +32,9 @@ class RecordingReader(Recording):
         found = recording_files(path)
         if not found:
             raise RecordingError(f"{path}: no recording in this folder")
-        self.files: tuple[FileIndex, ...] = tuple(read_index(file) for file in found)
+        self.lost: list[Loss] = []
+        self.files: tuple[FileIndex, ...] = tuple(self._indexed(found))
         self.header: RecordingHeader = self.files[0].header.recording
-        self.lost: list[Loss] = [loss for file in self.files for loss in file.lost]
         self._since = since
         self._until = until
         self._whole = whole_sessions
@@ -43,8 +43,8 @@ class RecordingReader(Recording):
 
     @property
     def closed(self) -> bool:
-        """Whether the recorder closed the last file; the others were closed when the next one began, or torn."""
-        return self.files[-1].closed
+        """Whether the recorder was closed, as far as its last file tells."""
+        return self.files[-1].closed and not self.files[-1].continued
 
     @property
     def first(self) -> int:
@@ -76,6 +76,24 @@ class RecordingReader(Recording):
     def close(self) -> None:
         """Stop reading."""
         self._closed = True
+
+    def _indexed(self, files: Sequence[Path]) -> Iterator[FileIndex]:
+        """The files that have a header. Raises RecordingError where none has."""
+        last: FileIndex | None = None
+        for path in files:
+            try:
+                index = read_index(path)
+            except RecordingError:
+                if path is files[-1] and last is None:
+                    raise
+                self.lost.append(Loss(path.name, 0, path.stat().st_size, None, "damaged"))
+                continue
+            if last is not None:
+                self.lost += losses(last, index)
+            last = index
+            yield index
+        if last is not None:
+            self.lost += losses(last, None)
 
     def _read(self) -> Iterator[Entry]:
         since, until = self._since, self._until

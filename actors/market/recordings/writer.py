@@ -22,6 +22,7 @@ from actors.market.recordings.format import (
     ENTRIES,
     ENTRY_HEADER,
     HEADER,
+    LEVEL,
     RECEIVED,
     SENT,
     SUFFIX,
@@ -32,7 +33,7 @@ from actors.market.recordings.format import (
     note_parts,
     parts,
 )
-from actors.market.recordings.index import BlockPlace, encode_index, read_index, recording_files
+from actors.market.recordings.index import BlockPlace, encode_index, losses, read_index, recording_files
 from protocols.nanos import NANO
 from protocols.venues.rest import RestCall
 
@@ -48,29 +49,46 @@ _CLOSE_S: Final = 30.0
 class RecordingFile:
     """One file that is written block by block. It is readable at any time, and complete after `close`.
 
-    The file must not exist yet. Raises OSError.
+    The file must not exist yet; it appears with its header in it. Raises OSError.
     """
 
-    def __init__(self, path: Path, header: FileHeader) -> None:
+    def __init__(self, path: Path, header: FileHeader, *, level: int = LEVEL) -> None:
         self.path = path
+        self.level = level
         self.blocks: list[BlockPlace] = []
-        self._file = path.open("xb", buffering=0)
         self.bytes = 0
-        self._write(encode_block(HEADER, [msgspec.json.encode(header)]))
+        nameless = path.with_name(f".{path.name}.{os.getpid()}")
+        self._file = nameless.open("wb", buffering=0)
+        try:
+            self._write(encode_block(HEADER, [msgspec.json.encode(header)]))
+            os.link(nameless, path)
+        except OSError:
+            self._file.close()
+            raise
+        finally:
+            nameless.unlink()
 
     def write(self, pieces: Iterable[bytes], *, entries: int, first: int, last: int, flags: int = 0) -> None:
         """Append a block. Raises OSError, with the file as it was before."""
-        block = encode_block(ENTRIES, pieces, entries=entries, first=first, last=last, flags=flags)
+        block = encode_block(ENTRIES, pieces, entries=entries, first=first, last=last, flags=flags, level=self.level)
         place = BlockPlace(self.bytes, first, last, entries, flags)
         self._write(block)
         self.blocks.append(place)
 
-    def close(self) -> None:
-        """Write the index, and wait until the disk has everything. Closing twice is harmless."""
+    @property
+    def closed(self) -> bool:
+        """Whether nothing more can be written."""
+        return self._file.closed
+
+    def close(self, *, continued: bool = False) -> None:
+        """Write the index, and wait until the disk has everything. `continued`: another file follows this one.
+
+        Closing twice is harmless.
+        """
         if self._file.closed:
             return
         try:
-            self._write(encode_index(self.blocks, self.bytes))
+            self._write(encode_index(self.blocks, self.bytes, continued=continued))
             os.fsync(self._file.fileno())
         finally:
             self._file.close()
@@ -87,13 +105,15 @@ class RecordingFile:
         self.bytes += len(block)
 
 
-def write_recording(path: Path, header: RecordingHeader, entries: Iterable[Entry]) -> int:
+def write_recording(path: Path, header: RecordingHeader, entries: Iterable[Entry], *, level: int = LEVEL) -> int:
     """Write all entries into one file; the same entries make the same bytes. Returns how many they were.
+
+    `level`: how hard zstd tries, 1 to 22.
 
     Raises OSError (the file exists), and what `entries` raises; the file then holds what came before.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    file = RecordingFile(path, FileHeader(number=1, recording=header))
+    file = RecordingFile(path, FileHeader(number=1, recording=header), level=level)
     block = _Block()
     count = 0
     try:
@@ -201,7 +221,8 @@ class Recorder:
         else:
             files = recording_files(self._folder)
             self._previous = files[-1] if files else None
-            self._file = self._numbered(int(files[-1].stem) + 1 if files else 1, files[-1].name if files else "")
+            number, follows = (int(files[-1].stem) + 1, files[-1].name) if files else (1, "")
+            self._file = self._numbered(number, follows, resumed=bool(files))
         self.bytes_written = self._file.bytes
         self._thread = threading.Thread(target=self._run, name=f"recorder {header.feed}", daemon=True)
         self._thread.start()
@@ -314,15 +335,16 @@ class Recorder:
             return
         try:
             index = read_index(self._previous)
-            how = "; ".join(str(loss) for loss in index.lost) or f"{self._previous.name}: closed"
+            lost = losses(index, None)
+            how = "; ".join(map(str, lost)) or f"{self._previous.name}: closed"
             ts = index.blocks[-1].last if index.blocks else 0
-            count = sum(loss.entries or 0 for loss in index.lost)
+            count = sum(loss.entries or 0 for loss in lost)
         except (OSError, RecordingError) as error:
             how, ts, count = f"{self._previous.name}: {error}", 0, 0
         with self._lock:
             block = self._sealed[0] if self._sealed else self._open
             before = block.bytes
-            block.put_first(note_parts(block.first or ts, count, f"continued; {how}"), ts)
+            block.put_first(note_parts(ts or block.first, count, f"continued; {how}"), ts or block.first)
             self._backlog += block.bytes - before
 
     def _write_all(self) -> None:
@@ -381,14 +403,14 @@ class Recorder:
         if self._single or not file.blocks:
             return
         if file.bytes >= self._file_bytes or ts - file.blocks[0].first >= self._file_ns:
-            # First the new one: where it cannot be made, the old one goes on.
+            file.close(continued=True)
+            # Where it cannot be made now, the next block will try again.
             self._file = self._numbered(int(file.path.stem) + 1, file.path.name)
             self.bytes_written += self._file.bytes
-            file.close()
 
-    def _numbered(self, number: int, follows: str) -> RecordingFile:
+    def _numbered(self, number: int, follows: str, *, resumed: bool = False) -> RecordingFile:
         while True:
-            header = FileHeader(number=number, follows=follows, recording=self.header)
+            header = FileHeader(number=number, follows=follows, resumed=resumed, recording=self.header)
             try:
                 return RecordingFile(self._folder / f"{number:06d}{SUFFIX}", header)
             except FileExistsError:

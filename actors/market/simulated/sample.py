@@ -1,6 +1,6 @@
 """Makes the short session that the repository carries: the simulated venue, recorded without a socket.
 
-    python -m actors.market.simulated.sample config/recordings/simulated-session.jsonl.gz
+    python -m actors.market.simulated.sample config/recordings/simulated-session.trec
 
 Time is counted and not read, so the same arguments make the same file.
 """
@@ -11,7 +11,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from actors.market.recording import VERSION, Recorder, RecordingHeader
+from actors.market.recordings.entries import Begin, Entry, Received, RecordingHeader
+from actors.market.recordings.writer import write_recording
 from actors.market.simulated.desk import Desk, public_event
 from actors.market.simulated.flow import OrderFlow, Regime
 from protocols.market import SYNTHETIC
@@ -39,37 +40,33 @@ def make_sample(path: Path, *, seed: int = 7, steps: int = 2_000, rate: float = 
         for _ in range(200):
             flow.step()
     header = RecordingHeader(
-        troupe_recording=VERSION,
+        venue="kalshi",
         feed="simulated",
-        use_yes_price=True,
         marks=(SYNTHETIC,),
         markets=MARKETS,
     )
     desk = Desk(flows)
-    recorder = Recorder(path, header)
     now = BEGIN
-    recorder.session(now, "simulated")
+    entries: list[Entry] = [Begin(now, "simulated", (SYNTHETIC,))]
     subscriptions = (
         kalshi_commands.subscribe(1, kalshi.ORDERBOOK, MARKETS),
         kalshi_commands.subscribe(2, kalshi.TRADE, MARKETS),
         kalshi_commands.subscribe(3, kalshi.LIFECYCLE),
     )
     frames = [frame for command in subscriptions for frame in desk.command(command)]
-    count = 0
     for step in range(steps):
-        for frame in frames:
-            recorder.frame(now, frame)
-        count += len(frames)
+        entries += [Received(now, frame) for frame in frames]
         # Uneven, so that a replay at recorded speed shows whether it keeps time.
         now += round(NANO / rate * (0.4 + 1.2 * ((step * 7919) % 101) / 100))
         market = MARKETS[step % len(MARKETS)]
         # Received a little after it was sent.
         sent = now - 350_000
         frames = [frame for event in flows[market].step() for frame in desk.publish(public_event(market, event, sent))]
-    for frame in frames:
-        recorder.frame(now, frame)
-    recorder.close()
-    return count + len(frames)
+    entries += [Received(now, frame) for frame in frames]
+    # One and the same file, whatever was there.
+    path.unlink(missing_ok=True)
+    write_recording(path, header, entries, level=19)
+    return len(entries) - 1
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

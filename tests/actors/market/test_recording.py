@@ -1,115 +1,228 @@
+"""Our own recordings: what is written is read back, whatever happened to the file's end or middle."""
+
 from __future__ import annotations
 
-import gzip
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from actors.market.recording import (
-    VERSION,
+from actors.market.recordings.entries import (
+    Answer,
+    Begin,
     Entry,
-    Recorder,
-    Recording,
+    Note,
+    Received,
     RecordingError,
     RecordingHeader,
-    recorded_markets,
-    unused,
+    Sent,
 )
-from protocols.nanos import NANO
+from actors.market.recordings.format import BLOCK_HEADER_BYTES, TRAILER, FileHeader, decode_block_header, parts
+from actors.market.recordings.index import read_index
+from actors.market.recordings.reader import RecordingReader, is_recording
+from actors.market.recordings.writer import RecordingFile, write_recording
+from actors.market.session_core import SessionOptions
+from protocols.venues.rest import RestCall
 
-SNAPSHOT = b'{"type":"orderbook_snapshot","sid":1,"seq":2,"msg":{"market_ticker":"%b"}}'
-DELTA = b'{"type":"orderbook_delta","sid":1,"seq":3,"msg":{"market_ticker":"B","ts_ms":%d}}'
-
-
-def written(path: Path, lines: list[bytes]) -> Path:
-    raw = b"\n".join(lines) + b"\n"
-    path.write_bytes(gzip.compress(raw) if path.suffix == ".gz" else raw)
-    return path
-
-
-@pytest.mark.parametrize("name", ["session.jsonl", "session.jsonl.gz"])
-def test_what_is_recorded_is_read_back_byte_for_byte(tmp_path: Path, name: str) -> None:
-    header = RecordingHeader(
-        troupe_recording=VERSION, feed="f", use_yes_price=True, marks=("synthetic",), markets=("A",)
-    )
-    recorder = Recorder(tmp_path / "deep" / name, header)
-    odd = '{"type":"ok", "text":"ünï" }'
-    recorder.session(5, "c1")
-    recorder.frame(6, odd)
-    recorder.frame(9, SNAPSHOT % b"A")
-    recorder.close()
-    recorder.close()
-    recording = Recording(tmp_path / "deep" / name)
-    assert recording.header == header
-    assert list(recording) == [Entry(5, None), Entry(6, odd.encode()), Entry(9, SNAPSHOT % b"A")]
-    recording.close()
+HEADER = RecordingHeader(
+    venue="kalshi",
+    feed="f",
+    channels=("book",),
+    markets=("A", "B"),
+    marks=("demo",),
+    options=SessionOptions(use_yes_price=False, depth=10),
+)
+CALL = RestCall(purpose="depth", path="/depth", query=(("symbol", "A"),), body=b"\x00\xff", market="A")
+ONE_OF_EACH: list[Entry] = [
+    Begin(5, "c1", ("demo", "delayed")),
+    Sent(6, b'{"cmd":"subscribe"}'),
+    Received(6, '{"type":"ok", "text":"ünï" }'.encode(), 3),
+    Answer(7, CALL, 429, b"slow down \x00\xff"),
+    Note(8, 12, "lost: too slow"),
+    Received(9, b""),
+]
 
 
-def test_the_same_session_is_the_same_file(tmp_path: Path) -> None:
-    for name in ("a.gz", "b.gz"):
-        recorder = Recorder(tmp_path / name, RecordingHeader(troupe_recording=VERSION))
-        recorder.frame(1, b"{}")
-        recorder.close()
-    assert (tmp_path / "a.gz").read_bytes() == (tmp_path / "b.gz").read_bytes()
-
-
-def test_bare_frames_take_the_running_maximum_of_the_venues_times(tmp_path: Path) -> None:
-    ok = b'{"type":"ok","id":6,"sid":1,"seq":1,"msg":[]}'
-    frames = [ok, SNAPSHOT % b"B", DELTA % 7000, DELTA % 6000, b"", DELTA % 8000]
-    recording = Recording(written(tmp_path / "raw.jsonl", frames))
-    assert recording.header is None
+def read(path: Path, **options: int | bool) -> tuple[list[Entry], list[str]]:
+    recording = RecordingReader(path, **options)  # type: ignore[arg-type]
     entries = list(recording)
-    # The undated ones at the front were received with the first dated one, as far as anyone can tell.
-    assert [entry.ts // NANO for entry in entries] == [7, 7, 7, 7, 8]
-    assert [entry.frame for entry in entries] == [frame for frame in frames if frame]
+    return entries, [loss.reason for loss in recording.lost]
 
 
-def test_receive_times_may_be_rfc_3339_and_never_go_back(tmp_path: Path) -> None:
-    lines = [
-        b'{"recv":"2025-11-04T02:52:44.583891+00:00","frame":{"type":"ok"}}',
-        b'{"recv":"2025-11-04T02:52:43+00:00","frame":{"type":"ok"}}',
-    ]
-    first, second = Recording(written(tmp_path / "recv.jsonl", lines))
-    assert first.ts == second.ts == 1762224764583891000
+def in_blocks(path: Path, blocks: list[list[Entry]], *, number: int = 1, close: bool = True) -> list[int]:
+    """Write these blocks; returns where each begins, and where the last ends."""
+    file = RecordingFile(path, FileHeader(number=number, recording=HEADER))
+    offsets = []
+    for entries in blocks:
+        offsets.append(file.bytes)
+        pieces = [piece for entry in entries for piece in parts(entry)]
+        flags = int(any(isinstance(entry, Begin) for entry in entries))
+        times = [entry.ts for entry in entries]
+        file.write(pieces, entries=len(entries), first=times[0], last=max(times), flags=flags)
+    offsets.append(file.bytes)
+    if close:
+        file.close()
+    return offsets
+
+
+def frames(first: int, last: int, *, every: int = 10) -> list[Entry]:
+    return [Received(number * every, b"frame %d" % number) for number in range(first, last)]
+
+
+def test_every_kind_of_entry_is_read_back_as_it_was_written(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "one.trec"
+    assert write_recording(path, HEADER, ONE_OF_EACH) == len(ONE_OF_EACH)
+    recording = RecordingReader(path)
+    assert recording.header == HEADER
+    assert list(recording) == ONE_OF_EACH
+    assert (recording.lost, recording.closed, recording.count) == ([], True, len(ONE_OF_EACH))
+    assert (recording.first, recording.last) == (5, 9)
+    assert is_recording(path)
+
+
+def test_the_same_entries_make_the_same_bytes(tmp_path: Path) -> None:
+    for name in ("a.trec", "b.trec"):
+        write_recording(tmp_path / name, HEADER, ONE_OF_EACH * 1000)
+    assert (tmp_path / "a.trec").read_bytes() == (tmp_path / "b.trec").read_bytes()
+
+
+def test_a_large_frame_is_kept_whole(tmp_path: Path) -> None:
+    large = bytes(range(256)) * 20_000
+    entries: list[Entry] = [Received(1, b"before"), Received(2, large), Received(3, b"behind")]
+    write_recording(tmp_path / "large.trec", HEADER, entries)
+    assert read(tmp_path / "large.trec") == (entries, [])
 
 
 def test_entries_can_be_taken_in_batches(tmp_path: Path) -> None:
-    recording = Recording(written(tmp_path / "raw.jsonl", [DELTA % n for n in range(1, 8)]))
+    write_recording(tmp_path / "a.trec", HEADER, frames(0, 7))
+    recording = RecordingReader(tmp_path / "a.trec")
     assert [len(recording.take(3)) for _ in range(4)] == [3, 3, 1, 0]
 
 
-def test_the_markets_are_those_of_the_header_or_of_all_snapshots(tmp_path: Path) -> None:
-    raw = written(tmp_path / "raw.jsonl", [SNAPSHOT % b"B", DELTA % 1, SNAPSHOT % b"A", SNAPSHOT % b"B"])
-    assert recorded_markets(raw) == ("A", "B")
-    recorder = Recorder(tmp_path / "ours.jsonl", RecordingHeader(troupe_recording=VERSION, markets=("Z",)))
-    recorder.close()
-    assert recorded_markets(tmp_path / "ours.jsonl") == ("Z",)
+BLOCKS = [frames(0, 20), frames(20, 50), frames(50, 51)]
 
 
-@pytest.mark.parametrize(
-    ("line", "match"),
-    [
-        (b"not json", r"raw.jsonl, line 2: "),
-        (b'{"recv":5}', r"raw.jsonl, line 2: neither a frame nor a session"),
-        (b'{"recv":"yesterday","frame":{}}', r"raw.jsonl, line 2: "),
-    ],
+def test_a_file_cut_anywhere_loses_at_most_the_last_block_and_says_so(tmp_path: Path) -> None:
+    whole = tmp_path / "whole.trec"
+    offsets = in_blocks(whole, BLOCKS)
+    raw = whole.read_bytes()
+    torn = tmp_path / "torn.trec"
+    for end in range(offsets[0], len(raw)):
+        torn.write_bytes(raw[:end])
+        complete = sum(offset <= end for offset in offsets[1:])
+        entries, lost = read(torn)
+        assert entries == [entry for block in BLOCKS[:complete] for entry in block], end
+        # Exactly between two blocks nothing is torn; then it is only known that the end is missing.
+        between = end in offsets or end == len(raw) - TRAILER.size
+        assert lost == (["unclosed"] if between else ["torn"]), end
+
+
+def test_a_torn_block_whose_header_is_whole_tells_how_many_entries_were_in_it(tmp_path: Path) -> None:
+    path = tmp_path / "torn.trec"
+    offsets = in_blocks(path, BLOCKS)
+    path.write_bytes(path.read_bytes()[: offsets[1] + BLOCK_HEADER_BYTES + 3])
+    (loss,) = RecordingReader(path).lost
+    assert (loss.reason, loss.offset, loss.entries) == ("torn", offsets[1], 30)
+    assert str(loss) == f"torn.trec: torn at byte {offsets[1]}: {BLOCK_HEADER_BYTES + 3} bytes, 30 entries lost"
+
+
+@pytest.mark.parametrize("closed", [True, False])
+@pytest.mark.parametrize("where", [2, 20, 43, BLOCK_HEADER_BYTES + 5])
+def test_a_damaged_block_is_left_out_and_the_rest_is_read(tmp_path: Path, closed: bool, where: int) -> None:
+    path = tmp_path / "damaged.trec"
+    offsets = in_blocks(path, BLOCKS, close=closed)
+    raw = bytearray(path.read_bytes())
+    raw[offsets[1] + where] ^= 0x55
+    path.write_bytes(raw)
+    entries, lost = read(path)
+    assert entries == BLOCKS[0] + BLOCKS[2]
+    assert sorted(lost) == (["damaged"] if closed else ["damaged", "unclosed"])
+
+
+def test_the_index_is_that_of_the_walk_from_block_to_block(tmp_path: Path) -> None:
+    path = tmp_path / "a.trec"
+    offsets = in_blocks(path, BLOCKS)
+    indexed = read_index(path)
+    path.write_bytes(path.read_bytes()[: offsets[-1]])
+    walked = read_index(path)
+    assert indexed.blocks == walked.blocks
+    assert (indexed.closed, walked.closed) == (True, False)
+    assert [block.offset for block in indexed.blocks] == offsets[:-1]
+
+
+def test_a_folder_is_read_file_by_file_in_the_order_of_the_numbers(tmp_path: Path) -> None:
+    in_blocks(tmp_path / "000010.trec", [frames(30, 40)], number=10)
+    in_blocks(tmp_path / "000009.trec", [frames(0, 30)], number=9, close=False)
+    (tmp_path / "notes.txt").write_text("not of the recording")
+    entries, lost = read(tmp_path)
+    assert entries == frames(0, 40)
+    assert lost == ["unclosed"]
+
+
+def test_a_part_is_found_by_time(tmp_path: Path) -> None:
+    in_blocks(tmp_path / "000001.trec", [frames(0, 20), frames(20, 50)])
+    in_blocks(tmp_path / "000002.trec", [frames(50, 60), frames(60, 90)], number=2)
+    for since, until in [(0, 890), (195, 205), (200, 200), (455, 615), (880, 10_000), (900, 1000), (-5, -1)]:
+        expected = [entry for entry in frames(0, 90) if since <= entry.ts <= until]
+        assert read(tmp_path, since=since, until=until)[0] == expected
+
+
+def test_whole_sessions_begin_with_the_connection_that_was_there(tmp_path: Path) -> None:
+    second: list[Entry] = [Begin(300, "second"), *frames(30, 50)]
+    blocks: list[list[Entry]] = [[Begin(0, "first"), *frames(0, 20)], frames(20, 30), second, frames(50, 60)]
+    in_blocks(tmp_path / "a.trec", blocks)
+    whole = [entry for block in blocks for entry in block]
+    assert read(tmp_path / "a.trec", since=250, whole_sessions=True)[0] == whole
+    assert read(tmp_path / "a.trec", since=555, whole_sessions=True)[0] == second + frames(50, 60)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(
+        st.one_of(
+            st.builds(Received, st.integers(0, 2**62), st.binary(max_size=200), st.integers(0, 65535)),
+            st.builds(Sent, st.integers(0, 2**62), st.binary(max_size=20)),
+            st.builds(Note, st.integers(-(2**62), 2**62), st.integers(0, 2**40), st.text(max_size=20)),
+            st.builds(Begin, st.integers(0, 2**62), st.text(max_size=20), st.tuples(st.text(max_size=5))),
+            st.builds(Answer, st.integers(0, 2**62), st.just(CALL), st.integers(100, 599), st.binary(max_size=200)),
+        )
+    )
 )
-def test_a_line_that_is_none_is_an_error_that_names_it(tmp_path: Path, line: bytes, match: str) -> None:
-    recording = Recording(written(tmp_path / "raw.jsonl", [DELTA % 1, line]))
-    with pytest.raises(RecordingError, match=match):
-        list(recording)
+def test_any_entries_come_back(tmp_path_factory: pytest.TempPathFactory, entries: list[Entry]) -> None:
+    path = tmp_path_factory.mktemp("any") / "any.trec"
+    write_recording(path, HEADER, entries)
+    assert read(path) == (entries, [])
 
 
-def test_a_recording_of_another_version_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RecordingError, match="version 99"):
-        Recording(written(tmp_path / "new.jsonl", [b'{"troupe_recording":99}']))
+@pytest.mark.parametrize("raw", [b"", b"TRB1", b'{"type":"ok"}\n' * 10, b"\x00" * 100])
+def test_what_is_no_recording_is_refused(tmp_path: Path, raw: bytes) -> None:
+    path = tmp_path / "odd.trec"
+    path.write_bytes(raw)
+    with pytest.raises(RecordingError, match=r"odd\.trec: not a recording"):
+        RecordingReader(path)
 
 
-def test_a_recording_that_is_there_is_kept_and_the_next_gets_a_number(tmp_path: Path) -> None:
-    wanted = tmp_path / "today.jsonl.gz"
-    names = []
-    for _ in range(3):
-        path = unused(wanted)
-        path.touch()
-        names.append(path.name)
-    assert names == ["today.jsonl.gz", "today-2.jsonl.gz", "today-3.jsonl.gz"]
+def test_an_empty_folder_is_no_recording(tmp_path: Path) -> None:
+    with pytest.raises(RecordingError, match="no recording in this folder"):
+        RecordingReader(tmp_path)
+
+
+def test_a_header_that_claims_too_much_is_damaged() -> None:
+    assert decode_block_header(b"TRB1" + b"\xff" * 40) is None
+    assert decode_block_header(b"") is None
+
+
+def test_a_file_of_a_folder_without_a_header_is_a_loss_and_the_others_are_read(tmp_path: Path) -> None:
+    in_blocks(tmp_path / "000001.trec", [frames(0, 10)])
+    (tmp_path / "000002.trec").write_bytes(b"TRB1")
+    in_blocks(tmp_path / "000003.trec", [frames(10, 20)], number=3)
+    assert read(tmp_path) == (frames(0, 20), ["damaged"])
+
+
+def test_a_file_that_was_to_be_continued_and_was_not_says_so(tmp_path: Path) -> None:
+    file = RecordingFile(tmp_path / "000001.trec", FileHeader(number=1, recording=HEADER))
+    file.close(continued=True)
+    assert read(tmp_path) == ([], ["unclosed"])
+    in_blocks(tmp_path / "000002.trec", [frames(0, 10)], number=2)
+    assert read(tmp_path) == (frames(0, 10), [])

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 from pathlib import Path
 
 import pytest
 import trio
 
-from actors.market.book import Book
 from actors.market.capability import FeedSettings
-from actors.market.recording import VERSION, Recorder, Recording, RecordingHeader
-from actors.market.session_core import SessionOptions
-from actors.market.sessions.kalshi import KalshiSession
+from actors.market.importers.opening import open_recording
+from actors.market.recordings.entries import Begin, Entry, Received, RecordingHeader
+from actors.market.recordings.reader import RecordingReader
+from actors.market.recordings.writer import Recorder, write_recording
+from actors.market.replay_core import ReplayCore
 from protocols.control import Probe
 from protocols.market import BookPosition, BookUpdate, BookView, GetBookPosition, Quote
 from tests.actors.market.kit import ALPHA, BETA, Market, open_market
@@ -27,18 +27,12 @@ def replay(file: Path, speed: float = 0, **settings: object) -> FeedSettings:
 
 def expected_books(file: Path) -> dict[str, BookView]:
     """The final books, without any actor."""
-    recording = Recording(file)
-    header = recording.header
-    yes_price = header.use_yes_price if header else False
-    core = KalshiSession("expected", options=SessionOptions(listening=True, use_yes_price=yes_price))
-    core.connected("c", (), 0, 0)
-    books: dict[str, Book] = {}
+    recording = open_recording(file)
+    core = ReplayCore(recording.header)
     for entry in recording:
-        for event in core.receive(entry.frame, entry.ts, 0) if entry.frame is not None else ():
-            if isinstance(event, BookUpdate):
-                books.setdefault(event.market, Book(event.market)).apply(event)
+        core.play(entry)
     recording.close()
-    return {market: book.view() for market, book in books.items()}
+    return {market: book.view() for market, book in core.books.items()}
 
 
 async def positions(market: Market) -> list[BookPosition]:
@@ -60,7 +54,7 @@ async def test_flat_out_every_frame_of_the_sample_reaches_its_book(tmp_path: Pat
         ended = await market.state("ended", "past")
         assert ended.marks == ("delayed", "synthetic")
         seen = await figures(market)
-        lines = sum(entry.frame is not None for entry in Recording(SAMPLE))
+        lines = sum(isinstance(entry, Received) for entry in RecordingReader(SAMPLE))
         assert seen["lines"] == seen["frames"] == lines
         kept = await positions(market)
         assert sum(position.applied for position in kept) == seen["updates"]
@@ -88,22 +82,24 @@ async def test_flat_out_every_frame_of_a_real_session_reaches_its_book(
 
 def small_recording(path: Path, *, gap_s: float = 10.0) -> Path:
     """Six frames, `gap_s` apart."""
-    recorder = Recorder(path, RecordingHeader(troupe_recording=VERSION, use_yes_price=True))
     second = 1_000_000_000
     snapshot = {"market_ticker": "M", "yes_dollars_fp": [["0.4000", "5.00"]], "no_dollars_fp": [["0.5000", "5.00"]]}
-    recorder.session(second, "c")
-    recorder.frame(second, json.dumps({"type": "orderbook_snapshot", "sid": 1, "seq": 1, "msg": snapshot}))
+    frames: list[dict[str, object]] = [{"type": "orderbook_snapshot", "sid": 1, "seq": 1, "msg": snapshot}]
     for seq in range(2, 7):
         delta = {"market_ticker": "M", "price_dollars": "0.4000", "delta_fp": "1.00", "side": "yes"}
-        frame = {"type": "orderbook_delta", "sid": 1, "seq": seq, "msg": delta}
-        recorder.frame(second + round((seq - 1) * gap_s * second), json.dumps(frame))
-    recorder.close()
+        frames.append({"type": "orderbook_delta", "sid": 1, "seq": seq, "msg": delta})
+    entries: list[Entry] = [Begin(second, "c")]
+    entries += [
+        Received(second + round(number * gap_s * second), json.dumps(frame).encode())
+        for number, frame in enumerate(frames)
+    ]
+    write_recording(path, RecordingHeader(venue="kalshi"), entries)
     return path
 
 
 @pytest.mark.parametrize("speed", [1.0, 4.0])
 async def test_at_a_pace_no_frame_comes_before_its_time(tmp_path: Path, speed: float) -> None:
-    file = small_recording(tmp_path / "small.jsonl", gap_s=0.04)
+    file = small_recording(tmp_path / "small.trec", gap_s=0.04)
     begin = trio.current_time()
     async with open_market(tmp_path, replay(file, speed)) as market:
         for frame in range(6):
@@ -113,7 +109,7 @@ async def test_at_a_pace_no_frame_comes_before_its_time(tmp_path: Path, speed: f
 
 
 async def test_a_loop_begins_again_as_a_new_session(tmp_path: Path) -> None:
-    file = small_recording(tmp_path / "small.jsonl")
+    file = small_recording(tmp_path / "small.trec")
     async with open_market(tmp_path, replay(file, loop=True)) as market:
         sessions = set()
         for _ in range(3):
@@ -141,7 +137,7 @@ async def test_a_killed_replay_begins_again_and_ends_with_the_same_books(tmp_pat
 
 
 async def test_a_frame_missing_in_the_recording_is_one_gap_that_stays(tmp_path: Path) -> None:
-    lines = [entry.frame for entry in Recording(SAMPLE) if entry.frame is not None]
+    lines = [entry.raw for entry in RecordingReader(SAMPLE) if isinstance(entry, Received)]
     missing = next(index for index, line in enumerate(lines) if index > 1000 and b"orderbook_delta" in line)
     file = tmp_path / "gap.jsonl"
     file.write_bytes(b"\n".join([*lines[:missing], *lines[missing + 1 :]]))
@@ -155,35 +151,55 @@ async def test_a_frame_missing_in_the_recording_is_one_gap_that_stays(tmp_path: 
         assert (await market.book(ALPHA, "past")).stale == "no_snapshot"
 
 
-@pytest.mark.parametrize("tail", [b"{broken", b""])
-async def test_a_torn_file_is_played_as_far_as_it_goes(tmp_path: Path, tail: bytes) -> None:
-    raw = SAMPLE.read_bytes()
-    if tail:
-        file = tmp_path / "torn.jsonl"
-        file.write_bytes(b"\n".join([*gzip.decompress(raw).splitlines()[:500], tail]))
-    else:
-        file = tmp_path / "torn.jsonl.gz"
-        file.write_bytes(raw[: len(raw) // 2])
-    async with open_market(tmp_path, replay(file)) as market:
+async def test_an_imported_file_with_a_broken_line_is_played_as_far_as_it_goes(tmp_path: Path) -> None:
+    lines = [entry.raw for entry in RecordingReader(SAMPLE) if isinstance(entry, Received)][:500]
+    file = tmp_path / "broken.jsonl"
+    file.write_bytes(b"\n".join([*lines, b"{broken"]))
+    async with open_market(tmp_path, replay(file, markets=(ALPHA, BETA), use_yes_price=True)) as market:
         down = await market.state("down", "past")
-        assert ("line 501" in down.detail) if tail else down.detail.startswith("EOFError")
-        assert int(str((await figures(market))["lines"])) > 400
+        assert "line 501" in down.detail
+        assert (await figures(market))["lines"] == 500
         assert market.node.cells["/market/past/session"].count == 1
         assert [position.stale for position in await positions(market)] == ["", ""]
 
 
+async def test_a_torn_recording_is_played_without_its_tail_and_says_so(tmp_path: Path) -> None:
+    file = tmp_path / "torn.trec"
+    sample = RecordingReader(SAMPLE)
+    recorder = Recorder(file, sample.header, block_bytes=50_000)
+    for entry in sample:
+        if isinstance(entry, Received):
+            recorder.frame(entry.ts, entry.raw)
+    recorder.close()
+    whole = RecordingReader(file).files[0].blocks
+    file.write_bytes(file.read_bytes()[: whole[-1].offset + 1_000])
+    async with open_market(tmp_path, replay(file)) as market:
+        ended = await market.state("ended", "past")
+        assert ended.detail.startswith(f"torn.trec: torn at byte {whole[-1].offset}: 1000 bytes")
+        played = sum(isinstance(entry, Received) for entry in RecordingReader(file))
+        assert (await figures(market))["lines"] == played
+
+
+async def test_a_venue_without_a_session_is_said_and_not_played(tmp_path: Path) -> None:
+    file = tmp_path / "odd.trec"
+    write_recording(file, RecordingHeader(venue="bitstamp"), [Received(1, b"{}")])
+    async with open_market(tmp_path, replay(file)) as market:
+        down = await market.state("down", "past")
+        assert "no session for the venue 'bitstamp'" in down.detail
+
+
 async def test_what_a_live_feed_records_replays_to_the_same_books(tmp_path: Path) -> None:
-    file = tmp_path / "live.jsonl.gz"
-    async with open_market(tmp_path, FeedSettings(name="sim", record=str(file))) as market:
+    folder = tmp_path / "live"
+    async with open_market(tmp_path, FeedSettings(name="sim", record=str(folder))) as market:
         await market.state("live")
         await market.run(300)
         live = {name: await market.book(name) for name in (ALPHA, BETA)}
-    recording = Recording(file)
-    assert recording.header is not None
+    recording = RecordingReader(folder)
+    assert recording.header.venue == "kalshi"
     assert recording.header.marks == ("synthetic",)
     assert recording.header.markets == (ALPHA, BETA)
-    recording.close()
-    async with open_market(tmp_path, replay(file)) as market:
+    assert recording.lost == []
+    async with open_market(tmp_path, replay(folder)) as market:
         ended = await market.state("ended", "past")
         assert ended.marks == ("delayed", "synthetic")
         for name, expected in live.items():

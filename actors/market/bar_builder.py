@@ -298,6 +298,7 @@ class BarBuilder(Actor):
                 ("bars built", self.built),
                 ("bars kept", len(self.bars)),
                 ("trades kept", sum(map(len, self.trades.values()))),
+                ("calendars", sum(each is not None for each in self.calendars.values())),
                 ("late", late),
                 ("repeated", self.repeated),
                 ("lost", self.lost),

@@ -148,13 +148,11 @@ async def test_daily_bars_follow_the_calendar_of_the_instrument() -> None:
         steps = (PriceRange(0, 10**15, 10_000_000),)
         await builder.say(Instrument(market="SPY", symbol="SPY", venue="x", kind="equity", currency="USD", price_ranges=steps, lot=NANO, calendar="XNYS"))  # fmt: skip  # noqa: E501
         with trio.fail_after(60):
-            while True:  # until the calendar is there, days are those of UTC
-                await builder.say(Trade("SPY", 5, NANO, None, "", "f-1", 1, opens, opens))
-                await builder.say(Trade("SPY", 5, NANO, None, "", "f-1", 1, later, later))
-                found = (await builder.node.ref(BARS).ask(GetBars("SPY", "1d"))).bars
-                if found:
-                    break
+            while not (await builder.figures())["calendars"]:
                 await trio.sleep(0.01)
+        for ts in (opens, later):
+            await builder.say(Trade("SPY", 5, NANO, None, "", "f-1", 1, ts, ts))
+        found = (await builder.node.ref(BARS).ask(GetBars("SPY", "1d"))).bars
         assert (found[0].start, found[0].end) == (opens, opens + 23_400 * SECOND)
 
 

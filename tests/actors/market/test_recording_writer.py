@@ -66,12 +66,12 @@ def test_a_folder_is_rotated_by_time(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_has_recordings_is_continued_in_a_new_file_with_a_note(tmp_path: Path) -> None:
-    for life in range(2):
+    for life in (1, 2):
         recorder = Recorder(tmp_path, HEADER)
         recorder.session(life, f"c{life}")
         recorder.close()
     entries, lost = read(tmp_path)
-    assert entries == [Begin(0, "c0"), Note(0, 0, "continued; 000001.trec: closed"), Begin(1, "c1")]
+    assert entries == [Begin(1, "c1"), Note(1, 0, "continued; 000001.trec: closed"), Begin(2, "c2")]
     assert lost == []
 
 

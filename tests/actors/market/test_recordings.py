@@ -105,7 +105,7 @@ WITH_SESSION = [
     Described("cryptofeed-binance-futures.jsonl.zst", "cryptofeed", "binance-usdm", 1535, {}, answers=5, dropped=-1),
     Described("cryptofeed-coinbase.jsonl.zst", "cryptofeed", "coinbase", 1030, {}, answers=1),
     Described(
-        "cryptofeed-kraken.jsonl.zst", "cryptofeed", "kraken-v1", 4430, {"book": 4269}, 1, checked=4269, truncated=1
+        "cryptofeed-kraken.jsonl.zst", "cryptofeed", "kraken-v1", 4430, {"book": 4269}, 1, checked=4269, faults=1
     ),
 ]
 WITHOUT_SESSION = [

@@ -39,7 +39,8 @@ PAGE: Final = 50_000
 RETRY_S: Final = 12.0
 """What the free plan's five calls a minute come to."""
 
-Number = msgspec.Raw | None
+ABSENT: Final = msgspec.Raw()
+"""A number that is not there."""
 
 
 class _Event(msgspec.Struct, gc=False, tag_field="ev"):
@@ -71,10 +72,10 @@ class QuoteEvent(_Event, tag="Q"):
 
     sym: str
     t: int
-    bp: Number = None
-    bs: Number = None
-    ap: Number = None
-    as_: Number = msgspec.field(default=None, name="as")
+    bp: msgspec.Raw = ABSENT
+    bs: msgspec.Raw = ABSENT
+    ap: msgspec.Raw = ABSENT
+    as_: msgspec.Raw = msgspec.field(default=ABSENT, name="as")
     q: int = 0
 
 
@@ -89,7 +90,7 @@ class _Aggregate(_Event):
     v: msgspec.Raw
     s: int
     e: int
-    vw: Number = None
+    vw: msgspec.Raw = ABSENT
 
 
 class SecondEvent(_Aggregate, tag="A"):
@@ -180,11 +181,19 @@ def ticker(
     )
 
 
-def _side(price: Number, size: Number, faults: NumberFaults) -> tuple[int | None, int | None]:
-    nanos = None if price is None else price_nanos(digits(price), faults)
+def _side(price: msgspec.Raw, size: msgspec.Raw, faults: NumberFaults) -> tuple[int | None, int | None]:
+    nanos = _optional_price(price, faults)
     if not nanos:  # absent, out of range, or 0: nobody is there
         return None, None
-    return nanos, None if size is None else size_nanos(digits(size), faults)
+    return nanos, size_nanos(digits(size), faults) if _there(size) else None
+
+
+def _there(number: msgspec.Raw) -> bool:
+    return bytes(number) not in (b"", b"null")
+
+
+def _optional_price(number: msgspec.Raw, faults: NumberFaults) -> int | None:
+    return price_nanos(digits(number), faults) if _there(number) else None
 
 
 def bar(
@@ -206,7 +215,7 @@ def bar(
         close=close,
         volume=_plain(digits(event.v)),
         trades=None,
-        vwap=None if event.vw is None else price_nanos(digits(event.vw), faults),
+        vwap=_optional_price(event.vw, faults),
         source="venue",
         ts_recv=ts_recv,
         marks=marks,
@@ -249,8 +258,8 @@ class Aggregate(msgspec.Struct, gc=False):
     h: msgspec.Raw
     l: msgspec.Raw  # noqa: E741 - the venue's letter
     c: msgspec.Raw
-    v: Number = None
-    vw: Number = None
+    v: msgspec.Raw = ABSENT
+    vw: msgspec.Raw = ABSENT
     n: int | None = None
 
 
@@ -356,9 +365,9 @@ def aggregate_bar(
         high=high,
         low=low,
         close=close,
-        volume="" if row.v is None else _plain(digits(row.v)),
+        volume=_plain(digits(row.v)) if _there(row.v) else "",
         trades=row.n,
-        vwap=None if row.vw is None else price_nanos(digits(row.vw), faults),
+        vwap=_optional_price(row.vw, faults),
         source="venue",
         ts_recv=ts_recv,
         marks=marks,

@@ -209,9 +209,11 @@ class AlphaVantageSession(SessionCore):
         return self._events
 
     def _later(self, first_ns: int) -> None:
+        """Ask the same again after a wait that grows; not only when its turn comes, which may be in hours."""
         wait = min(max(first_ns, _RETRY_MOST_NS), first_ns * 2 ** min(self._failures, 20))
         self._failures += 1
-        self._not_before = max(self._not_before, self._now + wait)
+        self._not_before = self._now + wait
+        self._questions.rotate(1)
 
     def _lost(self, reason: str) -> None:
         self._trouble = reason

@@ -149,7 +149,7 @@ def refuse(status: int, body: bytes) -> None:
     try:
         answer = _errors.decode(body)
         inner = answer.get("error", msgspec.Raw(body))
-        if bytes(inner[:1]) == b'"':
+        if bytes(inner)[:1] == b'"':
             message = msgspec.json.decode(inner, type=str)
         else:
             said = _error.decode(inner)

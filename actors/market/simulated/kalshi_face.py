@@ -46,6 +46,11 @@ class KalshiFace(Face):
         """The WebSocket's address."""
         return f"ws://127.0.0.1:{self.port}{WEBSOCKET_PATH}"
 
+    @property
+    def rest_url(self) -> str:
+        """What the paths of REST calls are put behind: at Kalshi, all begin alike."""
+        return super().rest_url + kalshi_rest.PREFIX
+
     def admits(self, request: Request) -> Answer | None:
         """Only the demo key's signature, not far from the venue's time, on the one path there is."""
         if request.path == WEBSOCKET_PATH and self._signed(request):

@@ -338,8 +338,8 @@ class _Envelope(msgspec.Struct, gc=False):
     u: int | None = None
     lastUpdateId: int | None = None  # noqa: N815 the venue's name
     code: int | None = None
-    error: msgspec.Raw | None = None
-    result: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    error: msgspec.Raw = msgspec.Raw(b"")
+    result: msgspec.Raw = msgspec.Raw(b"")
 
 
 _envelope = msgspec.json.Decoder(_Envelope)
@@ -408,9 +408,9 @@ def _read(stream: str, body: bytes | str, envelope: _Envelope) -> Payload:
     kind = _kind_of(stream) if envelope.e is None else _EVENTS.get(envelope.e)
     try:
         if kind is None and envelope.e is None:
-            if envelope.code is not None or envelope.error is not None:
+            if envelope.code is not None or bytes(envelope.error):
                 return _error.decode(body)
-            if envelope.result is not msgspec.UNSET:
+            if bytes(envelope.result):
                 return _reply.decode(body)
             if envelope.lastUpdateId is not None:
                 kind = DepthSnapshot

@@ -130,10 +130,10 @@ class KrakenBooks(SubscribedBooks):
         if checksum is None:
             return True
         self.tally.checked += 1
-        if (ours := kept.book.checksum()) == checksum:
+        if kept.book.matches(checksum):
             return True
         self.tally.mismatched += 1
-        self._incident("checksum", f"{market}: {ours} instead of {checksum}", kept.stream)
+        self._incident("checksum", f"{market}: {kept.book.checksum()} instead of {checksum}", kept.stream)
         self._lost((market,), "checksum")
         return False
 

@@ -19,7 +19,9 @@ from protocols.market import (
     MarketStatus,
     Quote,
     RequestSnapshot,
+    SampledQuote,
     Side,
+    pack_levels,
 )
 from runtime import Actor, ChildSpec, KillChild, Mailbox, Node, Overflow, Tap, open_node, receive
 
@@ -68,14 +70,31 @@ class Bench:
         await self.position()
         return [message for message in await self.tap.receive() if isinstance(message, Quote)]
 
+    async def heard(self) -> tuple[list[int | None], list[int | None]]:
+        """The bids of the quotes that came, and those of the sampled ones."""
+        await self.position()
+        messages = await self.tap.receive()
+        return (
+            [message.bid for message in messages if isinstance(message, Quote)],
+            [message.quote.bid for message in messages if isinstance(message, SampledQuote)],
+        )
+
 
 @asynccontextmanager
-async def open_bench(mailbox: Mailbox | None = None, ask_again_s: float = 60.0) -> AsyncIterator[Bench]:
-    arguments = {"market": "M", "feed": "f", "session": "/session", "ask_again_s": ask_again_s}
+async def open_bench(
+    mailbox: Mailbox | None = None, ask_again_s: float = 60.0, sample_ms: float = 0.0
+) -> AsyncIterator[Bench]:
+    arguments = {
+        "market": "M",
+        "feed": "f",
+        "session": "/session",
+        "ask_again_s": ask_again_s,
+        "sample_ms": sample_ms,
+    }
     session = ChildSpec(name="session", actor=Session)
     keeper = ChildSpec(name="M", actor=BookKeeper, arguments=arguments, mailbox=mailbox)
     async with open_node(children=(session, keeper)) as node:
-        with node.open_tap((Quote, None), capacity=10_000) as tap:
+        with node.open_tap((Quote, None), (SampledQuote, None), capacity=10_000) as tap:
             yield Bench(node, tap)
 
 
@@ -158,3 +177,54 @@ async def test_in_a_pause_nothing_is_quoted_and_afterwards_the_book_is() -> None
         bench.update(("bid", 41, 1))
         bench.node.publish(MarketStatus("M", "active", "s", 0, 0))
         assert [quote.bid for quote in await bench.quotes()] == [40, 41]
+
+
+async def test_the_first_quote_is_sampled_at_once_and_the_last_of_an_interval_at_its_end(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with open_bench(sample_ms=100) as bench:
+        bench.update(("bid", 40, 1), snapshot=True)
+        assert await bench.heard() == ([40], [40])
+        for _ in range(3):
+            bench.update(("bid", 40, 1))
+            bench.update(("bid", 41, 1))
+            bench.update(("bid", 41, -1))
+        bench.update(("bid", 43, 1))
+        quotes, sampled = await bench.heard()
+        assert (len(quotes), sampled) == (10, [])
+        await trio.sleep(0.11)
+        assert await bench.heard() == ([], [43])
+        await trio.sleep(1)
+        bench.update(("bid", 44, 1))
+        assert await bench.heard() == ([44], [44])
+        await trio.sleep(1)
+        bench.update(("bid", 45, 1))
+        assert await bench.heard() == ([45], [45])
+
+
+async def test_that_a_book_is_stale_is_sampled_too(autojump_clock: trio.testing.MockClock) -> None:
+    async with open_bench(sample_ms=100) as bench:
+        bench.update(("bid", 40, 1), snapshot=True)
+        await bench.heard()
+        bench.node.publish(BookStale("M", "f", "gap", 0))
+        await trio.sleep(0.2)
+        sampled = [message.quote for message in await bench.tap.receive() if isinstance(message, SampledQuote)]
+        assert [quote.marks for quote in sampled] == [("stale",)]
+
+
+async def test_what_waits_to_be_sampled_goes_out_before_a_pause(autojump_clock: trio.testing.MockClock) -> None:
+    async with open_bench(sample_ms=100) as bench:
+        bench.update(("bid", 40, 1), snapshot=True)
+        bench.update(("bid", 41, 1))
+        bench.node.publish(MarketStatus("M", "auction", "s", 0, 0))
+        assert await bench.heard() == ([40, 41], [40, 41])
+        await trio.sleep(1)
+        bench.node.publish(MarketStatus("M", "active", "s", 0, 0))
+        assert await bench.heard() == ([41], [41])
+
+
+async def test_a_packed_snapshot_is_kept_like_any_other() -> None:
+    async with open_bench() as bench:
+        bids, asks = pack_levels([(40, 5)]), pack_levels([(44, 5)])
+        bench.node.publish(BookUpdate("M", (), "absolute", True, "s", 1, 0, 0, (), bids, asks))
+        assert [(quote.bid, quote.ask) for quote in await bench.quotes()] == [(40, 44)]

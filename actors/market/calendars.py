@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import warnings
 from bisect import bisect_left, bisect_right
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final, NamedTuple
@@ -130,13 +131,16 @@ def calendar_of(name: str) -> Calendar:
 @functools.lru_cache(maxsize=32)
 def _load(name: str, first: str, last: str) -> tuple[Session, ...]:
     library: Any = importlib.import_module("exchange_calendars")
-    try:
-        calendar = library.get_calendar(name, start=first, end=last)
-    except library.errors.InvalidCalendarName:
-        raise ValueError(f"there is no exchange calendar {name!r}") from None
-    except ValueError:
-        # Of some exchanges the library knows holidays (those of the moon) for fewer years.
-        calendar = library.get_calendar(name)
+    with warnings.catch_warnings():
+        # Its own affair with pandas.
+        warnings.simplefilter("ignore")
+        try:
+            calendar = library.get_calendar(name, start=first, end=last)
+        except library.errors.InvalidCalendarName:
+            raise ValueError(f"there is no exchange calendar {name!r}") from None
+        except ValueError:
+            # Of some exchanges the library knows holidays (those of the moon) for fewer years.
+            calendar = library.get_calendar(name)
     schedule = calendar.schedule
     opens = schedule["open"].to_numpy("datetime64[ns]").astype("int64").tolist()
     closes = schedule["close"].to_numpy("datetime64[ns]").astype("int64").tolist()

@@ -30,6 +30,8 @@ from actors.market.calendars import ALWAYS, Calendar, calendar_of
 from actors.market.venue_rest import HistoryKind
 
 NANO: Final = 1_000_000_000
+MONTH: Final = "1M"
+"""A calendar month, of UTC: the one interval that has no fixed length."""
 HOUR: Final = 3600 * NANO
 SENDS_EMPTY_BARS: Final = frozenset({"binance", "binance-usdm", "binance-coinm"})
 """Venues that send a bar for every interval since a market was listed."""
@@ -146,7 +148,7 @@ def parts_of(span: Span, kind: HistoryKind, interval: str, venue: str) -> list[S
     Days and longer bars, and funding, are one part.
     """
     zone = ZoneInfo(ZONES.get(CALENDARS.get(venue, ""), "UTC"))
-    if kind == "funding" or (kind == "bars" and parse_interval(interval).length >= DAY):
+    if kind == "funding" or (kind == "bars" and length_of(interval) >= DAY):
         return [span] if span.start < span.end else []
     found: list[Span] = []
     at = span.start
@@ -161,9 +163,23 @@ def _next_border(ts: int, kind: HistoryKind, interval: str, zone: ZoneInfo) -> i
     day = datetime.fromtimestamp(ts // NANO, UTC).astimezone(zone).date()
     if kind == "trades":
         return midnight(day + timedelta(days=1), zone)
-    if parse_interval(interval).length >= HOUR:
+    if length_of(interval) >= HOUR:
         return midnight(date(day.year + 1, 1, 1), zone)
-    return midnight(date(day.year + day.month // 12, day.month % 12 + 1, 1), zone)
+    return midnight(_next_month(day), zone)
+
+
+def length_of(interval: str) -> int:
+    """The length of a bar in nanoseconds; of a month, that of the longest. Raises ValueError for no time."""
+    if interval == MONTH:
+        return 31 * DAY
+    parsed = parse_interval(interval)
+    if parsed.kind != "time":
+        raise ValueError(f"a history has bars of time, not of {parsed.kind}")
+    return parsed.length
+
+
+def _next_month(day: date) -> date:
+    return date(day.year + day.month // 12, day.month % 12 + 1, 1)
 
 
 def midnight(day: date, zone: ZoneInfo) -> int:
@@ -175,21 +191,25 @@ def closed_until(kind: HistoryKind, interval: str, venue: str, now: int) -> int:
     """The end of what can be whole at `now`: a bar that is still open would be kept as it is."""
     if kind != "bars":
         return now
-    parsed = parse_interval(interval)
+    length = length_of(interval)
     zone = ZONES.get(CALENDARS.get(venue, ""))
-    if zone is not None and parsed.length >= DAY:
+    if zone is not None and length >= DAY:
         return midnight(datetime.fromtimestamp(now // NANO, UTC).astimezone(ZoneInfo(zone)).date(), ZoneInfo(zone))
-    return parsed.bounds(now)[0]
+    if length > DAY:
+        # Venues begin weeks and spans of three days where they like, but with a day.
+        return (now - length) // DAY * DAY + DAY
+    return now // length * length
 
 
 def bar_holes(starts: Sequence[int], span: Span, venue: str, interval: str) -> tuple[tuple[Hole, ...], int]:
     """(holes, quiet bars) of the bars of `span` that start at `starts`, sorted. Imports calendars where needed."""
-    length = parse_interval(interval).length
+    length = length_of(interval)
     if venue in SENDS_EMPTY_BARS:
-        return _grid_holes(starts, span, interval), 0
+        return (_month_holes(starts) if interval == MONTH else _grid_holes(starts, span, length)), 0
     name = CALENDARS.get(venue, ALWAYS)
     if name == ALWAYS:
-        return (), _grid_size(span, interval) - len(starts)
+        first, after = _grid(starts, span, length)
+        return (), max(0, (after - first) // length - len(starts))
     calendar = calendar_of(name)
     span = _known(span, calendar)
     if length >= DAY:
@@ -209,28 +229,37 @@ def _known(span: Span, calendar: Calendar) -> Span:
     return Span(min(max(span.start, start), end - 1), min(span.end, end))
 
 
-def _grid_size(span: Span, interval: str) -> int:
-    parsed = parse_interval(interval)
-    first, after = _grid(span, interval)
-    return max(0, (after - first) // parsed.length)
+def _grid(starts: Sequence[int], span: Span, length: int) -> tuple[int, int]:
+    """The first start of a bar in the span, and the first one behind it. Bars that are there show where they begin."""
+    phase = starts[0] % length if starts else 0
+    return _at_or_after(span.start, phase, length), _at_or_after(span.end, phase, length)
 
 
-def _grid(span: Span, interval: str) -> tuple[int, int]:
-    """The first start of a bar in the span, and the first one behind it."""
-    parsed = parse_interval(interval)
-    return parsed.bounds(span.start - 1)[1], parsed.bounds(span.end - 1)[1]
+def _at_or_after(moment: int, phase: int, length: int) -> int:
+    return moment + (phase - moment) % length
 
 
-def _grid_holes(starts: Sequence[int], span: Span, interval: str) -> tuple[Hole, ...]:
-    length = parse_interval(interval).length
-    first, after = _grid(span, interval)
+def _grid_holes(starts: Sequence[int], span: Span, length: int) -> tuple[Hole, ...]:
+    expected, after = _grid(starts, span, length)
     holes: list[Hole] = []
-    expected = first
     for start in (*starts, after):
         if start > expected:
             holes.append(Hole(expected, start, (start - expected) // length, "bars are missing"))
         expected = start + length
     return _bounded(holes)
+
+
+def _month_holes(starts: Sequence[int]) -> tuple[Hole, ...]:
+    """Between the months that are there."""
+    holes: list[Hole] = []
+    for before, start in pairwise(starts):
+        month = _next_month(datetime.fromtimestamp(before // NANO, UTC).date())
+        first, count = midnight(month, ZoneInfo("UTC")), 0
+        while midnight(month, ZoneInfo("UTC")) < start:
+            month, count = _next_month(month), count + 1
+        if count:
+            holes.append(Hole(first, start, count, "bars are missing"))
+    return tuple(holes)
 
 
 def _session_holes(starts: Sequence[int], span: Span, calendar: Calendar, *, daily: bool) -> tuple[Hole, ...]:

@@ -145,3 +145,24 @@ def test_more_holes_than_can_be_listed_are_summed_up() -> None:
     holes, _ = bar_holes(there, Span(start, start + 4000 * MINUTE), "binance", "1m")
     assert len(holes) == 1000
     assert sum(hole.missing for hole in holes) == 2000
+
+
+def test_spans_of_several_days_begin_where_the_venue_begins_them() -> None:
+    # Binance's three days do not fall on multiples since the epoch.
+    first = ns("2017-08-17")
+    there = [first, first + 3 * DAY, first + 9 * DAY]
+    holes, _ = bar_holes(there, Span(ns("2017-08-16"), first + 12 * DAY), "binance", "3d")
+    assert holes == (Hole(first + 6 * DAY, first + 9 * DAY, 1, "bars are missing"),)
+    assert closed_until("bars", "3d", "binance", first + 3 * DAY) == first + DAY
+
+
+def test_months_have_their_own_lengths() -> None:
+    there = [ns("2024-01-01"), ns("2024-02-01"), ns("2024-05-01")]
+    holes, _ = bar_holes(there, Span(ns("2024-01-01"), ns("2024-06-01")), "binance", "1M")
+    assert holes == (Hole(ns("2024-03-01"), ns("2024-05-01"), 2, "bars are missing"),)
+    assert parts_of(Span(0, 400 * DAY), "bars", "1M", "binance") == [Span(0, 400 * DAY)]
+
+
+def test_bars_of_trades_or_volume_are_no_history() -> None:
+    with pytest.raises(ValueError, match="trades"):
+        parts_of(Span(0, DAY), "bars", "100t", "binance")

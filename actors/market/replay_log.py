@@ -13,7 +13,7 @@ import msgspec
 from actors.market.replay_core import Output
 from actors.market.session_core import Incident
 from protocols.instruments import Instrument
-from protocols.market import Bar, BookUpdate, level_changes
+from protocols.market import BookUpdate, OrderUpdate, level_changes
 from protocols.nanos import decimal_text
 
 # The fields that hold nanos, over all messages.
@@ -26,12 +26,12 @@ _LEFT_OUT: Final = frozenset({"packed_bids", "packed_asks", "changes", "price_ra
 _encode: Final = msgspec.json.Encoder().encode
 
 
-def line(output: Output | Bar) -> bytes:
+def line(output: Output | OrderUpdate) -> bytes:
     """One line of the log, with its end."""
     return _encode(fields(output)) + b"\n"
 
 
-def fields(output: Output | Bar) -> dict[str, Any]:
+def fields(output: Output | OrderUpdate) -> dict[str, Any]:
     """The message as what goes into a line."""
     kind = "incident" if isinstance(output, Incident) else str(type(output).__struct_config__.tag)
     found: dict[str, Any] = {"type": kind}

@@ -434,4 +434,7 @@ rows: tuple[type[Row], ...] = (FeedEvent, *STORED_ROWS)
 commands: dict[str, str] = {
     "venue": "actors.market.simulated.commands:venue",
     "data": "actors.market.history_commands:data",
+    "record": "actors.market.recordings.commands:record",
+    "replay": "actors.market.recordings.commands:replay",
+    "recording": "actors.market.recordings.commands:recording",
 }

@@ -358,7 +358,7 @@ BEGIN
             market_tickers = session.market_tickers || NEW.market_ticker, status = 'active', ended_at = NULL,
             error_message = NULL;
         INSERT INTO rl_orderbook_session_markets (session_id, market_ticker, first_sequence, first_ts_recv)
-        VALUES (NEW.session_id, NEW.market_ticker, NEW.sequence_number, NEW.ts_recv);
+        VALUES (NEW.session_id, NEW.market_ticker, NEW.sequence_number, NEW.ts_recv) ON CONFLICT DO NOTHING;
     ELSIF NEW.event = 'ended' THEN
         UPDATE rl_orderbook_session_markets
         SET last_sequence = NEW.sequence_number, last_ts_recv = NEW.ts_recv, ended_ts = NEW.ts, reason = NEW.reason

@@ -205,3 +205,17 @@ def migrated_server(folder: Path) -> Iterator[str]:
         yield server.url
     finally:
         server.stop()
+
+
+def new_database(url: str, name: str) -> str:
+    """A copy of the migrated database on the same server; returns its URL."""
+
+    async def create() -> None:
+        connection = await connect(url.replace("/postgres?", "/template1?"))
+        try:
+            await connection.execute(f"CREATE DATABASE {name} TEMPLATE postgres STRATEGY file_copy")
+        finally:
+            await connection.close()
+
+    asyncio.run(create())
+    return url.replace("/postgres?", f"/{name}?")

@@ -286,7 +286,7 @@ def check_chains(log: Log, feed: RandomFeed) -> int:
     for (session_id, market), records in chains(log.rows).items():
         assert isinstance(records[0], SnapshotRecord), (session_id, market)
         seqs: list[int] = []
-        updates = []
+        updates: list[BookUpdate] = []
         waiting: list[DeltaRecord] = []
         for record in records:
             if isinstance(record, SnapshotRecord):

@@ -353,7 +353,7 @@ class BinanceSession(BinanceStreams):
             return set()
         asked = set(self.markets) - self.rejected
         if self.options.listening:
-            asked |= {symbol.market for symbol in self._symbols.values() if symbol.book.held or symbol.book.made}
+            asked |= {symbol.market for symbol in self._symbols.values() if symbol.book.subscribed or symbol.book.made}
         return asked - self.live_markets()
 
     def follow(self, markets: Iterable[str], ts: int, now: int) -> list[Event]:

@@ -81,7 +81,7 @@ name = "bench"
 venue = "simulated"
 url = "{url}"
 markets = {markets}
-channels = ["orderbook_delta"]
+channels = ["book"]
 
 [[strategies]]
 name = "echo"

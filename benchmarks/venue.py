@@ -102,15 +102,7 @@ class Venue:
         while b"\r\n\r\n" not in self._received:
             self._read()
         head, _, self._received = self._received.partition(b"\r\n\r\n")
-        headers = {
-            name.strip().lower(): value.strip()
-            for name, _, value in (line.partition(b":") for line in head.split(b"\r\n"))
-        }
-        digest = hashlib.sha1(headers[b"sec-websocket-key"] + _GUID, usedforsecurity=False).digest()
-        self.sock.sendall(
-            b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n"
-            b"sec-websocket-accept: " + base64.b64encode(digest) + b"\r\ntroupe-marks: synthetic\r\n\r\n"
-        )
+        self.sock.sendall(switching(head))
 
     def _read(self) -> None:
         data = self.sock.recv(65_536)
@@ -138,6 +130,19 @@ class Venue:
     def _write(self, text: bytes) -> None:
         head = bytes((0x81, len(text))) if len(text) < 126 else b"\x81\x7e" + len(text).to_bytes(2, "big")
         self.sock.sendall(head + text)
+
+
+def switching(request: bytes) -> bytes:
+    """The answer that opens a WebSocket (RFC 6455 4.2.2), which says that all that follows is made up."""
+    headers = {
+        name.strip().lower(): value.strip()
+        for name, _, value in (line.partition(b":") for line in request.split(b"\r\n"))
+    }
+    digest = hashlib.sha1(headers[b"sec-websocket-key"] + _GUID, usedforsecurity=False).digest()
+    return (
+        b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n"
+        b"sec-websocket-accept: " + base64.b64encode(digest) + b"\r\ntroupe-marks: synthetic\r\n\r\n"
+    )
 
 
 def arrivals(rate: float, seconds: float, seed: int = 7) -> Iterator[float]:

@@ -66,7 +66,7 @@ def wakes(announce: Callable[[dict[str, Any]], None], rows_per_s: float, url: st
     async def main(folder: Path, log: NodeLog) -> None:
         children = [storage(folder)]
         if url:
-            settings = FeedSettings(name="bench", url=url, markets=MARKETS, channels=("orderbook_delta",))
+            settings = FeedSettings(name="bench", url=url, markets=MARKETS, channels=("book",))
             children.append(branch([settings], VenueSettings(), folder))
         with GarbageCollector() as collector, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
             sock.bind(("127.0.0.1", 0))

@@ -10,16 +10,16 @@ from collections.abc import Iterable
 
 import msgspec
 
-from protocols.market import pack_levels
+from protocols.market import LevelChange, pack_levels
 from protocols.nanos import NumberFaults, price_nanos, size_nanos
-from protocols.venues.coinbase import BookEvent, BookFrame, LevelUpdate, decode, event_time
+from protocols.venues.coinbase import BookEvent, BookFrame, Codec, LevelUpdate, decode, event_time
 
 
 class PackedBook(msgspec.Struct, gc=False, array_like=True):
     """What a frame says of one product.
 
-    `bids`, `asks`: little-endian int64 pairs of price and size in nanos, best first. In a snapshot every level is there
-    and none has the size 0; else they are the changed levels, absolute, 0 removes. `fault`: why it cannot be read.
+    Of a snapshot `bids` and `asks`: little-endian int64 pairs of price and size in nanos, best first (`pack_levels`).
+    Otherwise `changes`, in their order, absolute, 0 removes. `fault`: why it cannot be read.
     """
 
     product_id: str
@@ -27,6 +27,7 @@ class PackedBook(msgspec.Struct, gc=False, array_like=True):
     ts_event: int
     bids: bytes = b""
     asks: bytes = b""
+    changes: tuple[LevelChange, ...] = ()
     fault: str = ""
 
 
@@ -83,23 +84,23 @@ def by_product(events: Iterable[BookEvent]) -> dict[str, tuple[bool, list[LevelU
 def packed(
     product: str, snapshot: bool, updates: list[LevelUpdate], faults: NumberFaults, timestamp: str
 ) -> PackedBook:
-    """One product's levels, packed; the last word on a level counts."""
-    bids: dict[int, int] = {}
-    asks: dict[int, int] = {}
+    """One product's levels, packed. In a snapshot the last word on a level counts."""
     try:
+        ts_event = book_time(updates, timestamp)
+        if not snapshot:
+            changes = tuple(Codec(faults).changes(updates, snapshot=False))
+            return PackedBook(product, False, ts_event, changes=changes)
+        bids: dict[int, int] = {}
+        asks: dict[int, int] = {}
         for update in updates:
             price = price_nanos(update.price_level, faults)
             if price is not None:
                 (bids if update.side == "bid" else asks)[price] = size_nanos(update.new_quantity, faults)
-        ts_event = book_time(updates, timestamp)
     except ValueError as error:
         return PackedBook(product, snapshot, 0, fault=str(error))
-    if snapshot:
-        bids = {price: size for price, size in bids.items() if size}
-        asks = {price: size for price, size in asks.items() if size}
     return PackedBook(
         product,
-        snapshot,
+        True,
         ts_event,
         pack_levels(sorted(bids.items(), reverse=True)),
         pack_levels(sorted(asks.items())),

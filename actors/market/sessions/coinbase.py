@@ -27,7 +27,7 @@ from actors.market.session_core import (
 )
 from actors.market.sessions.open_bars import OpenBars
 from actors.market.sessions.subscribed_books import SubscribedBooks
-from protocols.market import BookUpdate, LevelChange, level_changes
+from protocols.market import BookUpdate, LevelChange
 from protocols.venues import coinbase
 from protocols.venues.coinbase import (
     BookFrame,
@@ -288,13 +288,8 @@ class CoinbaseSession(SubscribedBooks):
             for market in markets:
                 self._update(market, (), True, number, book.ts_event, book.bids, book.asks)
         else:
-            changes = tuple(
-                level_changes(
-                    BookUpdate("", (), "absolute", False, "", 0, 0, 0, packed_bids=book.bids, packed_asks=book.asks)
-                )
-            )
             for market in markets:
-                self._update(market, changes, False, number, book.ts_event)
+                self._update(market, book.changes, False, number, book.ts_event)
 
     def _update(
         self,

@@ -10,7 +10,7 @@ A **hole** is a bar that ought to be there and is not. Whether an absent bar is 
   day, each session must have one; of finer bars, each session must have at least one. An absent minute is `quiet`.
 * A venue that leaves out bars without a trade and never closes (Kalshi, Coinbase, Kraken): none can be told; `quiet`.
 
-What is absent before the first bar of all, or behind the last one, is no hole but where the history begins and ends.
+What is absent before the first bar of all is no hole but where the history begins.
 Trades are numbered without a gap by some venues; where numbers are missing there, it is a hole.
 """
 
@@ -115,13 +115,11 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         return sum(part.rows for part in self.parts)
 
     def holes(self) -> tuple[Hole, ...]:
-        """Of all parts; what lies before the first row of all or behind the last one is none."""
-        firsts = [part.first for part in self.parts if part.first is not None]
-        lasts = [part.last for part in self.parts if part.last is not None]
-        if not firsts or not lasts:
+        """Of all parts; what lies before the first row of all is none: the history begins there."""
+        first = min((part.first for part in self.parts if part.first is not None), default=None)
+        if first is None:
             return ()
-        first, last = min(firsts), max(lasts)
-        return tuple(hole for part in self.parts for hole in part.holes if hole.end > first and hole.start < last)
+        return tuple(hole for part in self.parts for hole in part.holes if hole.end > first)
 
 
 def missing(wanted: Span, covered: Iterable[Span]) -> list[Span]:

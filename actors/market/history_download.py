@@ -224,6 +224,8 @@ def cut(span: Span, pages: Sequence[HistoryPage]) -> tuple[Span, Span] | None:
     and so are left with the rest.
     """
     reached = [(min(times), max(times)) for page in pages if (times := [trade.ts_event for trade in page.trades])]
+    if not reached:
+        return None
     if all(before[1] <= after[0] for before, after in pairwise(reached)):
         border = reached[-1][1]
         if span.start < border < span.end and len(reached) > 1:

@@ -132,6 +132,8 @@ def answer_of(status: int, body: bytes) -> dict[str, msgspec.Raw]:
     for key in ("Error Message", "Note", "Information"):
         if key in answer:
             raise _error(status, key, answer[key])
+    if status == 429:
+        raise VenueError(status, THROTTLED, "too many calls", THROTTLED_S)
     if status != 200:
         raise VenueError(status, UNREADABLE, "an answer without data", 1.0 if status >= 500 else None)
     return answer

@@ -124,10 +124,10 @@ def test_where_numbered_trades_skip_a_number_there_is_a_hole() -> None:
     assert trade_holes([(1, "a"), (2, "c")], "binance") == ()
 
 
-def test_before_the_first_row_of_all_and_behind_the_last_there_is_no_hole() -> None:
+def test_before_the_first_row_of_all_there_is_no_hole() -> None:
     early, inner, late = Hole(0, 5, 5, "x"), Hole(12, 14, 2, "x"), Hole(30, 40, 10, "x")
     found = manifest(part(0, 20, 5, 19, early, inner), part(20, 40, 20, 29, late))
-    assert found.holes() == (inner,)
+    assert found.holes() == (inner, late)
     assert manifest(part(0, 20, None, None, early)).holes() == ()
 
 

@@ -14,8 +14,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import mmap
 import signal
 import socket
+import struct
 import tempfile
 import threading
 import time
@@ -47,6 +49,7 @@ WARM_S = 1.0
 STORED_S = 30.0
 """How long the database may take to have it all."""
 MOST_QUOTES = 4_000_000
+_NOTE = struct.Struct("<qqq")
 PAUSE_S = 1.0
 """How long the huge snapshot's connection lasts."""
 
@@ -65,13 +68,14 @@ class Note(Strategy[Noted]):
 
     def __init__(self, parameters: Noted, markets: tuple[str, ...]) -> None:
         super().__init__(parameters, markets)
-        self.notes = np.memmap(parameters.file, dtype=np.int64, mode="r+", shape=(MOST_QUOTES, 3))
-        self.count = 0
+        with Path(parameters.file).open("r+b") as file:
+            self.notes = mmap.mmap(file.fileno(), 0)
+        self.at = 0
 
     def on_quote(self, quote: Quote) -> Sequence[Draft]:
         """Note it."""
-        self.notes[self.count] = (quote.seq, quote.ts_recv, time.time_ns())
-        self.count += 1
+        _NOTE.pack_into(self.notes, self.at, quote.seq, quote.ts_recv, time.time_ns())
+        self.at += _NOTE.size
         return NO_DRAFTS
 
 
@@ -241,7 +245,7 @@ def passed(rate: float, seconds: float, huge: bool = False) -> Sample:
         Path(folder).chmod(0o755)
         notes = Path(folder) / "notes"
         with notes.open("wb") as file:
-            file.truncate(MOST_QUOTES * 3 * 8)
+            file.truncate(MOST_QUOTES * _NOTE.size)
         beside = processes.enter_context(Child("benchmarks.feed:huge_venue")) if huge else None
         world = processes.enter_context(Child("benchmarks.feed:outside", folder=folder, rate=rate, seconds=seconds))
         about = {"url": world.announced()["url"], "port": port, "folder": folder}

@@ -26,6 +26,8 @@ CONNECT_S: Final = 10.0
 MAX_FRAME_BYTES: Final = 64 * 1024 * 1024
 """The longest frame of any venue (Kalshi's AsyncAPI 2.0.0); Coinbase sends snapshots of 5 MB and more."""
 _SHARE: Final = 0.8
+_LOOKS: Final = 8
+"""How often in the time of a silence somebody looks whether it is one."""
 MOST_COMMANDS: Final = 4096
 """Commands that wait for the socket, or for the venue's limit on commands."""
 
@@ -50,6 +52,7 @@ class Connection:
         # Pongs count at some venues, and their second is not ours: stay below.
         self.pace = max(1.0, _SHARE * commands_s)
         self.reason = ""
+        self._heard = 0
         self._scope = trio.CancelScope()
         self._send, self._receive = trio.open_memory_channel[bytes](MOST_COMMANDS)
 
@@ -99,7 +102,8 @@ class Connection:
                         nursery.start_soon(self._write, socket)
                         if open_s is not None:
                             nursery.start_soon(self._end_after, open_s)
-                        reason = await self._read(socket, frame, silent)
+                        nursery.start_soon(self._listen, silent)
+                        reason = await self._read(socket, frame)
                         self.reason = self.reason or reason
                         nursery.cancel_scope.cancel()
             except ConnectionRejected as rejected:
@@ -117,27 +121,29 @@ class Connection:
                 pass  # the venue did not say good-bye in time
         return self.reason or "closed"
 
-    async def _read(
-        self,
-        socket: WebSocketConnection,
-        frame: Callable[[bytes, int], Awaitable[None]],
-        silent: Callable[[], Awaitable[None]],
-    ) -> str:
-        asked = False
+    async def _read(self, socket: WebSocketConnection, frame: Callable[[bytes, int], Awaitable[None]]) -> str:
         now = self.clock.now
-        while True:
-            message: str | bytes | None = None
-            try:
-                with trio.move_on_after(self.silence_s):
-                    message = await socket.get_message()
-            except ConnectionClosed as closed:
-                return f"closed by the venue: {closed.reason}"
-            if message is not None:
-                asked = False
+        try:
+            while True:
+                message = await socket.get_message()
+                self._heard += 1
                 await frame(message.encode() if isinstance(message, str) else message, now())
-            elif asked:
-                return f"silent for {2 * self.silence_s:g} s"
-            else:
+        except ConnectionClosed as closed:
+            return f"closed by the venue: {closed.reason}"
+
+    async def _listen(self, silent: Callable[[], Awaitable[None]]) -> None:
+        """End a connection on which nothing comes. Looks now and then: a time limit of each frame costs too much."""
+        looked, quiet_s, asked = self._heard, 0.0, False
+        step_s = self.silence_s / _LOOKS
+        while True:
+            await trio.sleep(step_s)
+            if self._heard != looked:
+                looked, quiet_s, asked = self._heard, 0.0, False
+                continue
+            quiet_s += step_s
+            if quiet_s >= 2 * self.silence_s - step_s / 2:
+                self.end(f"silent for {2 * self.silence_s:g} s")
+            elif quiet_s >= self.silence_s - step_s / 2 and not asked:
                 asked = True
                 await silent()
 

@@ -205,11 +205,13 @@ class SubscribedBooks(SessionCore):
         if set(ended) - refused:
             self.broken = f"no snapshot of {', '.join(sorted(set(ended) - refused))}"
             return
-        for attempts in range(MOST_ATTEMPTS):
-            again = [market for market in overdue if market in self._asked and self._asked[market].attempts == attempts]
-            if again:
-                self.tally.resubscribed += 1
-                self._ask(again, attempts + 1, again=True)
+        again: dict[int, list[str]] = {}
+        for market in overdue:
+            if market in self._asked:
+                again.setdefault(self._asked[market].attempts + 1, []).append(market)
+        for attempt, markets in again.items():
+            self.tally.resubscribed += 1
+            self._ask(markets, attempt, again=True)
 
     def follow(self, markets: Iterable[str], ts: int, now: int) -> list[Event]:
         """Follow these markets, too; connected or not."""

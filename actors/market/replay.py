@@ -9,8 +9,10 @@ from typing import Final
 import trio
 
 from actors.market.importers.opening import open_recording
+from actors.market.large_frames import LARGE_BYTES
 from actors.market.recordings.entries import (
     READ_FAULTS,
+    Answer,
     Entry,
     Received,
     Recording,
@@ -178,7 +180,10 @@ class ReplaySession(Actor):
         try:
             for entry in message.entries:
                 self.lines += isinstance(entry, Received)
-                self._tell(self.replay.play(entry))
+                if isinstance(entry, Received | Answer) and _bytes(entry) > LARGE_BYTES:
+                    self._tell(await self.offload(self.replay.play, entry, timeout=_READ_S))
+                else:
+                    self._tell(self.replay.play(entry))
         finally:
             self._window.release()
         if self._ahead >= _MOST_AHEAD:
@@ -240,7 +245,7 @@ class ReplaySession(Actor):
                 "books stale": ", ".join(sorted(self.replay.stale_markets())),
                 "frames": tally.frames,
                 "updates": tally.updates,
-                "dropped while stale": tally.dropped,
+                "dropped while stale": tally.dropped + self.replay.dropped,
                 "gaps": tally.gaps,
                 "frames lost": tally.lost,
                 "frames repeated": tally.repeated,
@@ -266,3 +271,7 @@ class ReplaySession(Actor):
         for path in self.books:
             # A book that is being restarted will ask for a snapshot; there is nothing to wait for.
             await self.lookup(path).outcome(GetBookPosition(), _CATCH_UP_S)
+
+
+def _bytes(entry: Received | Answer) -> int:
+    return len(entry.raw if isinstance(entry, Received) else entry.body)

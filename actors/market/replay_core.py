@@ -76,6 +76,8 @@ class ReplayCore:
         self.bytes = 0
         self.answers = 0
         self.unreadable = 0
+        self.dropped = 0
+        """Updates of books that had found a gap themselves."""
         self.missing = 0
         """Entries that the recorder says to have lost."""
         self._use_yes_price = use_yes_price
@@ -191,10 +193,11 @@ class ReplayCore:
             _silence(core)
         outputs: list[Output] = []
         for event in events:
-            outputs.append(event)
             if isinstance(event, BookUpdate):
                 self._update(core, event, outputs)
-            elif isinstance(event, BookStale):
+                continue
+            outputs.append(event)
+            if isinstance(event, BookStale):
                 book = self.books.get(event.market)
                 quote = None if book is None else book.mark_stale(event.reason)
                 if quote is not None:
@@ -207,6 +210,11 @@ class ReplayCore:
         book = self.books.get(update.market)
         if book is None:
             book = self.books[update.market] = Book(update.market)
+        if book.stale and not update.snapshot:
+            # A live session would have stopped sending them when the book asked for a snapshot.
+            self.dropped += 1
+            return
+        outputs.append(update)
         try:
             quote = book.apply(update)
         except Gap as gap:

@@ -228,7 +228,11 @@ class ReplayRun:
         summary.frames_by_kind = replay.counts()
         summary.outputs = dict(sorted(self._outputs.items()))
         summary.gaps, summary.frames_lost, summary.repeated = tally.gaps, tally.lost, tally.repeated
-        summary.dropped, summary.malformed, summary.unreadable = tally.dropped, tally.malformed, replay.unreadable
+        summary.dropped, summary.malformed, summary.unreadable = (
+            tally.dropped + replay.dropped,
+            tally.malformed,
+            replay.unreadable,
+        )
         summary.checksums, summary.checksums_wrong = tally.checked, tally.mismatched
         summary.number_faults = sum(core.faults.total for core in replay.cores.values())
         summary.stale = tuple(sorted(replay.stale_markets()))

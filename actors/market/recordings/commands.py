@@ -28,7 +28,6 @@ from runtime.settings import Configuration
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "": 1.0}
 _DURATION: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d|)")
 _SHOWN: Final = 10
-_PROGRESS_S: Final = 2.0
 _LEVEL: Final = 12
 
 
@@ -170,8 +169,9 @@ def _told(summary: ReplaySummary, file: Path, seconds: float) -> str:
         f"markets      {len(summary.markets)}: {_some(summary.markets)}",
         f"gaps         {summary.gaps} ({summary.frames_lost} frames lost, {summary.repeated} repeated, "
         f"{summary.dropped} deltas of stale books dropped)",
-        f"checksums    {summary.checksums}, {summary.checksums_wrong} wrong",
     ]
+    if summary.checksums:
+        lines.append(f"checksums    {summary.checksums}, {summary.checksums_wrong} wrong")
     lines += [
         f"stale        {span.market}: {span.reason} from {_moment(span.begin)} to "
         + ("the end" if span.end is None else _moment(span.end))

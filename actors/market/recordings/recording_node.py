@@ -16,6 +16,8 @@ from protocols.control import Probe, Refused, Unknown
 from protocols.paths import feed_session
 from runtime.node import Node, NodeSettings, open_node
 from runtime.settings import Configuration
+from runtime.spec import ChildSpec
+from runtime.telemetry import open_telemetry
 
 _PROGRESS_S: Final = 2.0
 _ASK_S: Final = 5.0
@@ -41,7 +43,9 @@ def record_feeds(
             spec = branch(recorded, configuration.section("venue"), Path(folder))
         except ValueError as error:
             raise Refused("invalid", str(error)) from error
-        trio.run(_run, spec, NodeSettings(data_dir=folder), folders, seconds, say)
+        # Standard output is the command's answer; what the sessions say goes where the progress goes.
+        with open_telemetry(configuration.section("telemetry")):
+            trio.run(_run, spec, NodeSettings(data_dir=folder), folders, seconds, say)
     return folders
 
 
@@ -60,10 +64,14 @@ def _chosen(feeds: Sequence[FeedSettings], names: Sequence[str]) -> list[FeedSet
 
 
 async def _run(
-    spec: object, settings: NodeSettings, folders: Mapping[str, Path], seconds: float | None, say: Callable[[str], None]
+    spec: ChildSpec,
+    settings: NodeSettings,
+    folders: Mapping[str, Path],
+    seconds: float | None,
+    say: Callable[[str], None],
 ) -> None:
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        async with open_node(settings, (spec,)) as node, trio.open_nursery() as nursery:  # type: ignore[arg-type]
+        async with open_node(settings, (spec,)) as node, trio.open_nursery() as nursery:
             nursery.start_soon(_progress, node, folders, say)
             with trio.move_on_after(seconds if seconds is not None else float("inf")):
                 async for _ in signals:

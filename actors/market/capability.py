@@ -18,9 +18,17 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 
 from actors.edge.routing import Route
-from actors.market import bar_builder, feed_routes, instrument_master, large_frames
+from actors.market import (
+    bar_builder,
+    derivatives,
+    feed_routes,
+    instrument_master,
+    large_frames,
+    orderbook_stream,
+)
 from actors.market import store as market_store
 from actors.market.bar_builder import BarSettings
+from actors.market.derivatives import DerivativesSettings
 from actors.market.feed_events import FeedEvent
 from actors.market.feed_tree import keeper_spec
 from actors.market.importers.opening import recorded_markets
@@ -184,6 +192,7 @@ sections: Final[dict[str, Any]] = {
     "feeds": tuple[FeedSettings, ...],
     "venue": VenueSettings,
     "bars": BarSettings,
+    "derivatives": DerivativesSettings,
     "store": StoreSettings,
     "instruments": InstrumentSettings,
 }
@@ -198,6 +207,7 @@ def children(configuration: Configuration, whole: Whole) -> list[ChildSpec]:
                 configuration.section("venue"),
                 Path(configuration.section("node").data_dir),
                 bars=configuration.section("bars"),
+                views=configuration.section("derivatives"),
                 store=configuration.section("store"),
                 instruments=configuration.section("instruments"),
                 database=database_url(configuration),
@@ -218,6 +228,7 @@ def branch(
     data_dir: Path,
     *,
     bars: BarSettings | None = None,
+    views: DerivativesSettings | None = None,
     store: StoreSettings | None = None,
     instruments: InstrumentSettings | None = None,
     database: str = "",
@@ -249,6 +260,8 @@ def branch(
         specs += market_store.specs(store, markets, urls, database)
     if bars is not None:
         specs += bar_builder.specs(bars)
+    if views is not None:
+        specs += [*derivatives.specs(views), *orderbook_stream.specs()]
     if instruments is not None:
         specs += instrument_master.specs(instruments, [_source(feed, markets[feed.name]) for feed in _asked(feeds)])
     specs += [_feed(feed, markets[feed.name]) for feed in feeds]

@@ -56,7 +56,8 @@ def rest_of(venue: str, credentials: Credentials | None = None) -> VenueRest:
 class HistoryClient:
     """Calls one venue, one call at a time. `base_url` empty: the venue's own.
 
-    `budget`: the keeper of the account's limits on a node; without one the venue's own limits are kept here.
+    `budget`: the keeper of the account's limits on a node, asked with `priority`; without one the venue's own limits
+    are kept here. `tries`: how often a call is made that finds no answer, or an error that may pass.
     `told` hears why it waits. Use as an async context manager.
     """
 
@@ -68,11 +69,15 @@ class HistoryClient:
         budget: ActorRef | None = None,
         told: Callable[[str], None] = lambda why: None,
         jitter: Callable[[], float] = random.random,
+        tries: int = TRIES,
+        priority: int = BULK,
     ) -> None:
         self.rest = rest
         self.clock = clock
         self.calls = 0
         self.waited_s = 0.0
+        self._tries = tries
+        self._priority = priority
         self._told = told
         self._jitter = jitter
         self._client = RestClient(base_url or rest.REST_URL, clock, VenueClock(), budget, budget_s=3600.0)
@@ -93,6 +98,10 @@ class HistoryClient:
         with trio.CancelScope(shield=True, deadline=trio.current_time() + 1.0):
             await self._client.aclose()
 
+    async def aclose(self) -> None:
+        """End its connections."""
+        await self._client.aclose()
+
     async def ask(self, call: RestCall, read: Callable[[RestCall, int, bytes, int], T]) -> T:
         """What `read(call, status, body, ts)` makes of the answer; `read` runs on a thread.
 
@@ -105,7 +114,7 @@ class HistoryClient:
                 answer = await self._perform(call)
             except CallFailed as error:
                 failures += 1
-                if failures >= TRIES:
+                if failures >= self._tries:
                     raise
                 await self._wait(self._backoff(failures), str(error))
                 continue
@@ -115,13 +124,13 @@ class HistoryClient:
                 if error.retry_s is None:
                     raise
                 wait = max(error.retry_s, answer.retry_s or 0.0)
-                if wait >= LONG_S:
+                if wait >= LONG_S and self._tries > 1:
                     long_waits += 1
                 else:
                     failures += 1
                     # What the venue names is kept; what we guess grows.
                     wait = answer.retry_s if answer.retry_s is not None else max(wait, self._backoff(failures))
-                if failures >= TRIES or long_waits > LONG_WAITS:
+                if failures >= self._tries or long_waits > LONG_WAITS:
                     raise
                 await self._wait(wait, str(error))
 
@@ -135,7 +144,7 @@ class HistoryClient:
                 await self._wait(wait, "" if wait < LONG_S else "the venue allows no call before")
             bucket.take(cost, self.clock.monotonic() / 1e9)
         self.calls += 1
-        return await self._client.perform(sent, lambda ts: self.rest.headers(sent, ts), BULK)
+        return await self._client.perform(sent, lambda ts: self.rest.headers(sent, ts), self._priority)
 
     def _backoff(self, failures: int) -> float:
         """Full jitter over a wait that doubles; never nothing."""

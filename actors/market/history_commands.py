@@ -188,7 +188,7 @@ def _credentials(given: argparse.Namespace, configuration: Configuration) -> Cre
     key_id, file = given.key_id, given.key_file
     if file is None:
         for feed in configuration.section("feeds"):
-            if feed.venue == given.venue and feed.key_file:
+            if feed.protocol == given.venue and feed.key_file:
                 key_id, file = key_id or feed.key_id, feed.key_file
                 break
     if not file:

@@ -45,7 +45,7 @@ class InstrumentSource(msgspec.Struct, frozen=True, kw_only=True):
     """A venue to be asked, for a feed: its word, the feed's markets, and where and with which key to ask.
 
     `rest_url` empty: the venue's own. `key_file`: the key or secret of `key_id`. `budget`: the path of the keeper of
-    the account's limits; empty: the venue's usual limits are kept for these calls alone.
+    the account's limits; empty: the venue's usual limits are kept for these calls alone. `feed`: its name.
     """
 
     venue: str
@@ -54,6 +54,7 @@ class InstrumentSource(msgspec.Struct, frozen=True, kw_only=True):
     key_id: str = ""
     key_file: str = ""
     budget: str = ""
+    feed: str = ""
 
 
 def specs(settings: InstrumentSettings, sources: Sequence[InstrumentSource] = ()) -> list[ChildSpec]:

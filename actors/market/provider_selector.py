@@ -1,0 +1,441 @@
+"""The actor that gives each symbol's quotes and bars, from the first of its providers that can be trusted now.
+
+It hears the quotes of books, the tickers of venues and how feeds are, and judges its providers every second. Bars come
+from those that were heard, where they are all there, and else over REST, from one provider after the other.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Mapping, Sequence
+from itertools import islice, pairwise
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import msgspec
+import trio
+
+from actors.market.calendars import calendar_of
+from actors.market.history import CALENDARS, closed_until, length_of
+from actors.market.history_client import HistoryClient, rest_of
+from actors.market.instrument_master import InstrumentSource
+from actors.market.providers import ProviderChain, Source
+from actors.market.rest_client import CallFailed
+from actors.market.session_core import Credentials
+from actors.market.venues import VENUES, session_class
+from protocols.budget import NORMAL
+from protocols.control import ExitReason, Lagged, Message, Probe, ProbeReport, Refused, Unknown
+from protocols.market import DELAYED, STALE, Bar, BookStale, FeedStatus, ListMarkets, Quote, Ticker
+from protocols.paths import MARKET
+from protocols.providers import (
+    Freshness,
+    GetProvidedBars,
+    GetProvidedQuote,
+    GetProviders,
+    ProvidedBars,
+    ProvidedQuote,
+    ProviderList,
+    ProviderSwitched,
+    SymbolProviders,
+)
+from protocols.venues.errors import VenueError
+from runtime import Actor, ChildSpec, Mailbox, Overflow, receive
+
+SECOND: Final = 1_000_000_000
+MOST_BARS: Final = 10_000
+"""Bars of one answer."""
+KEPT_BARS: Final = 2_000
+"""Bars that are remembered of each provider and interval."""
+_INDEX: Final = f"{MARKET}/index"
+_ASK_S: Final = 2.0
+_LATE_BARS: Final = 120 * SECOND
+"""By how much the last bar may be late before it is stale: a venue makes a bar when its minute is over."""
+Positive = Annotated[float, msgspec.Meta(gt=0)]
+
+
+class ProviderSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One provider of a symbol."""
+
+    market: str
+    """The market whose quotes count, as our feeds name it: `AAPL.MASSIVE`."""
+    venue: str = ""
+    """The venue that is asked for bars over REST; empty: that of the feed that follows the market, or of its name."""
+    max_age_s: Positive = 60.0
+    """How old a quote may be. A book that stands still is not told anew; polled prices come rarely."""
+
+
+class ProviderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`[[providers]]`: a symbol and who gives its quotes and bars, the preferred one first."""
+
+    symbol: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    """What it is asked for by."""
+    sources: tuple[ProviderSource, ...]
+    """Its providers in order."""
+    open_s: Positive = 15.0
+    """How long a provider that failed is left alone before it is tried again."""
+    trials: Annotated[int, msgspec.Meta(ge=1)] = 3
+    """At how many looks in a row, one a second, it has to be well before it is used again."""
+    failures: Annotated[int, msgspec.Meta(ge=1)] = 3
+    """How many requests for bars in a row may fail before it is left alone."""
+    bars_timeout_s: Positive = 10.0
+    """How long one provider may take to give bars."""
+
+    def __post_init__(self) -> None:
+        if not self.sources:
+            raise ValueError(f"{self.symbol} needs sources")
+        if len({source.market for source in self.sources}) < len(self.sources):
+            raise ValueError(f"{self.symbol} names a source twice")
+        for source in self.sources:
+            if source.venue and source.venue not in VENUES:
+                raise ValueError(f"expected a venue out of {', '.join(sorted(VENUES))}, got {source.venue!r}")
+
+
+def specs(settings: Sequence[ProviderSettings], feeds: Sequence[InstrumentSource] = ()) -> list[ChildSpec]:
+    """The actor that answers for all symbols, at `/market/providers`; none where there are no symbols.
+
+    `feeds`: each with its name, its venue, its markets and how to reach it. Raises ValueError for a symbol that is
+    named twice.
+    """
+    if not settings:
+        return []
+    if len({each.symbol for each in settings}) < len(settings):
+        raise ValueError("two providers have the same symbol")
+    return [
+        ChildSpec(
+            name="providers",
+            actor="actors.market.provider_selector:ProviderSelector",
+            arguments={
+                "symbols": [msgspec.to_builtins(each) for each in settings],
+                "feeds": [msgspec.to_builtins(each) for each in feeds],
+            },
+        )
+    ]
+
+
+class _Look(Message, frozen=True, gc=False, tag="providers_look"):
+    """Time to judge the providers."""
+
+
+class _BarsTried(Message, frozen=True, gc=False, tag="providers_bars_tried"):
+    symbol: str
+    market: str
+    trouble: str
+
+
+class _Found(msgspec.Struct, frozen=True):
+    """Bars of one provider, and whether there are more."""
+
+    bars: tuple[Bar, ...]
+    more: bool
+
+
+class ProviderSelector(Actor):
+    """Answers `GetProvidedQuote`, `GetProvidedBars`, `GetProviders`; publishes `ProviderSwitched`.
+
+    `symbols`: fields of `ProviderSettings`; `feeds`: of `InstrumentSource`.
+    """
+
+    mailbox = Mailbox(capacity=4096, overflow=Overflow.CONFLATE)
+
+    def __init__(self, symbols: Sequence[Mapping[str, Any]], feeds: Sequence[Mapping[str, Any]] = ()) -> None:
+        self.settings = {each.symbol: each for each in (msgspec.convert(raw, ProviderSettings) for raw in symbols)}
+        self.feeds = tuple(msgspec.convert(feed, InstrumentSource) for feed in feeds)
+        self.feed_of = {market: feed for feed in self.feeds for market in feed.markets}
+        self.chains: dict[str, ProviderChain] = {}
+        self.switches = 0
+        self._symbols_of: dict[str, list[str]] = {}
+        self._bars: dict[tuple[str, str], deque[Bar]] = {}
+        self._clients: dict[str, HistoryClient] = {}
+
+    def on_start(self) -> None:
+        """Hear what is said of the providers' markets."""
+        now = self.clock.monotonic()
+        for symbol, settings in self.settings.items():
+            sources = [self._source(each) for each in settings.sources]
+            self.chains[symbol] = ProviderChain(
+                symbol, sources, now, failures=settings.failures, open_s=settings.open_s, trials=settings.trials
+            )
+            for source in sources:
+                self._symbols_of.setdefault(source.market, []).append(symbol)
+        for market in self._symbols_of:
+            for kind in (Quote, Ticker, Bar, BookStale):
+                self.subscribe(kind, market)
+        self.subscribe(FeedStatus)
+        self.every(1.0, _Look())
+
+    async def on_continue(self) -> None:
+        """Take what is known already: a book that stands still says nothing for a while."""
+        try:
+            known = await self.lookup(_INDEX).ask(ListMarkets(), timeout=_ASK_S)
+        except (Refused, Unknown):
+            return
+        for status in known.feeds:
+            self.feed(status)
+        for summary in known.markets:
+            if summary.quote is not None and summary.market in self._symbols_of:
+                self.price(summary.quote)
+
+    async def on_stop(self, reason: ExitReason) -> None:
+        """End the connections."""
+        for client in self._clients.values():
+            await client.aclose()
+
+    def _source(self, source: ProviderSource) -> Source:
+        feed = self.feed_of.get(source.market)
+        venue = source.venue or (feed.venue if feed is not None else _venue_of(source.market))
+        return Source(
+            market=source.market,
+            feed=feed.feed if feed is not None else "",
+            venue=venue,
+            max_age=round(source.max_age_s * SECOND),
+        )
+
+    # -- what is heard ---------------------------------------------------------------------------------
+
+    @receive
+    def price(self, message: Quote | Ticker) -> None:
+        """A provider's value."""
+        for symbol in self._symbols_of.get(message.market, ()):
+            self.chains[symbol].providers[message.market].take(message)
+
+    @receive
+    def book_stale(self, message: BookStale) -> None:
+        """A provider's book is not to be trusted: the next one is at once."""
+        for symbol in self._symbols_of.get(message.market, ()):
+            self.chains[symbol].providers[message.market].book_stale(message.reason)
+            self._judge(self.chains[symbol])
+
+    @receive
+    def feed(self, message: FeedStatus) -> None:
+        """A feed has come up or gone down."""
+        for chain in self.chains.values():
+            named = [each for each in chain.providers.values() if each.source.feed == message.feed]
+            for provider in named:
+                provider.feed_is(message.state)
+            if named:
+                self._judge(chain)
+
+    @receive
+    def bar(self, message: Bar) -> None:
+        """A provider's bar, made here or by the venue. Of one start the last counts."""
+        kept = self._bars.setdefault((message.market, message.interval), deque(maxlen=KEPT_BARS))
+        if kept and message.start <= kept[-1].start:
+            if message.start == kept[-1].start:
+                kept[-1] = message
+            return
+        kept.append(message)
+
+    @receive
+    def lagged(self, message: Lagged) -> None:
+        """Bars may be missing among those that were heard."""
+        self._bars.clear()
+
+    @receive
+    def look(self, message: _Look) -> None:
+        """Judge all providers."""
+        for chain in self.chains.values():
+            self._judge(chain)
+
+    def _judge(self, chain: ProviderChain) -> None:
+        chain.look(self.clock.monotonic(), self.clock.now())
+        self._choose(chain)
+
+    def _choose(self, chain: ProviderChain) -> None:
+        ts = self.clock.now()
+        switched = chain.choose(ts)
+        if switched is not None:
+            old, new, reason = switched
+            self.switches += 1
+            self.publish(ProviderSwitched(chain.symbol, old, new, reason, ts))
+            self.logger.info("provider switched", symbol=chain.symbol, old=old, new=new, why=reason)
+
+    # -- what is asked ---------------------------------------------------------------------------------
+
+    @receive
+    def quote(self, request: GetProvidedQuote) -> ProvidedQuote:
+        """The best prices of a symbol now."""
+        chain = self._chain(request.symbol)
+        self._choose(chain)
+        found = chain.quote(self.clock.now())
+        if found is None:
+            raise Refused("unavailable", f"no provider of {request.symbol!r} has said anything yet")
+        return found
+
+    @receive
+    def providers(self, request: GetProviders) -> ProviderList:
+        """How the providers are."""
+        chains = [self._chain(request.symbol)] if request.symbol else [self.chains[key] for key in sorted(self.chains)]
+        ts = self.clock.now()
+        return ProviderList(
+            tuple(
+                SymbolProviders(
+                    symbol=chain.symbol,
+                    chosen=chain.chosen,
+                    providers=tuple(provider.state(ts) for provider in chain.providers.values()),
+                )
+                for chain in chains
+            )
+        )
+
+    @receive
+    def bars(self, request: GetProvidedBars) -> None:
+        """Bars of a symbol; the answer comes when a provider has given them."""
+        chain = self._chain(request.symbol)
+        try:
+            length_of(request.interval)
+        except ValueError as error:
+            raise Refused("invalid", str(error), "interval") from None
+        if request.start >= request.end:
+            raise Refused("invalid", "the span is empty", "end")
+        self.answer_later(self._find_bars, chain, request)
+
+    @receive
+    def bars_tried(self, message: _BarsTried) -> None:
+        """How a provider of bars did."""
+        provider = self.chains[message.symbol].providers[message.market]
+        provider.bars_tried(self.clock.monotonic(), message.trouble)
+
+    @receive
+    def probe(self, request: Probe) -> ProbeReport:
+        """Degraded while a symbol has no provider that can be believed."""
+        lost = sorted(symbol for symbol, chain in self.chains.items() if not chain.chosen)
+        return ProbeReport(
+            status="degraded" if lost else "ok",
+            detail=f"no provider of {', '.join(lost)}" if lost else "",
+            figures=(("symbols", len(self.chains)), ("switches", self.switches)),
+        )
+
+    def _chain(self, symbol: str) -> ProviderChain:
+        try:
+            return self.chains[symbol]
+        except KeyError:
+            raise Refused("not_found", f"there are no providers of {symbol!r}", "symbol") from None
+
+    # -- bars ------------------------------------------------------------------------------------------
+
+    async def _find_bars(self, chain: ProviderChain, request: GetProvidedBars) -> ProvidedBars:
+        passed_over: list[tuple[str, str]] = []
+        empty: ProvidedBars | None = None
+        now = self.clock.now()
+        for market, provider in chain.providers.items():
+            until = closed_until("bars", request.interval, provider.source.venue, min(request.end, now))
+            found = self._heard(market, request, until)
+            if found is None:
+                if not provider.bars_admitted(self.clock.monotonic()):
+                    passed_over.append((market, f"failed lately: {provider.bars_detail}"))
+                    continue
+                trouble = ""
+                try:
+                    with trio.fail_after(self.settings[chain.symbol].bars_timeout_s):
+                        found = await self._fetch(provider.source, request)
+                except ValueError as error:
+                    # It does not offer them: no failure.
+                    passed_over.append((market, str(error)))
+                    continue
+                except trio.TooSlowError:
+                    trouble = "took too long"
+                except (VenueError, CallFailed, OSError) as error:
+                    trouble = f"{type(error).__name__}: {error}"
+                await self.ref.send(_BarsTried(chain.symbol, market, trouble), timeout=_ASK_S)
+                if found is None:
+                    passed_over.append((market, trouble))
+                    continue
+            provided = await self._provided(chain.symbol, provider.source, request, found, until, passed_over)
+            if found.bars:
+                return provided
+            empty = empty or provided
+            passed_over.append((market, "has no bars of then"))
+        if empty is not None:
+            return empty
+        why = "; ".join(f"{market}: {reason}" for market, reason in passed_over)
+        raise Refused("unavailable", f"no provider gives these bars: {why}")
+
+    def _heard(self, market: str, request: GetProvidedBars, until: int) -> _Found | None:
+        """The bars that were heard, if every one of the span is among them."""
+        kept = self._bars.get((market, request.interval))
+        if not kept or kept[0].start > request.start:
+            return None
+        starts = [bar.start for bar in kept]
+        place = bisect_left(starts, request.start)
+        bars = tuple(bar for bar in islice(kept, place, None) if bar.start < request.end)
+        length = length_of(request.interval)
+        whole = bool(bars) and bars[0].start < request.start + length and bars[-1].end >= until
+        if not whole or any(after.start != bar.end for bar, after in pairwise(bars)):
+            return None
+        return _Found(bars[:MOST_BARS], len(bars) > MOST_BARS)
+
+    async def _fetch(self, source: Source, request: GetProvidedBars) -> _Found:
+        """Ask over REST. Raises ValueError where the provider has no such bars, and what the client raises."""
+        client = self._clients.get(source.market) or await self._client(source)
+        call = client.rest.history("bars", source.market, request.interval, request.start, request.end)
+        bars: dict[int, Bar] = {}
+        while True:
+            page = await client.ask(call, client.rest.read_history)
+            bars |= {bar.start: bar for bar in page.bars if request.start <= bar.start < request.end}
+            if page.next is None or len(bars) > MOST_BARS:
+                break
+            call = page.next
+        found = tuple(bar for _, bar in sorted(bars.items()))
+        return _Found(found[:MOST_BARS], len(found) > MOST_BARS)
+
+    async def _client(self, source: Source) -> HistoryClient:
+        feed = self.feed_of.get(source.market) or next(
+            (each for each in self.feeds if each.venue == source.venue), InstrumentSource(venue=source.venue)
+        )
+        credentials = None
+        if feed.key_file:
+            secret = await self.offload(Path(feed.key_file).read_bytes, timeout=5.0)
+            credentials = Credentials(feed.key_id, secret)
+        budget = self.lookup(feed.budget) if feed.budget else None
+        rest = rest_of(source.venue, credentials)
+        client = HistoryClient(rest, feed.rest_url, self.clock, budget, tries=1, priority=NORMAL)
+        return self._clients.setdefault(source.market, client)
+
+    async def _provided(
+        self,
+        symbol: str,
+        source: Source,
+        request: GetProvidedBars,
+        found: _Found,
+        until: int,
+        passed_over: Sequence[tuple[str, str]],
+    ) -> ProvidedBars:
+        expected = until
+        if CALENDARS.get(source.venue):
+            expected = await self.offload(_expected, source.venue, until, timeout=_ASK_S * 5)
+        last = found.bars[-1] if found.bars else None
+        freshness: Freshness = "live"
+        if not found.more and (last is None or STALE in last.marks or last.end + _LATE_BARS < expected):
+            freshness = "stale"
+        elif last is not None and DELAYED in last.marks:
+            freshness = "delayed"
+        return ProvidedBars(
+            symbol=symbol,
+            provider=source.market,
+            interval=request.interval,
+            freshness=freshness,
+            age=None if last is None else self.clock.now() - last.end,
+            bars=found.bars,
+            more=found.more,
+            passed_over=tuple(passed_over),
+        )
+
+
+def _expected(venue: str, until: int) -> int:
+    """When the last bar before `until` ends, of an exchange with hours: then, or at the last close before."""
+    calendar = calendar_of(CALENDARS[venue])
+    if calendar.is_open(until - 1):
+        return until
+    week = 10 * 86_400 * SECOND
+    before = [session for session in calendar.sessions(until - week, until) if session.closes <= until]
+    return before[-1].closes if before else 0
+
+
+def _venue_of(market: str) -> str:
+    """The venue whose suffix a market's name has; Kalshi's have none."""
+    for venue in VENUES:
+        suffix = session_class(venue).SUFFIX
+        if suffix and market.endswith(suffix):
+            return venue
+    return "kalshi"

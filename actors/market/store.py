@@ -18,7 +18,7 @@ from runtime import Actor, ChildSpec, Mailbox, OnCrash, Overflow, receive
 if TYPE_CHECKING:
     from actors.market.store_settings import StoreSettings
 
-TICK_S = 1.0
+TICK_S = 0.5
 REPORT_S = 10.0
 VIEW_S = 5.0
 LATELY_NS = 60_000_000_000
@@ -184,9 +184,9 @@ class MarketStore(Actor):
             if message.topic == kind.__name__:
                 self._dropped[row.table] += max(1, message.count)
                 return
-        # Without one key, whatever is stored may have a hole.
+        # Without one key, whatever is stored may have a hole. The books are asked for with the next tick: a queue that
+        # is full has no room for them.
         self.core.overflow(message.count, message.key if message.topic == BookUpdate.__name__ else "")
-        self._ask_books()
 
     def _raise_alarm(self, what: str) -> None:
         if not self._alarm:

@@ -275,7 +275,7 @@ class OrderbookStream(Actor):
             figures=(
                 ("clients", len(fan.clients)),
                 ("markets", len(fan.streams)),
-                ("lagging", sum(any(loss.count for loss in client.losses.values()) for client in fan.clients)),
+                ("lagging", sum(any(loss.first for loss in client.losses.values()) for client in fan.clients)),
                 ("sent", fan.sent),
                 ("lost", fan.lost),
             ),

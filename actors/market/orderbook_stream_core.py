@@ -58,11 +58,9 @@ class Sink(Protocol):
 
 
 class Loss(msgspec.Struct):
-    """What of one market was not sent. `first` 0: only the snapshot is missing."""
+    """A market's messages from `first` on were not sent. 0: a snapshot is due, and nothing else is missing."""
 
     first: int = 0
-    last: int = 0
-    count: int = 0
 
 
 class Client:
@@ -291,19 +289,18 @@ class BookFanOut:
     def send(self, stream: MarketStream, wire: bytes) -> None:
         """Hand one message of a market to all of its clients."""
         for client in tuple(stream.clients):
-            loss = client.losses.get(stream.market)
-            if loss is None and client.offer(wire):
-                self.sent += 1
-            elif client.sink.closed:
-                self.detach(client)
+            if stream.market in client.losses:
+                self.lost += 1
             else:
-                self._lose(client, stream)
+                self._hand(client, stream, wire)
 
     def renew(self, stream: MarketStream) -> None:
         """A market has a new book: all of its clients get it."""
         for client in tuple(stream.clients):
-            client.losses.setdefault(stream.market, Loss())
-            self.settle(client)
+            if stream.market in client.losses:
+                self.settle(client)
+            else:
+                self._hand(client, stream, stream.snapshot())
 
     def sweep(self) -> None:
         """Forget those that are gone, and bring those up that have room again."""
@@ -321,18 +318,20 @@ class BookFanOut:
                 continue
             wire = stream.snapshot()
             count = 1
-            if loss.count:
-                wire = frame(LaggedMessage(market, loss.first, loss.last, loss.count)) + wire
+            if loss.first:
+                wire = frame(LaggedMessage(market, loss.first, stream.seq, stream.seq - loss.first + 1)) + wire
                 count = 2
             # One that has lost something waits until it has read all there was, or it would lose again at once.
-            if (loss.count and client.sink.backlog_bytes) or not client.offer(wire, count):
+            if (loss.first and client.sink.backlog_bytes) or not client.offer(wire, count):
                 continue
             self.sent += count
             del client.losses[market]
 
-    def _lose(self, client: Client, stream: MarketStream) -> None:
-        loss = client.losses.setdefault(stream.market, Loss())
-        loss.first = loss.first or stream.seq
-        loss.last = stream.seq
-        loss.count += 1
-        self.lost += 1
+    def _hand(self, client: Client, stream: MarketStream, wire: bytes) -> None:
+        if client.offer(wire):
+            self.sent += 1
+        elif client.sink.closed:
+            self.detach(client)
+        else:
+            client.losses[stream.market] = Loss(stream.seq)
+            self.lost += 1

@@ -256,7 +256,7 @@ def branch(
         specs.append(_budgets(feeds))
     # Whoever listens is there before the first word is said.
     if store is not None:
-        urls = {feed.name: feed.url or session_class(feed.protocol).URL for feed in feeds if feed.venue != "replay"}
+        urls = {feed.name: _public_url(feed) for feed in feeds}
         specs += market_store.specs(store, markets, urls, database)
     if bars is not None:
         specs += bar_builder.specs(bars)
@@ -266,6 +266,11 @@ def branch(
         specs += instrument_master.specs(instruments, [_source(feed, markets[feed.name]) for feed in _asked(feeds)])
     specs += [_feed(feed, markets[feed.name]) for feed in feeds]
     return supervisor("market", *specs)
+
+
+def _public_url(feed: FeedSettings) -> str:
+    """Where the feed's venue is; empty for a recording and for this node's own venue."""
+    return feed.url or ("" if feed.venue in ("replay", "simulated") else session_class(feed.protocol).URL)
 
 
 def _own_venue(feed: FeedSettings) -> bool:
@@ -450,4 +455,5 @@ commands: dict[str, str] = {
     "record": "actors.market.recordings.commands:record",
     "replay": "actors.market.recordings.commands:replay",
     "recording": "actors.market.recordings.commands:recording",
+    "archive": "actors.market.archive_command:market_archive",
 }

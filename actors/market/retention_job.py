@@ -88,6 +88,24 @@ async def clean_up(plan: RetentionPlan, now: datetime | None = None) -> CleanUpR
     return report
 
 
+async def export_all(plan: RetentionPlan) -> CleanUpReport:
+    """Write all that is stored to the plan's archive, and remove nothing. Raises OSError and asyncpg's errors."""
+    report = CleanUpReport()
+    connection = await asyncpg.connect(plan.url, timeout=5.0, server_settings={"application_name": "troupe archive"})
+    try:
+        for table in plan.days:
+            folder = Path(plan.archive) / table
+            for (partition,) in await connection.fetch(_PARTITIONS, table):
+                await _archive(connection, partition, folder / f"{partition[-8:]}.parquet", report)
+            rest = f"{table}_default"
+            oldest = await connection.fetchval(f"SELECT min(created_at) FROM {rest}")  # noqa: S608
+            if oldest is not None:
+                await _archive(connection, rest, folder / f"{oldest.astimezone(UTC):%Y%m%d}-default.parquet", report)
+    finally:
+        connection.terminate()
+    return report
+
+
 async def _make_ahead(
     connection: asyncpg.Connection, table: str, at: datetime, days: int, report: CleanUpReport
 ) -> None:

@@ -81,6 +81,7 @@ TRAILER_MAGIC: Final = b"TRIX-END"
 _MOST_CONTENT_BYTES: Final = 1 << 30
 # Larger pieces go into the compressor by themselves: to join them would copy megabytes with the interpreter held.
 _JOIN_BYTES: Final = 256 * 1024
+_JOIN_PIECES: Final = 1024
 
 
 class FileHeader(msgspec.Struct, frozen=True, kw_only=True):
@@ -176,30 +177,27 @@ def encode_block(
     level: int = LEVEL,
 ) -> bytes:
     """A whole block of the pieces' bytes. The compressor works without holding the interpreter."""
-    pieces = list(pieces)
-    content = sum(map(len, pieces))
+    runs = _runs(list(pieces))
+    content = sum(map(len, runs))
     compressor = zstandard.ZstdCompressor(level=level, write_content_size=True).compressobj(size=content)
-    packed = [compressor.compress(run) for run in _runs(pieces)]
+    packed = [compressor.compress(run) for run in runs]
     packed.append(compressor.flush())
     payload = b"".join(packed)
     fields = _BLOCK.pack(MAGIC, kind, ZSTD, flags, len(payload), content, entries, first, last, zlib.crc32(payload))
     return b"".join((fields, _CRC.pack(zlib.crc32(fields)), payload))
 
 
-def _runs(pieces: Sequence[bytes]) -> Iterator[bytes]:
-    run: list[bytes] = []
-    size = 0
-    for piece in pieces:
-        if size + len(piece) > _JOIN_BYTES and run:
-            yield b"".join(run)
-            run, size = [], 0
+def _runs(pieces: list[bytes]) -> list[bytes]:
+    """The pieces joined to runs of a fair size, in few steps: this holds the interpreter, and a loop waits for it."""
+    if max(map(len, pieces), default=0) <= _JOIN_BYTES:
+        return [b"".join(pieces[at : at + _JOIN_PIECES]) for at in range(0, len(pieces), _JOIN_PIECES)]
+    runs: list[bytes] = []
+    begin = 0
+    for at, piece in enumerate(pieces):
         if len(piece) > _JOIN_BYTES:
-            yield piece
-        else:
-            run.append(piece)
-            size += len(piece)
-    if run:
-        yield b"".join(run)
+            runs += (b"".join(pieces[begin:at]), piece)
+            begin = at + 1
+    return [*runs, b"".join(pieces[begin:])]
 
 
 def decode_block_header(raw: bytes) -> BlockHeader | None:

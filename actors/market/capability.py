@@ -30,7 +30,7 @@ from actors.market import store as market_store
 from actors.market.bar_builder import BarSettings
 from actors.market.derivatives import DerivativesSettings
 from actors.market.feed_events import FeedEvent
-from actors.market.feed_tree import keeper_spec
+from actors.market.feed_tree import MarketName, keeper_spec
 from actors.market.importers.opening import recorded_markets
 from actors.market.instrument_master import InstrumentSettings
 from actors.market.recordings.entries import READ_FAULTS
@@ -49,7 +49,6 @@ from runtime.capability import Whole
 from runtime.settings import Configuration, ConfigurationError, Issue, LocalPath
 
 Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
-Market = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 Channel = Literal["book", "trades", "ticker", "bars", "lifecycle", "funding", "liquidations"]
 SimulatedProtocol = Literal["kalshi", "binance", "binance-usdm", "coinbase"]
@@ -89,7 +88,7 @@ class FeedSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     """Where the venue's WebSocket is: `wss://…`; empty: where the venue says."""
     rest_url: str = ""
     """Where the venue's REST interface is: `https://…`; empty: where the venue says."""
-    markets: tuple[Market, ...] = ()
+    markets: tuple[MarketName, ...] = ()
     """The markets to follow, in the venue's words or ours. Empty: all of the simulated venue's, or all of the
     recording's."""
     channels: tuple[Channel, ...] = ()

@@ -8,12 +8,13 @@ import msgspec
 
 from actors.edge.call import Call
 from actors.edge.routing import Route, get, post
+from actors.market.feed_tree import MarketName
 from protocols.control import Refused
 from protocols.market import FeedMarkets, FollowMarkets, ListMarkets, UnfollowMarkets
 from protocols.paths import MARKET_INDEX, feed_session
 
 TAGS = ("markets",)
-Names = Annotated[tuple[str, ...], msgspec.Meta(min_length=1, max_length=1000)]
+Names = Annotated[tuple[MarketName, ...], msgspec.Meta(min_length=1, max_length=1000)]
 
 
 class FeedAnswer(msgspec.Struct, frozen=True):

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Annotated, Final
+
+import msgspec
 
 from protocols.control import Refused
 from protocols.paths import feed_books, feed_session
 from runtime import Actor, ChildSpec, DeleteChild, StartChild, TerminateChild
 
+MarketName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9./_-]{0,99}$")]
+"""A market in the venue's words or in ours. What becomes of it is a name in the tree."""
 _ASK_S: Final = 5.0
 
 
@@ -26,7 +30,11 @@ async def start_books(actor: Actor, feed: str, markets: Iterable[str], sample_ms
     books = actor.lookup(feed_books(feed))
     for market in sorted(markets):
         try:
-            await books.ask(StartChild(keeper_spec(feed, market, sample_ms)), timeout=_ASK_S)
+            spec = keeper_spec(feed, market, sample_ms)
+        except ValueError as error:
+            raise Refused("invalid", f"{market!r} is no name of a market: {error}", "markets") from None
+        try:
+            await books.ask(StartChild(spec), timeout=_ASK_S)
         except Refused as refused:
             if refused.code != "already_started":
                 raise

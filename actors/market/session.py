@@ -392,8 +392,14 @@ class VenueSession(Actor):
 
     async def _follow(self, added: frozenset[str]) -> None:
         await self.lookup(MARKET_INDEX).ask(ClaimMarkets(self.feed, tuple(sorted(added))), timeout=_ASK_S)
-        await self._keep_books(added)
+        try:
+            await self._keep_books(added)
+        except (Refused, Unknown):
+            self.lookup(MARKET_INDEX).tell(ReleaseMarkets(self.feed, tuple(sorted(added))))
+            raise
         self.report.publish(self.core.follow(added, self.clock.now(), self.clock.monotonic()))
+        if self._recorder is not None:
+            self._recorder.follow(self.core.markets)
         self._after_call()
 
     @receive

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from actors.market.recordings.entries import Batches, Entry, Loss, Recording, RecordingError, RecordingHeader
 from actors.market.recordings.format import MAGIC, decode_entries
 from actors.market.recordings.index import BlockPlace, FileIndex, losses, read_block, read_index, recording_files
@@ -34,7 +36,7 @@ class RecordingReader(Recording):
             raise RecordingError(f"{path}: no recording in this folder")
         self.lost: list[Loss] = []
         self.files: tuple[FileIndex, ...] = tuple(self._indexed(found))
-        self.header: RecordingHeader = self.files[0].header.recording
+        self.header: RecordingHeader = _together([file.header.recording for file in self.files])
         self._since = since
         self._until = until
         self._whole = whole_sessions
@@ -139,6 +141,16 @@ class RecordingReader(Recording):
         loss = Loss(file.path.name, place.offset, following - place.offset, place.entries, "damaged")
         if loss not in self.lost:
             self.lost.append(loss)
+
+
+def _together(headers: Sequence[RecordingHeader]) -> RecordingHeader:
+    """The first one, with the markets and marks of all; no markets where one leaves that to its frames."""
+    markets = {market for header in headers for market in header.markets}
+    return msgspec.structs.replace(
+        headers[0],
+        markets=tuple(sorted(markets)) if all(header.markets for header in headers) else (),
+        marks=tuple(sorted({mark for header in headers for mark in header.marks})),
+    )
 
 
 def is_recording(path: Path) -> bool:

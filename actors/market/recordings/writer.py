@@ -213,6 +213,7 @@ class Recorder:
         self._missing_since = 0
         self._missing_why = ""
         self._closing = False
+        self._turn = False
         self._due = 0
         self._folder.mkdir(parents=True, exist_ok=True)
         self._previous: Path | None = None
@@ -274,6 +275,17 @@ class Recorder:
     def note(self, ts: int, count: int, reason: str, connection: int = 0) -> None:
         """A word of the recorder's owner: `count` entries are missing here, and why."""
         self._add(note_parts(ts, count, reason, connection), ts, 0)
+
+    def follow(self, markets: Iterable[str]) -> None:
+        """These markets are recorded, too: a new file begins, whose header names them.
+
+        Without effect where the header names none (then the frames tell), and in a single file.
+        """
+        known = self.header.markets
+        added = set(markets) - set(known)
+        if known and added:
+            self.header = msgspec.structs.replace(self.header, markets=tuple(sorted({*known, *added})))
+            self._turn = True
 
     def flush_if_due(self, now: int) -> None:
         """Wake the thread, once a second of `now` (monotonic nanoseconds). It wakes by itself, too."""
@@ -400,13 +412,15 @@ class Recorder:
 
     def _rotate(self, ts: int) -> None:
         file = self._file
-        if self._single or not file.blocks:
+        if self._single:
             return
-        if file.bytes >= self._file_bytes or ts - file.blocks[0].first >= self._file_ns:
+        full = file.blocks and (file.bytes >= self._file_bytes or ts - file.blocks[0].first >= self._file_ns)
+        if full or self._turn:
             file.close(continued=True)
             # Where it cannot be made now, the next block will try again.
             self._file = self._numbered(int(file.path.stem) + 1, file.path.name)
             self.bytes_written += self._file.bytes
+            self._turn = False
 
     def _numbered(self, number: int, follows: str, *, resumed: bool = False) -> RecordingFile:
         while True:

@@ -92,6 +92,26 @@ def test_the_cut_of_a_torn_file_is_marked_in_the_next_one(tmp_path: Path) -> Non
     assert entries[2] == Note(1, 1, f"continued; 000001.trec: torn at byte {last.offset}: 50 bytes, 1 entries lost")
 
 
+def test_markets_that_are_followed_later_are_in_the_header_of_the_recording(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path, RecordingHeader(venue="kalshi", markets=("B",)), block_bytes=1)
+    recorder.frame(1, b"1")
+    recorder.follow({"B"})
+    recorder.follow({"A", "B"})
+    recorder.frame(2, b"2")
+    recorder.close()
+    recording = RecordingReader(tmp_path)
+    assert numbers(list(recording)) == [1, 2]
+    assert recording.header.markets == ("A", "B")
+    assert recording.files[-1].header.recording.markets == ("A", "B")
+
+
+def test_markets_that_only_frames_tell_stay_so(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path, HEADER)
+    recorder.follow({"A"})
+    recorder.close()
+    assert RecordingReader(tmp_path).header.markets == ()
+
+
 def test_a_single_file_that_is_there_is_kept_and_the_next_gets_a_number(tmp_path: Path) -> None:
     names = []
     for _ in range(3):

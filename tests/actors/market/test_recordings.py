@@ -22,6 +22,7 @@ from actors.market.importers.dbn import read_orders
 from actors.market.importers.opening import open_recording, recorded_markets
 from actors.market.recordings.entries import Answer, Begin, Entry, Received
 from actors.market.replay_core import Output, ReplayCore
+from actors.market.replay_run import ReplayRun
 from actors.market.session_core import Incident
 from protocols.market import (
     BookStale,
@@ -249,6 +250,10 @@ def test_market_by_order_is_what_its_description_says(recordings: Path) -> None:
     assert [order.ts_recv for order in orders] == sorted(order.ts_recv for order in orders)
     assert isinstance(orders[0], OrderUpdate)
     assert (orders[0].action, orders[1].price, orders[1].size) == ("clear", 5155_500_000_000, 5 * NANO)
+    run = ReplayRun()
+    summary = run.play_orders(recordings / MBO)
+    assert (summary.frames, summary.gaps, summary.stale, summary.markets) == (13_796, 0, (), ("ESM4",))
+    assert summary.outputs["quote"] > 100
 
 
 @pytest.mark.parametrize("described", WITH_SESSION, ids=lambda described: described.name.partition(".")[0])

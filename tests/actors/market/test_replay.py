@@ -80,6 +80,31 @@ async def test_flat_out_every_frame_of_a_real_session_reaches_its_book(
         await check_final_books(market, recordings / name)
 
 
+@pytest.mark.recordings
+@pytest.mark.parametrize(
+    ("name", "books"),
+    [
+        ("cryptofeed-binance.jsonl.zst", 4),
+        ("cryptofeed-binance-futures.jsonl.zst", 4),
+        ("cryptofeed-coinbase.jsonl.zst", 2),
+        ("cryptofeed-kraken.jsonl.zst", 10),
+    ],
+)
+async def test_the_books_of_every_venue_are_those_of_a_replay_without_actors(
+    tmp_path: Path, recordings: Path, name: str, books: int
+) -> None:
+    async with open_market(tmp_path, replay(recordings / name)) as market:
+        ended = await market.state("ended", "past")
+        assert ended.detail == ""
+        seen = await figures(market)
+        assert (seen["gaps"], seen["malformed"], seen["unreadable"], seen["checksums wrong"]) == (0, 0, 0, 0)
+        kept = await positions(market)
+        assert len(kept) == len(expected_books(recordings / name)) == books
+        assert sum(position.applied for position in kept) == seen["updates"]
+        assert all((position.gaps, position.dropped, position.stale) == (0, 0, "") for position in kept)
+        await check_final_books(market, recordings / name)
+
+
 def small_recording(path: Path, *, gap_s: float = 10.0) -> Path:
     """Six frames, `gap_s` apart."""
     second = 1_000_000_000

@@ -401,7 +401,40 @@ SELECT id, market_ticker, timestamp_ms, sequence_number, side, action,
     market_whole(new_size, 1000000000) AS new_size, created_at, session_id, sid, ts_recv
 FROM rl_orderbook_deltas;
 COMMENT ON VIEW rl_orderbook_deltas_cents IS
-    'Prices in cents and sizes in contracts where they are whole, else NULL'
+    'Prices in cents and sizes in contracts where they are whole, else NULL';
+
+CREATE OR REPLACE FUNCTION rl_orderbook_at(market text, session text, sequence bigint)
+    RETURNS TABLE (side text, price bigint, size bigint) LANGUAGE sql STABLE AS $$
+    WITH whole AS (
+        SELECT * FROM rl_orderbook_snapshots AS stored
+        WHERE stored.market_ticker = market AND stored.session_id = session AND stored.sequence_number <= sequence
+        ORDER BY stored.sequence_number DESC LIMIT 1
+    ), changed AS (
+        SELECT CASE WHEN yes_no THEN 'yes' ELSE 'bid' END AS side, key::bigint AS price, value::bigint AS size,
+            sequence_number, 0 AS id
+        FROM whole, jsonb_each_text(yes_bids)
+        UNION ALL
+        SELECT CASE WHEN yes_no THEN 'no' ELSE 'ask' END, key::bigint, value::bigint, sequence_number, 0
+        FROM whole, jsonb_each_text(CASE WHEN yes_no THEN no_bids ELSE yes_asks END)
+        UNION ALL
+        SELECT delta.side, delta.price, delta.new_size, delta.sequence_number, delta.id
+        FROM rl_orderbook_deltas AS delta, whole
+        WHERE delta.market_ticker = market AND delta.session_id = session
+            AND delta.sequence_number > whole.sequence_number
+            -- A node that was killed may have left a part of one more message.
+            AND delta.sequence_number <= least(sequence, (
+                SELECT held.last_sequence FROM rl_orderbook_session_markets AS held
+                WHERE held.session_id = session AND held.market_ticker = market
+            ))
+    )
+    SELECT book.side, book.price, book.size FROM (
+        SELECT DISTINCT ON (changed.side, changed.price) changed.side, changed.price, changed.size FROM changed
+        ORDER BY changed.side, changed.price, changed.sequence_number DESC, changed.id DESC
+    ) AS book
+    WHERE book.size > 0 ORDER BY book.side, book.price
+$$;
+COMMENT ON FUNCTION rl_orderbook_at IS
+    'The book of a market after a message of a stored session: yes and no are bids of that leg, bid and ask as they are'
 """
 
 
@@ -415,6 +448,7 @@ def downgrade() -> None:
     """Drop them."""
     op.execute(
         """
+        DROP FUNCTION rl_orderbook_at;
         DROP VIEW rl_orderbook_snapshots_cents, rl_orderbook_deltas_cents;
         DROP TABLE rl_orderbook_snapshots, rl_orderbook_deltas, rl_orderbook_sessions, rl_orderbook_session_markets,
             rl_orderbook_session_events, rl_orderbook_samples, orderbook_signals;

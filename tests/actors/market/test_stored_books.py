@@ -11,7 +11,7 @@ import pytest
 
 from actors.market.book import Book
 from actors.market.rebuild import NotStored, book_at, book_at_time
-from actors.market.rows import BarRow, InstrumentRow, TradeRow
+from actors.market.rows import BarRow, InstrumentRow, TradeRow, leg_price
 from actors.market.store_core import StoreCore
 from protocols.control import Row
 from protocols.instruments import Instrument, PriceRange
@@ -80,6 +80,17 @@ def test_a_book_is_found_at_every_message_and_at_every_time_as_it_was(database: 
         # Several messages can have come at one time: the last of them counts.
         live = [view for view in feed.by_time[market] if view.ts_recv <= ts][-1]
         assert levels(book.view()) == levels(live)
+
+    for market, session, seq in messages[:10]:
+        if (market, session, seq) < (market, feed.session, 0):
+            continue  # the first session goes on under another name
+        rows = database.fetch("SELECT side, price, size FROM rl_orderbook_at($1, $2, $3)", market, session, seq)
+        live_view = feed.views[market, session, seq]
+        bids = {(side, price): size for side, price, size in rows if side in ("yes", "bid")}
+        asks = {(side, leg_price(price, side)): size for side, price, size in rows if side in ("no", "ask")}
+        assert sorted(bids.values()) == sorted(level.size for level in live_view.bids)
+        assert {price for _, price in bids} == {level.price for level in live_view.bids}
+        assert {price: size for (_, price), size in asks.items()} == {a.price: a.size for a in live_view.asks}
 
     sessions = database.fetch(
         "SELECT session_id, status, error_message, cardinality(market_tickers), deltas_count, messages_received"

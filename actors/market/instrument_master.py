@@ -197,15 +197,8 @@ class InstrumentMaster(Actor):
     async def _load(self) -> None:
         after, since = "", -1
         while True:
-            query = RunQuery(
-                f"SELECT {_COLUMNS} FROM instruments WHERE (market, valid_from) > ($1, $2) "  # noqa: S608 - our names
-                "ORDER BY market, valid_from, id",
-                (after, since),
-                limit=PAGE,
-                timeout_s=_LOAD_S,
-            )
             try:
-                answer = await self.lookup(QUERIES).ask(query, timeout=_LOAD_S)
+                answer = await self.lookup(QUERIES).ask(stored_page(after, since), timeout=_LOAD_S)
                 found = stored_instruments(answer)
             except (Refused, Unknown, msgspec.ValidationError) as error:
                 self.logger.info("no instruments were read from the database", why=str(error))
@@ -243,6 +236,17 @@ class InstrumentMaster(Actor):
                 if following is None:
                     return ""
                 call = following
+
+
+def stored_page(market: str, valid_from: int) -> RunQuery:
+    """Asks for the versions behind this one, by market and time."""
+    return RunQuery(
+        f"SELECT {_COLUMNS} FROM instruments WHERE (market, valid_from) > ($1, $2) "  # noqa: S608 - our names
+        "ORDER BY market, valid_from, id",
+        (market, valid_from),
+        limit=PAGE,
+        timeout_s=_LOAD_S,
+    )
 
 
 def stored_instruments(answer: QueryResult) -> tuple[Instrument, ...]:

@@ -173,22 +173,26 @@ class Client:
         assert {level.price // NANO: level.size // NANO for level in view.asks} == asks
 
 
+# Mostly all goes well: else no book would be current when something is lost.
 STEPS = st.lists(
-    st.one_of(
-        st.tuples(st.just("frame"), st.sampled_from(("deliver", "deliver", "deliver", "drop", "double", "delay"))),
-        st.tuples(st.just("answer"), st.sampled_from(("fine", "fine", "lost", "refused"))),
-        st.tuples(st.just("wait"), st.sampled_from((0.1, 0.6))),
-        st.tuples(st.just("disconnect"), st.just(0)),
+    st.sampled_from(
+        [("frame", "deliver")] * 16
+        + [("frame", "drop"), ("frame", "double"), ("frame", "delay")]
+        + [("answer", "fine")] * 6
+        + [("answer", "lost"), ("answer", "refused")]
+        + [("wait", "0.1"), ("wait", "0.6"), ("wait", "0.6")]
+        + [("disconnect", "")]
     ),
-    max_size=120,
+    min_size=100,
+    max_size=200,
 )
 
 
 @pytest.mark.parametrize("kind", [BinanceSpotSession, BinanceUsdmSession])
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(seed=st.integers(0, 10_000), steps=STEPS)
 def test_whatever_is_lost_doubled_or_reordered_no_wrong_book_is_current_and_all_recover(
-    kind: type[BinanceSession], seed: int, steps: list[tuple[str, str | float]]
+    kind: type[BinanceSession], seed: int, steps: list[tuple[str, str]]
 ) -> None:
     exchange = Exchange(seed, futures=kind is BinanceUsdmSession)
     chance = random.Random(seed)
@@ -200,12 +204,12 @@ def test_whatever_is_lost_doubled_or_reordered_no_wrong_book_is_current_and_all_
             if how == "delay":
                 delayed.append(frame)
                 continue
-            for _ in range({"drop": 0, "double": 2}.get(str(how), 1)):
+            for _ in range({"drop": 0, "double": 2}.get(how, 1)):
                 client.receive(frame)
             while delayed:
                 client.receive(delayed.pop(chance.randrange(len(delayed))))
         elif step == "answer":
-            client.answer(chance.randrange(9), str(how), chance.choice((0, 0, 1, 4)))
+            client.answer(chance.randrange(9), how, chance.choice((0, 0, 1, 4)))
         elif step == "wait":
             client.wait(float(how))
         else:

@@ -10,6 +10,7 @@ A bar that was open while something was lost, or whose beginning nobody saw, car
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Final, Literal
 
 from actors.market.bars_intervals import DayBounds, Interval
@@ -258,8 +259,8 @@ def _merge(parts: list[Bar], name: str, start: int, end: int) -> Bar:
     volumes = [volume_nanos(part) for part in parts if part.volume]
     counts = [part.trades for part in parts if part.trades is not None]
     marks = {mark for part in parts for mark in part.marks}
-    if first.start > start:
-        marks.add(STALE)  # nobody saw its beginning
+    if first.start > start or any(later.start > earlier.end for earlier, later in pairwise(parts)):
+        marks.add(STALE)  # there is a part that nobody saw
     return Bar(
         first.market, name, start, end,
         open=full[0].open,

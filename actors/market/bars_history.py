@@ -20,6 +20,7 @@ from runtime import ActorRef
 Lookup = Callable[[str], ActorRef]
 PARTS: Final = ("1h", "15m", "5m", "1m", "1s")
 """Of what longer bars that nobody builds are made, the longest first."""
+MOST_PARTS: Final = 20_000
 _COLUMNS: Final = (
     "market, bar_interval, ts_start, ts_end, open, high, low, close, coalesce(volume::text, ''), trades, vwap, source, "
     "ts_recv, empty, late, marks"
@@ -70,16 +71,18 @@ async def find_bars(
     found = await _built(ref, market, interval.name, start, end, limit, source)
     if found.bars or interval.kind != "time":
         return found
+    first = interval.bounds(start)[0] if start > 0 else start
+    best = found
     for name in PARTS:
         part = parse_interval(name)
         if part.length < interval.length and interval.length % part.length == 0:
-            wanted = limit * (interval.length // part.length)
-            first = interval.bounds(start)[0] if start > 0 else start
-            parts = await _built(ref, market, name, first, end, min(wanted, 20_000), source)
+            wanted = min(limit * (interval.length // part.length), MOST_PARTS)
+            parts = await _built(ref, market, name, first, end, wanted, source)
             longer = tuple(bar for bar in merged(parts.bars, interval) if bar.start >= start)[-limit:]
-            if longer:
-                return FoundBars(longer, parts.source, parts.missing)
-    return found
+            # Of which length there are most is not known before all have been asked.
+            if len(longer) > len(best.bars):
+                best = FoundBars(longer, parts.source, parts.missing)
+    return best
 
 
 async def _built(

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
 import trio
 
+from actors.edge.auth import token_of
 from actors.edge.edge import GetEdgeAddress
 from actors.market import bar_builder, derivatives, orderbook_stream
 from actors.market.bar_builder import BarSettings
@@ -33,10 +36,11 @@ EDGE = ChildSpec(
 class Api:
     """The node, and a client of its edge."""
 
-    def __init__(self, node: Node, url: str, client: httpx.AsyncClient) -> None:
+    def __init__(self, node: Node, url: str, client: httpx.AsyncClient, token: str) -> None:
         self.node = node
         self.url = url
         self.client = client
+        self.token = token
 
     async def say(self, *messages: Message) -> None:
         """Publish, and wait until everybody who answers has handled it."""
@@ -72,10 +76,11 @@ async def open_api(
     parts += [*orderbook_stream.specs(), *within]
     books = supervisor("books", *(keeper_spec(FEED, market, 100.0) for market in MARKETS))
     tree = supervisor("market", *parts, supervisor(FEED, books))
-    async with open_node(NodeSettings(), (tree, *beside, EDGE)) as node:
-        address = await node.ref("/edge").ask(GetEdgeAddress())
-        async with httpx.AsyncClient(base_url=address.url(), timeout=20.0) as client:
-            api = Api(node, address.url(), client)
-            await api.say(FeedStatus(FEED, "live", f"{FEED}-1.1-1", "", node.clock.now()))
-            with trio.fail_after(60):
-                yield api
+    with TemporaryDirectory() as folder:
+        async with open_node(NodeSettings(data_dir=folder), (tree, *beside, EDGE)) as node:
+            address = await node.ref("/edge").ask(GetEdgeAddress())
+            async with httpx.AsyncClient(base_url=address.url(), timeout=20.0) as client:
+                api = Api(node, address.url(), client, token_of(Path(folder)))
+                await api.say(FeedStatus(FEED, "live", f"{FEED}-1.1-1", "", node.clock.now()))
+                with trio.fail_after(60):
+                    yield api

@@ -210,7 +210,8 @@ async def killed_again_and_again(folder: Path, chance: random.Random, rounds: in
             assert await node.stop() == 0
         nursery.cancel_scope.cancel()
     assert compared > 100 * rounds
-    assert len({session for session, _ in checked}) >= rounds
+    # A life may end before it has stored anything.
+    assert len({session for session, _ in checked}) >= 0.9 * rounds - 1
 
 
 async def test_what_is_stored_has_no_hole_and_no_double_when_the_node_is_killed(

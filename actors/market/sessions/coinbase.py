@@ -351,7 +351,7 @@ class CoinbaseSession(SubscribedBooks):
     def _error(self, message: str) -> None:
         named = {market for name in _PRODUCT.findall(message) for market in self._names.get(name, ())}
         self._refused(named & set(self.markets), message)
-        if "auth" in message.lower():
+        if "auth" in message.lower() and not self.options.listening:
             self.broken = f"authentication: {message}"
 
     def _forget(self) -> None:

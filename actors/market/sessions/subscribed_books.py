@@ -31,6 +31,7 @@ from protocols.market import BookStale
 SPACING: Final = SECOND
 """Between two requests for the snapshot of one market."""
 MOST_ATTEMPTS: Final = 3
+_MOST_NAMED: Final = 10
 
 
 class _Asked(msgspec.Struct, gc=False):
@@ -161,7 +162,7 @@ class SubscribedBooks(SessionCore):
 
     def _reject(self, markets: Collection[str], why: str) -> None:
         self.rejected |= set(markets)
-        self._incident("rejected", f"{', '.join(sorted(markets))}: {why}")
+        self._incident("rejected", f"{_named(sorted(markets))}: {why}")
         self._stale(markets, "rejected")
         for market in markets:
             self._asked.pop(market, None)
@@ -196,14 +197,14 @@ class SubscribedBooks(SessionCore):
         overdue = sorted(market for market, asked in self._asked.items() if self._now >= asked.deadline)
         if not overdue:
             return
-        self._incident("overdue", f"no snapshot of {', '.join(overdue)}")
+        self._incident("overdue", f"no snapshot of {_named(overdue)}")
         ended = [market for market in overdue if self._asked[market].attempts >= MOST_ATTEMPTS]
         serving = bool(self._live or self._refusals)
         refused = {market for market in ended if market not in self._acknowledged and serving}
         if refused:
             self._reject(refused, "no snapshot came, and the venue did not acknowledge it")
-        if set(ended) - refused:
-            self.broken = f"no snapshot of {', '.join(sorted(set(ended) - refused))}"
+        if given_up := sorted(set(ended) - refused):
+            self.broken = f"no snapshot of {_named(given_up)}"
             return
         again: dict[int, list[str]] = {}
         for market in overdue:
@@ -252,6 +253,12 @@ class SubscribedBooks(SessionCore):
         self._acknowledged.clear()
         self._refusals = 0
         self._losing = False
+
+
+def _named(markets: Sequence[str]) -> str:
+    """Their names, as many as somebody would read."""
+    more = f" and {len(markets) - _MOST_NAMED} more" if len(markets) > _MOST_NAMED else ""
+    return ", ".join(markets[:_MOST_NAMED]) + more
 
 
 def _chunks(markets: Sequence[str], size: int) -> list[Sequence[str]]:

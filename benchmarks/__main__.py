@@ -15,7 +15,7 @@ from pathlib import Path
 from benchmarks import machine, report
 from benchmarks.harness import FULL, QUICK, ChildFailed, Scale, disturbances
 
-BENCHMARKS = ("tell", "ask", "population", "restart", "route", "fanout", "path", "lag", "log", "wake")
+BENCHMARKS = ("tell", "ask", "population", "restart", "route", "fanout", "path", "lag", "log", "wake", "market")
 """In the order of the page."""
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 from zlib import crc32
 
 import pytest
+import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,7 +19,7 @@ from actors.market.sessions.checked_book import CheckedBook
 from actors.market.sessions.kraken import KrakenSession
 from protocols.market import Bar, BookStale, BookUpdate, LevelChange, MarketStatus, Ticker, Trade
 from protocols.nanos import NANO, NumberFaults
-from protocols.venues import kraken
+from protocols.venues import kraken, kraken_v1
 from protocols.venues.errors import WireError
 from tests.protocols.venues.test_kraken import EXAMPLE
 
@@ -605,3 +607,27 @@ def test_books_recover_from_lost_doubled_swapped_and_corrupted_frames(
     assert played.core.state == "live"
     for symbol in played.venue.books:
         assert played.levels(played.core.market_of(symbol)) == played.venue.visible(symbol)
+
+
+# -- a recording of version 1, in the form of version 2 ----------------------------------------------------
+
+
+@pytest.mark.recordings
+def test_every_checksum_of_the_recording_is_right_when_its_digits_are_json_numbers(recordings: Path) -> None:
+    core = KrakenSession("recording", options=SessionOptions(listening=True))
+    core.connected("c1", (), 0, 0)
+
+    def side(levels: tuple[tuple[str, ...], ...]) -> str:
+        return ",".join(f'{{"price":{price},"qty":{size}}}' for price, size, *_ in levels)
+
+    with zstandard.open(recordings / "cryptofeed-kraken.jsonl.zst", "rt", encoding="utf-8") as lines:
+        for record in map(json.loads, lines):
+            frame = kraken_v1.decode(record["data"]) if record["t"] == "recv" else None
+            if not isinstance(frame, kraken_v1.BookFrame):
+                continue
+            kind = "snapshot" if frame.snapshot else "update"
+            checksum = "" if frame.checksum is None else f',"checksum":{frame.checksum}'
+            body = f'{{"symbol":"{frame.pair}","bids":[{side(frame.bids)}],"asks":[{side(frame.asks)}]{checksum}}}'
+            core.receive(f'{{"channel":"book","type":"{kind}","data":[{body}]}}', 0, 0)
+    assert (core.tally.frames, core.tally.updates) == (4279, 4279)
+    assert (core.tally.checked, core.tally.mismatched) == (4269, 0)

@@ -18,8 +18,8 @@ from actors.market.retention_job import CleanUpReport, RetentionPlan, clean_up, 
 from actors.market.store_settings import StoreSettings
 from actors.market.stored_messages import BrokenChain
 from actors.storage.binaries import NoServer
-from actors.storage.capability import SECTION, database_url, server_folder
 from actors.storage.embedded import ClusterLocked, EmbeddedServer
+from actors.storage.location import SECTION, database_url, server_folder
 from protocols.control import Refused
 from runtime.process import NotReady, ProcessExited
 from runtime.settings import Configuration

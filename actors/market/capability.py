@@ -40,7 +40,7 @@ from actors.market.rows import ROWS as STORED_ROWS
 from actors.market.session_core import BOOK
 from actors.market.store_settings import StoreSettings
 from actors.market.venues import session_class
-from actors.storage.capability import database_url
+from actors.storage.location import database_url
 from protocols.control import Row
 from protocols.market import MARKS, SYNTHETIC
 from protocols.paths import feed_book, venue_budget

@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
+from actors.storage.location import SECTION as SECTION
+from actors.storage.location import database_url as database_url
+from actors.storage.location import server_folder as server_folder
 from protocols.control import Row
 from protocols.paths import QUERIES, STORAGE_POSTGRES, STORAGE_WRITER
 from runtime import Backoff, ChildSpec, RestartLimit, supervisor
@@ -21,7 +24,6 @@ if TYPE_CHECKING:
     from runtime.capability import Whole
     from runtime.settings import Configuration
 
-SECTION = "database"
 OWN_MIGRATIONS = str(Path(__file__).parent / "migrations")
 
 LIMIT = RestartLimit(count=20, seconds=60)
@@ -45,6 +47,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     batch_rows: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 5_000
     """Rows that the writer moves in one transaction, at most."""
     batch_bytes: Count = 4 << 20
+    interval_s: Annotated[float, msgspec.Meta(gt=0, le=60)] = 0.02
+    """How long the writer waits for more when it has moved everything: shorter is fresher, longer is fewer transactions."""
     segment_bytes: Annotated[int, msgspec.Meta(ge=64 << 10)] = 16 << 20
     """The size of one file of the log."""
     max_log_bytes: Count = 1 << 30
@@ -67,21 +71,6 @@ def log_options(settings: Settings) -> dict[str, Any]:
         "reserve_bytes": settings.reserve_bytes,
         "fsync": settings.fsync,
     }
-
-
-def server_folder(configuration: Configuration) -> Path:
-    """Return the folder of the embedded server."""
-    return Path(configuration.section("node").data_dir).absolute() / "postgres"
-
-
-def database_url(configuration: Configuration) -> str:
-    """Return where the database is, configured or embedded."""
-    settings: Settings = configuration.section(SECTION)
-    if settings.url is not None:
-        return settings.url
-    from actors.storage.embedded import server_url
-
-    return server_url(server_folder(configuration))
 
 
 def children(configuration: Configuration, whole: Whole) -> list[ChildSpec]:
@@ -109,6 +98,7 @@ def children(configuration: Configuration, whole: Whole) -> list[ChildSpec]:
                 "migrate": settings.migrate,
                 "batch_rows": settings.batch_rows,
                 "batch_bytes": settings.batch_bytes,
+                "interval_s": settings.interval_s,
             },
             backoff=BACKOFF,
             stop_s=2.0,

@@ -31,6 +31,7 @@ class Writer(Actor):
         batch_rows: int = 5_000,
         batch_bytes: int = 4 << 20,
         drain_s: float = 1.0,
+        interval_s: float = 0.02,
     ) -> None:
         self._url = url
         self._migrations = migrations
@@ -38,6 +39,7 @@ class Writer(Actor):
         self._batch_rows = batch_rows
         self._batch_bytes = batch_bytes
         self._drain_s = drain_s
+        self._interval_s = interval_s
         self._process: ChildProcess | None = None
         self._report = WriterReport()
 
@@ -51,6 +53,7 @@ class Writer(Actor):
             batch_rows=self._batch_rows,
             batch_bytes=self._batch_bytes,
             drain_s=self._drain_s,
+            interval_s=self._interval_s,
         )
         paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
         environment = {

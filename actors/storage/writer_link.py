@@ -22,6 +22,8 @@ class WriterSettings(msgspec.Struct, frozen=True, kw_only=True):
     batch_bytes: int
     drain_s: float
     """How long, asked to end, it goes on moving what is there already."""
+    interval_s: float = 0.02
+    """The wait when the log has nothing new: 50 reads of one page per second, and fewer, fuller transactions."""
 
 
 class WriterReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

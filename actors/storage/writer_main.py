@@ -33,8 +33,6 @@ from actors.storage.writer_link import VARIABLE, WriterReport, WriterSettings
 from runtime.log_reader import LogReader
 from runtime.segments import LogDamaged
 
-IDLE_S = 0.02
-"""The wait when the log has nothing new: 50 reads of one page per second, and fewer, fuller transactions."""
 CHECK_S = 5.0
 """How long an idle connection is believed in: a host that vanished closes nothing."""
 REPORT_S = 0.2
@@ -153,7 +151,7 @@ class Writer:
         if self._stop.is_set():
             return True
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._stop.wait(), IDLE_S)
+            await asyncio.wait_for(self._stop.wait(), self._settings.interval_s)
         # Once more after the signal: what was appended before it is to be moved.
         return False
 

@@ -16,7 +16,7 @@ Count = Annotated[int, msgspec.Meta(ge=0)]
 class StoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`[store]`: books, trades, bars and instruments in the database. Days of 0: kept for ever.
 
-    How many rows one transaction moves, and how often, is in `[database]`.
+    How many rows one transaction moves, and how long it waits for more, is in `[database]`: batch_rows, interval_s.
     """
 
     enabled: bool = True

@@ -48,7 +48,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """Rows that the writer moves in one transaction, at most."""
     batch_bytes: Count = 4 << 20
     interval_s: Annotated[float, msgspec.Meta(gt=0, le=60)] = 0.02
-    """How long the writer waits for more when it has moved everything: shorter is fresher, longer is fewer transactions."""
+    """How long the writer waits for more when it has moved everything; longer makes fewer, fuller transactions."""
     segment_bytes: Annotated[int, msgspec.Meta(ge=64 << 10)] = 16 << 20
     """The size of one file of the log."""
     max_log_bytes: Count = 1 << 30

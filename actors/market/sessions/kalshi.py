@@ -118,6 +118,7 @@ class KalshiSession(KalshiSubscriptions):
             and frame.msg.market_ticker in subscription.live
         ):
             subscription.due += 1
+            subscription.last = raw
             try:
                 update = self.codec.delta(frame, subscription.session, ts_recv, self.marks, self.use_yes_price)
             except ValueError as error:
@@ -138,14 +139,35 @@ class KalshiSession(KalshiSubscriptions):
                 subscription = self._new(sid)
             seq = frame.seq
             if seq is not None:
-                due, subscription.due = subscription.due, seq + 1
-                if due not in (seq, NOT_KNOWN):
-                    self._gap(subscription, due - 1, seq)
+                if seq < subscription.due:
+                    if not self.listening or raw == subscription.last:
+                        self._behind(seq, raw, subscription)
+                        return self._events
+                    subscription = self._begun_again(seq, subscription)
+                elif subscription.due not in (seq, NOT_KNOWN):
+                    self._gap(subscription, subscription.due - 1, seq)
+                subscription.due = seq + 1
+                subscription.last = raw
         try:
             self._handle(frame, subscription)
         except ValueError as error:
             self._malformed(frame, subscription, error)
         return self._events
+
+    def _behind(self, seq: int, raw: bytes | str, subscription: Subscription) -> None:
+        """A frame that is behind the others has no say in what they made."""
+        self.tally.repeated += 1
+        if raw != subscription.last:
+            # Late, or numbers that begin again: what else the venue thinks was said is not known.
+            self._gap(subscription, subscription.due - 1, seq)
+
+    def _begun_again(self, seq: int, subscription: Subscription) -> Subscription:
+        """In a recording nobody can be asked, so its numbers are followed. What they address is new."""
+        self._gap(subscription, subscription.due - 1, seq)
+        again = self._new(subscription.sid)
+        again.channel = subscription.channel
+        again.markets = subscription.markets
+        return again
 
     def _malformed(self, frame: Frame, subscription: Subscription | None, error: ValueError) -> None:
         self.tally.malformed += 1

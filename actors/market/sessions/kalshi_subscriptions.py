@@ -28,7 +28,8 @@ class Recovery:
 
 
 class Subscription:
-    """One sid: its markets, which of their books are current (`live`), and the `seq` that is due next.
+    """One sid: its markets, which of their books are current (`live`), the `seq` that is due next, and
+    the last numbered frame (`last`), by which a repetition is known.
 
     `update_at`: until then (monotonic) no more markets are added or deleted.
     """
@@ -37,6 +38,7 @@ class Subscription:
         "attempts",
         "channel",
         "due",
+        "last",
         "live",
         "markets",
         "not_before",
@@ -53,6 +55,7 @@ class Subscription:
         self.markets: set[str] = set()
         self.live: set[str] = set()
         self.due = NOT_KNOWN
+        self.last: bytes | str = b""
         self.recovery: Recovery | None = None
         self.attempts = 0
         self.not_before = 0

@@ -217,10 +217,23 @@ def test_a_snapshot_does_not_hide_a_hole() -> None:
     assert talk.core.live_markets() == {"A"}
 
 
-def test_a_number_that_goes_back_or_repeats_is_a_hole_too() -> None:
+def test_a_number_that_goes_back_is_a_hole_too_and_its_frame_is_left_out() -> None:
     talk = live("A")
     talk.seq -= 1
-    assert kinds(talk.delta("A")) == ["gap"]
+    events = talk.delta("A")
+    assert (kinds(events), stale(events), updates(events)) == (["gap"], ["A"], [])
+    assert talk.core.tally.repeated == 1
+    assert updates(talk.snapshot("A")) == ["A"]
+    assert talk.core.tally.gaps == 1
+
+
+def test_a_frame_that_comes_twice_in_a_row_is_read_once_and_nothing_is_lost() -> None:
+    talk = live("A")
+    talk.delta("A")
+    talk.seq -= 1
+    assert talk.delta("A") == []
+    assert updates(talk.delta("A")) == ["A"]
+    assert (talk.core.tally.gaps, talk.core.tally.repeated) == (0, 1)
 
 
 def test_a_second_hole_during_a_recovery_waits_for_it_and_then_asks_again() -> None:
@@ -608,3 +621,20 @@ def test_without_a_key_nothing_is_signed_and_a_call_that_needs_one_says_so() -> 
         core.sign(RestCall(purpose="balance", path="/portfolio/balance", signed=True), 1)
     with pytest.raises(ValueError, match="no unencrypted PEM key"):
         KalshiSession("feed", credentials=Credentials("key", b"secret"))
+
+
+def test_a_recording_whose_numbers_begin_again_is_followed_under_a_new_address() -> None:
+    core = KalshiSession("feed", options=SessionOptions(listening=True))
+    core.connected("c", (), 7, 0)
+
+    def get(seq: int, **frame: Any) -> list[Event]:
+        return list(core.receive(json.dumps({"sid": 1, "seq": seq, **frame}), 7, 0))
+
+    snapshot = {"type": "orderbook_snapshot", "msg": {"market_ticker": "A", "yes_dollars_fp": [["0.4", "1"]]}}
+    delta = {"market_ticker": "A", "price_dollars": "0.4000", "delta_fp": "1.00", "side": "yes"}
+    get(5, **snapshot)
+    assert updates(get(6, type="orderbook_delta", msg=delta)) == ["A"]
+    again = get(1, **snapshot)
+    assert (kinds(again), stale(again), updates(again)) == (["gap"], ["A"], ["A"])
+    assert [event.session for event in again if isinstance(event, BookUpdate)] == ["c/1.2"]
+    assert updates(get(2, type="orderbook_delta", msg=delta)) == ["A"]

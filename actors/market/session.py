@@ -109,7 +109,8 @@ class VenueSession(Actor):
         self.options = msgspec.convert(options or {}, SessionOptions)
         self.core = self.core_class(feed, markets, channels, self.options)
         self.configured = frozenset(markets)
-        self.account = Account(venue, url, rest_url, simulated, key_id, key_file)
+        # A venue may serve these channels at an address of their own.
+        self.account = Account(venue, url or self.core.URL, rest_url, simulated, key_id, key_file)
         self.url = ""
         self.marks = frozenset(marks)
         self.silence_s = silence_s

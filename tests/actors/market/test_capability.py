@@ -8,6 +8,7 @@ import pytest
 
 from actors.market import capability
 from actors.market.capability import FeedSettings, VenueSettings, branch
+from actors.storage.capability import Settings as DatabaseSettings
 from protocols.control import Probe
 from protocols.market import FeedStatus, ListMarkets
 from protocols.paths import feed_book, feed_session
@@ -125,13 +126,13 @@ def test_the_sections_load_from_a_configuration_file(tmp_path: Path) -> None:
 
 
 def test_feeds_that_cannot_be_together_are_an_error_of_the_configuration(tmp_path: Path) -> None:
-    known = {**capability.sections, "node": NodeSettings}
+    known = {**capability.sections, "node": NodeSettings, "database": DatabaseSettings}
     file = tmp_path / "node.toml"
     file.write_text(f'[[feeds]]\nname = "a"\n[[feeds]]\nname = "past"\nvenue = "replay"\nfile = "{SAMPLE}"\n')
     with pytest.raises(ConfigurationError, match=r"^feeds: the market 'SIM-ALPHA' is in the feeds 'a' and 'past'$"):
         capability.children(load(file, known, {}, []), Whole())
     (spec,) = capability.children(load(None, known, {}, []), Whole())
-    assert names(spec) == ["index"]
+    assert names(spec) == ["index", "store", "retention", "bars", "derivatives", "stream", "instruments"]
 
 
 async def test_the_index_knows_every_market_of_every_feed(tmp_path: Path) -> None:

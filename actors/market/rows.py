@@ -136,8 +136,8 @@ class OrderbookSignalRow(Row, frozen=True, gc=False, tag="orderbook_signal_row")
     yes_spread_high: int | None
     yes_spread_low: int | None
     yes_spread_close: int | None
-    bid_volume_mean: str | None
-    ask_volume_mean: str | None
+    bid_volume_mean: str
+    ask_volume_mean: str
     bid_top_size: int
     ask_top_size: int
     bid_top_size_max: int

@@ -15,13 +15,18 @@ BUCKET_NS: Final = 10_000_000_000
 
 
 class SignalBucket:
-    """The open bucket of one market. Made at its first change; `row` closes it."""
+    """The open bucket of one market. Made at its first change, at `ts`; `row` closes it.
+
+    The volumes are the sizes of both whole sides, in nanos.
+    """
 
     __slots__ = (
-        "_area",
+        "_ask_area",
+        "_ask_volume",
         "_at",
         "_began",
-        "_volume",
+        "_bid_area",
+        "_bid_volume",
         "closed_spread",
         "end",
         "high",
@@ -39,7 +44,16 @@ class SignalBucket:
         "yes_no",
     )
 
-    def __init__(self, market: str, session_id: str, yes_no: bool, marks: tuple[str, ...], ts: int) -> None:
+    def __init__(
+        self,
+        market: str,
+        session_id: str,
+        yes_no: bool,
+        marks: tuple[str, ...],
+        ts: int,
+        bid_volume: int = 0,
+        ask_volume: int = 0,
+    ) -> None:
         self.market = market
         self.session_id = session_id
         self.yes_no = yes_no
@@ -56,25 +70,32 @@ class SignalBucket:
         self.quotes = 0
         self.touched = True
         """Whether anything came since somebody looked; who looks clears it."""
-        self._began: int | None = None
-        self._at = 0
-        self._volume = (0, 0)
-        self._area = [0, 0]
+        self._began = self._at = ts
+        self._bid_volume = bid_volume
+        self._ask_volume = ask_volume
+        self._bid_area = 0
+        self._ask_area = 0
 
     def carry_on(self, before: SignalBucket) -> None:
         """Begin with the spread, the top sizes and the volumes with which the bucket before has ended."""
         self.opened_spread = self.closed_spread = self.high = self.low = before.closed_spread
         self.top = self.top_most = before.top
-        if before._began is not None:
-            self._volume = before._volume
-            self._began = self._at = self.start
+        self._bid_volume = before._bid_volume
+        self._ask_volume = before._ask_volume
+        self._began = self._at = self.start
 
     def update(self, bid_volume: int, ask_volume: int, ts: int) -> None:
-        """A message was applied; these are the sizes of both whole sides after it. `ts` is when it was received."""
+        """A message was applied that was received at `ts`, before the end; these are the volumes after it."""
         self.updates += 1
         self.touched = True
-        self._pass_time(ts)
-        self._volume = (bid_volume, ask_volume)
+        # Once for every stored message: no calls in here.
+        spent = ts - self._at
+        if spent > 0:
+            self._bid_area += self._bid_volume * spent
+            self._ask_area += self._ask_volume * spent
+            self._at = ts
+        self._bid_volume = bid_volume
+        self._ask_volume = ask_volume
 
     def quote(self, quote: Quote) -> None:
         """The best prices or their sizes have changed."""
@@ -93,7 +114,8 @@ class SignalBucket:
 
     def row(self) -> OrderbookSignalRow:
         """What the bucket came to. It takes no more after this."""
-        self._pass_time(self.end)
+        rest = self.end - self._at
+        whole = self.end - self._began
         return OrderbookSignalRow(
             market_ticker=self.market,
             session_id=self.session_id,
@@ -104,8 +126,8 @@ class SignalBucket:
             yes_spread_high=self.high,
             yes_spread_low=self.low,
             yes_spread_close=self.closed_spread,
-            bid_volume_mean=self._mean(0),
-            ask_volume_mean=self._mean(1),
+            bid_volume_mean=str((self._bid_area + self._bid_volume * rest) // whole),
+            ask_volume_mean=str((self._ask_area + self._ask_volume * rest) // whole),
             bid_top_size=self.top[0],
             ask_top_size=self.top[1],
             bid_top_size_max=self.top_most[0],
@@ -114,20 +136,3 @@ class SignalBucket:
             quotes=self.quotes,
             marks=self.marks,
         )
-
-    def _pass_time(self, ts: int) -> None:
-        ts = min(ts, self.end)
-        if self._began is None:
-            self._began = self._at = ts
-            return
-        spent = ts - self._at
-        if spent > 0:
-            self._area[0] += self._volume[0] * spent
-            self._area[1] += self._volume[1] * spent
-            self._at = ts
-
-    def _mean(self, side: int) -> str | None:
-        if self._began is None:
-            return None
-        spent = self._at - self._began
-        return str(self._area[side] // spent if spent else self._volume[side])

@@ -191,7 +191,10 @@ class StoreCore:
         if book.since_whole >= self._whole_after or update.ts_recv >= book.day_ends:
             self._whole(book, session, CHECKPOINT)
         if self._signals:
-            self._bucket(book, session, update.ts_recv).update(book.bid_volume, book.ask_volume, update.ts_recv)
+            ts, bucket = update.ts_recv, book.bucket
+            if bucket is None or ts >= bucket.end:
+                bucket = self._bucket(book, session, ts)
+            bucket.update(book.bid_volume, book.ask_volume, ts)
         if self._sample_every and book.updates % self._sample_every == 0:
             self._sample(book, session)
 
@@ -501,7 +504,9 @@ class StoreCore:
         bucket = book.bucket
         if bucket is not None and ts < bucket.end:
             return bucket
-        fresh = book.bucket = SignalBucket(book.market, session.id, book.yes_no, book.marks, ts)
+        fresh = book.bucket = SignalBucket(
+            book.market, session.id, book.yes_no, book.marks, ts, book.bid_volume, book.ask_volume
+        )
         if bucket is not None:
             fresh.carry_on(bucket)
             self._append(bucket.row())

@@ -213,7 +213,7 @@ class BarBuilder(Actor):
                 self.markets[name].up(self._now(name))
         elif message.state in ("down", "connecting"):
             session = self.feed_session.get(message.feed)
-            names = [name for name, own in self.session_of.items() if session and own.startswith(session)]
+            names = [name for name, own in self.session_of.items() if session and f"{own}/".startswith(f"{session}/")]
             known = frozenset(name for name in names if name in self.markets)
             self.down[message.feed] = self.down.get(message.feed, frozenset()) | known
             for name in known:

@@ -33,10 +33,10 @@ from actors.market.indicators import make
 from actors.market.routes_bodies import (
     digits,
     iso,
-    joined_marks,
     known_interval,
     number,
     origin,
+    origin_of_bars,
     venue_name,
 )
 from actors.market.stored_book import venue_of
@@ -101,7 +101,6 @@ async def market_data(request: MarketDataQuery, call: Call) -> MarketDataBody:
         missing.setdefault("bars", f"no bars of {interval.name} in the window are built, sent by the venue or stored")
     elif bars[0].start - start >= interval.length:
         missing.setdefault("bars", f"nothing is known before {iso(bars[0].start)}")
-    newest = bars[-1] if bars else None
     return MarketDataBody(
         symbol=request.symbol,
         market=summary.market,
@@ -111,14 +110,7 @@ async def market_data(request: MarketDataQuery, call: Call) -> MarketDataBody:
         end=iso(end),
         data=tuple(_row(bar, columns[place] if columns else None) for place, bar in enumerate(bars)),
         warm_up_start=iso(found.bars[0].start) if found.bars and columns is not None else None,
-        origin=origin(
-            summary.feed,
-            summary.market,
-            joined_marks(bar.marks for bar in bars) if newest else summary.marks,
-            newest.ts_recv if newest else 0,
-            now,
-            stale=newest is not None and "stale" in newest.marks,
-        ),
+        origin=origin_of_bars(summary.feed, summary.market, bars, summary.marks, now),
         missing=missing,
     )
 

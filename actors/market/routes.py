@@ -14,11 +14,11 @@ from actors.market.bars_history import find_bars, find_trades
 from actors.market.routes_bodies import (
     TAGS,
     Origin,
-    joined_marks,
     known_interval,
     known_market,
     moment,
     origin,
+    origin_of_bars,
     price_text,
 )
 from protocols.market import Bar, BookView, FeedStatus, GetBook, Level, ListMarkets, MarketSummary, Quote, Trade
@@ -211,20 +211,12 @@ async def bars_of_market(request: BarsQuery, call: Call) -> BarsBody:
     summary = await known_market(request.market, call)
     source: BarSource | None = request.source or None
     found = await find_bars(call.ref, request.market, interval, start, end, request.limit, source)
-    newest = found.bars[-1] if found.bars else None
     return BarsBody(
         market=request.market,
         interval=interval.name,
         built_from=found.source,
         bars=tuple(bar_body(bar) for bar in found.bars),
-        origin=origin(
-            summary.feed,
-            request.market,
-            joined_marks(bar.marks for bar in found.bars) or (() if newest else summary.marks),
-            newest.ts_recv if newest else 0,
-            call.node.clock.now(),
-            stale=newest is not None and "stale" in newest.marks,
-        ),
+        origin=origin_of_bars(summary.feed, request.market, found.bars, summary.marks, call.node.clock.now()),
         missing=found.missing,
     )
 

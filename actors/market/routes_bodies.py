@@ -6,7 +6,7 @@ numbers, with exactly the same digits. Nanos never leave the node, times do: nan
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Final, Literal
 
@@ -16,7 +16,7 @@ from actors.edge.call import Call
 from actors.edge.errors import HttpError
 from actors.market.bars_intervals import Interval, parse_interval
 from actors.market.stored_book import venue_of
-from protocols.market import DELAYED, STALE, SYNTHETIC, ListMarkets, MarketSummary
+from protocols.market import DELAYED, STALE, SYNTHETIC, Bar, ListMarkets, MarketSummary
 from protocols.nanos import INT64_MAX, decimal_text
 from protocols.paths import MARKET_INDEX
 
@@ -56,6 +56,17 @@ def origin(source: str, market: str, marks: Iterable[str], ts_recv: int, now: in
         synthetic=SYNTHETIC in found,
         marks=found,
     )
+
+
+def origin_of_bars(source: str, market: str, bars: Sequence[Bar], marks: tuple[str, ...], now: int) -> Origin:
+    """The origin of a row of bars: it is as fresh as its newest one. `marks`: what is known where there is none."""
+    if not bars:
+        return origin(source, market, marks, 0, now)
+    newest = bars[-1]
+    found = set(joined_marks(bar.marks for bar in bars))
+    if STALE not in newest.marks:
+        found.discard(STALE)
+    return origin(source, market, sorted(found), newest.ts_recv, now)
 
 
 def age_ms(ts_recv: int, now: int) -> int | None:

@@ -60,6 +60,9 @@ async def test_bars_say_what_they_are_made_of_how_old_they_are_and_that_they_are
             "synthetic": True,
             "marks": ["stale", "synthetic"],
         }
+        await api.say(trade(130, 400_000_000))
+        later = await bars(api, YES)
+        assert (later["origin"]["freshness"], later["origin"]["marks"]) == ("live", ["synthetic"])
         assert (await bars(api, SPOT))["origin"]["freshness"] == "missing"
 
 

@@ -111,12 +111,12 @@ async def test_a_closed_connection_is_opened_again_with_fresh_books(tmp_path: Pa
 
 
 async def test_a_silent_venue_is_asked_and_then_left(tmp_path: Path) -> None:
-    feed = FeedSettings(name="sim", silence_s=0.1, recovery_s=30.0, backoff_s=0.01)
+    feed = FeedSettings(name="sim", silence_s=0.3, recovery_s=30.0, backoff_s=0.01)
     async with open_market(tmp_path, feed) as market:
         await market.state("live")
         await fault(market, "silence")
         down = await market.state("down")
-        assert down.detail == "silent for 0.2 s"
+        assert down.detail == "silent for 0.6 s"
         await market.state("live")
         await market.run(50)
         assert await market.same_as_engine()

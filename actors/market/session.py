@@ -467,7 +467,7 @@ class VenueSession(Actor):
     def _after_call(self) -> None:
         for command in self.core.take_commands():
             if self._recorder is not None:
-                self._recorder.sent(self.clock.now(), command)
+                self._recorder.sent(self.clock.now(), self.core.recorded(command))
             if self._link is not None and not self._link.send(command):
                 self._end("the venue does not read our commands")
         for call in self.core.take_calls():

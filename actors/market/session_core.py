@@ -212,6 +212,10 @@ class SessionCore(ABC):
         """The call as it is sent: some venues want the key in the query. Never recorded, never logged."""
         return call
 
+    def recorded(self, command: bytes) -> bytes:
+        """The command as a recording may keep it: without a key, where it carries one."""
+        return command
+
     @classmethod
     def marks_at(cls, url: str) -> frozenset[str]:
         """Marks of all that comes from this address, such as `delayed`."""

@@ -123,7 +123,7 @@ class Face(ABC):
     def left(self, number: int) -> None:
         """A client's connection has ended."""
         self.gone[number] = self.clients.pop(number)
-        while len(self.gone) > 16:
+        while len(self.gone) > 64:
             del self.gone[next(iter(self.gone))]
 
 

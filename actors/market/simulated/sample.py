@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from actors.market.recordings.entries import Begin, Entry, Received, RecordingHeader
-from actors.market.recordings.writer import write_recording
+from actors.market.recordings.recording_file import write_recording
 from actors.market.simulated.desk import Desk, public_event
 from actors.market.simulated.flow import OrderFlow, Regime
 from protocols.market import SYNTHETIC

@@ -59,6 +59,8 @@ class StandInSettings(msgspec.Struct, frozen=True, kw_only=True):
     ports: Mapping[str, int] = {}
     """Of the faces, by their words, and of `control`; 0: any free one."""
     control: bool = False
+    hurry: float = 1.0
+    """How many times as often as the venues it sends what they send by the clock: depth, heartbeats."""
 
     def __post_init__(self) -> None:
         for market in (*self.markets, *self.coins):
@@ -170,8 +172,11 @@ class StandIn:
         async with trio.open_nursery() as nursery:
             self._later = nursery
             for word, listeners in self._listeners:
-                handler = partial(control, self) if word == "control" else partial(self._handle, self.faces[word])
-                serve = partial(serve_connection, handler=handler, now=self._now)
+                if word == "control":
+                    serve = partial(serve_connection, handler=partial(control, self), now=self._now)
+                else:
+                    face = self.faces[word]
+                    serve = partial(serve_connection, handler=partial(self._handle, face), now=face.clock.now)
                 nursery.start_soon(partial(trio.serve_listeners, serve, listeners))
             for face in self.faces.values():
                 if face.word != "kalshi" or isinstance(face, Player):
@@ -179,7 +184,7 @@ class StandIn:
 
     async def _pulse(self, face: Face) -> None:
         while True:
-            await trio.sleep(face.BEAT_NS / NANO)
+            await trio.sleep(face.BEAT_NS / NANO / self.settings.hurry)
             face.pulse(self._monotonic())
 
     async def trade(self) -> None:

@@ -17,7 +17,7 @@ from actors.market.importers.opening import open_recording
 from actors.market.recordings.entries import READ_FAULTS, Entry, Recording
 from actors.market.recordings.format import SUFFIX
 from actors.market.recordings.reader import RecordingReader, is_recording
-from actors.market.recordings.writer import write_recording
+from actors.market.recordings.recording_file import write_recording
 from actors.market.replay_log import line
 from actors.market.replay_run import ReplayRun, ReplaySummary, as_data
 from protocols.control import Refused

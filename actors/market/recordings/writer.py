@@ -1,4 +1,4 @@
-"""Writes recordings: `RecordingFile` block by block where it is called, `Recorder` on a thread beside the loop.
+"""Records a running feed: into memory on the loop, to the disk on a thread beside it.
 
 The loop only puts the frame's reference into a list, under a lock that is otherwise held for a few list operations.
 The thread compresses, writes and rotates. What does not fit into its bounded backlog is left out and counted, and a
@@ -7,7 +7,6 @@ note in the recording says how much and when.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import deque
 from collections.abc import Iterable, Sequence
@@ -16,28 +15,23 @@ from typing import Final
 
 import msgspec
 
-from actors.market.recordings.entries import Begin, Entry, RecordingError, RecordingHeader
+from actors.market.recordings.entries import RecordingError, RecordingHeader
 from actors.market.recordings.format import (
     BEGINS,
-    ENTRIES,
     ENTRY_HEADER,
-    HEADER,
-    LEVEL,
     RECEIVED,
     SENT,
     SUFFIX,
     FileHeader,
     answer_parts,
     begin_parts,
-    encode_block,
     note_parts,
-    parts,
 )
-from actors.market.recordings.index import BlockPlace, encode_index, losses, read_index, recording_files
+from actors.market.recordings.index import losses, read_index, recording_files
+from actors.market.recordings.recording_file import BLOCK_BYTES, Block, RecordingFile
 from protocols.nanos import NANO
 from protocols.venues.rest import RestCall
 
-BLOCK_BYTES: Final = 1 << 20
 FILE_BYTES: Final = 256 << 20
 FILE_S: Final = 6 * 3600.0
 # The thread looks so often, and what it finds is on its way to the disk within the second.
@@ -46,136 +40,16 @@ BACKLOG_BYTES: Final = 64 << 20
 _CLOSE_S: Final = 30.0
 
 
-class RecordingFile:
-    """One file that is written block by block. It is readable at any time, and complete after `close`.
-
-    The file must not exist yet; it appears with its header in it. Raises OSError.
-    """
-
-    def __init__(self, path: Path, header: FileHeader, *, level: int = LEVEL) -> None:
-        self.path = path
-        self.level = level
-        self.blocks: list[BlockPlace] = []
-        self.bytes = 0
-        nameless = path.with_name(f".{path.name}.{os.getpid()}")
-        self._file = nameless.open("wb", buffering=0)
-        try:
-            self._write(encode_block(HEADER, [msgspec.json.encode(header)]))
-            os.link(nameless, path)
-        except OSError:
-            self._file.close()
-            raise
-        finally:
-            nameless.unlink()
-
-    def write(self, pieces: Iterable[bytes], *, entries: int, first: int, last: int, flags: int = 0) -> None:
-        """Append a block. Raises OSError, with the file as it was before."""
-        block = encode_block(ENTRIES, pieces, entries=entries, first=first, last=last, flags=flags, level=self.level)
-        place = BlockPlace(self.bytes, first, last, entries, flags)
-        self._write(block)
-        self.blocks.append(place)
-
-    @property
-    def closed(self) -> bool:
-        """Whether nothing more can be written."""
-        return self._file.closed
-
-    def close(self, *, continued: bool = False) -> None:
-        """Write the index, and wait until the disk has everything. `continued`: another file follows this one.
-
-        Closing twice is harmless.
-        """
-        if self._file.closed:
-            return
-        try:
-            self._write(encode_index(self.blocks, self.bytes, continued=continued))
-            os.fsync(self._file.fileno())
-        finally:
-            self._file.close()
-
-    def _write(self, block: bytes) -> None:
-        view = memoryview(block)
-        try:
-            while view:
-                view = view[self._file.write(view) :]
-        except OSError:
-            self._file.truncate(self.bytes)
-            self._file.seek(self.bytes)
-            raise
-        self.bytes += len(block)
-
-
-def write_recording(path: Path, header: RecordingHeader, entries: Iterable[Entry], *, level: int = LEVEL) -> int:
-    """Write all entries into one file; the same entries make the same bytes. Returns how many they were.
-
-    `level`: how hard zstd tries, 1 to 22.
-
-    Raises OSError (the file exists), and what `entries` raises; the file then holds what came before.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    file = RecordingFile(path, FileHeader(number=1, recording=header), level=level)
-    block = _Block()
-    count = 0
-    try:
-        for entry in entries:
-            block.add(parts(entry), entry.ts, BEGINS if isinstance(entry, Begin) else 0)
-            count += 1
-            if block.bytes >= BLOCK_BYTES:
-                block.write_to(file)
-                block = _Block()
-    finally:
-        block.write_to(file)
-        file.close()
-    return count
-
-
-class _Block:
-    """Pieces of entries on their way to a block."""
-
-    __slots__ = ("bytes", "entries", "first", "flags", "last", "missing", "notes", "pieces")
-
-    def __init__(self) -> None:
-        self.pieces: list[bytes] = []
-        self.bytes = 0
-        self.entries = 0
-        self.first = 0
-        self.last = 0
-        self.flags = 0
-        # Notes that are in it, and the entries that they tell to be missing.
-        self.notes = 0
-        self.missing = 0
-
-    def add(self, pieces: Sequence[bytes], ts: int, flags: int) -> None:
-        self.pieces.extend(pieces)
-        self.bytes += sum(map(len, pieces))
-        self._count(ts, flags)
-
-    def _count(self, ts: int, flags: int) -> None:
-        if not self.entries:
-            self.first = self.last = ts
-        elif ts > self.last:
-            self.last = ts
-        self.entries += 1
-        self.flags |= flags
-
-    def put_first(self, note: Sequence[bytes], ts: int) -> None:
-        self.pieces[:0] = note
-        self.bytes += sum(map(len, note))
-        if not self.entries:
-            self.first = self.last = ts
-        self.entries += 1
-        self.notes += 1
-
-    def write_to(self, file: RecordingFile) -> None:
-        if self.entries:
-            file.write(self.pieces, entries=self.entries, first=self.first, last=self.last, flags=self.flags)
+_running: dict[Path, Recorder] = {}
+"""The recorder of each folder that is written to in this process."""
 
 
 class Recorder:
     """Records a feed into a folder of numbered files, or into a single one (a path that ends in `.trec`).
 
     A folder that has files already is continued in a new one, which begins with a note of how the last one ended. A
-    single file that exists is kept: the new one is `NAME-2.trec`, `NAME-3.trec`, …
+    single file that exists is kept: the new one is `NAME-2.trec`, `NAME-3.trec`, …  A folder has one recorder: one that
+    an owner has left behind without closing it (it crashed) ends when the next one of this process begins.
 
     Call it from one thread. The methods named as in a session put an entry into memory and return; `fault` tells what
     the disk said last, `lost` how many entries were left out because it was too slow or refused. The constructor
@@ -206,20 +80,28 @@ class Recorder:
         self._most = backlog_bytes
         self._lock = threading.Lock()
         self._wake = threading.Event()
-        self._open = _Block()
-        self._sealed: deque[_Block] = deque()
+        self._open = Block()
+        self._sealed: deque[Block] = deque()
         self._backlog = 0
         self._missing = 0
         self._missing_since = 0
         self._missing_why = ""
         self._closing = False
         self._turn = False
+        self._left = False
         self._due = 0
         self._folder.mkdir(parents=True, exist_ok=True)
         self._previous: Path | None = None
+        self._before: Recorder | None = None
         if self._single:
             self._file = _first_free(target, header)
         else:
+            self._before = _running.get(self._folder.resolve())
+            if self._before is not None:
+                # It numbers no more files: those are the new one's.
+                self._before._left = True
+                self._before.end()
+            _running[self._folder.resolve()] = self
             files = recording_files(self._folder)
             self._previous = files[-1] if files else None
             number, follows = (int(files[-1].stem) + 1, files[-1].name) if files else (1, "")
@@ -261,7 +143,7 @@ class Recorder:
             if block.bytes < self._block_bytes:
                 return
             self._sealed.append(block)
-            self._open = _Block()
+            self._open = Block()
         self._wake.set()
 
     def sent(self, ts: int, raw: bytes, connection: int = 0) -> None:
@@ -298,9 +180,15 @@ class Recorder:
 
         Closing twice is harmless. What was not written by then counts as `lost`.
         """
+        self.end()
+        self._thread.join(_CLOSE_S)
+        if _running.get(self._folder.resolve()) is self:
+            del _running[self._folder.resolve()]
+
+    def end(self) -> None:
+        """Have the thread write what there is, finish the file and end; without waiting for it."""
         self._closing = True
         self._wake.set()
-        self._thread.join(_CLOSE_S)
 
     def _add(self, pieces: Sequence[bytes], ts: int, flags: int) -> None:
         size = sum(map(len, pieces))
@@ -314,7 +202,7 @@ class Recorder:
             if self._open.bytes < self._block_bytes:
                 return
             self._sealed.append(self._open)
-            self._open = _Block()
+            self._open = Block()
         self._wake.set()
 
     def _leave_out(self, ts: int, size: int) -> None:
@@ -343,6 +231,9 @@ class Recorder:
             self.fault = str(error)
 
     def _note_cut(self) -> None:
+        if self._before is not None:
+            self._before.close()
+            self._before = None
         if self._previous is None:
             return
         try:
@@ -365,7 +256,7 @@ class Recorder:
             self._sealed.clear()
             if self._open.entries:
                 blocks.append(self._open)
-                self._open = _Block()
+                self._open = Block()
         for block in blocks:
             self._write(block)
             with self._lock:
@@ -374,7 +265,7 @@ class Recorder:
             self._resume()
             last = self._open if self._open.entries else None
             if last is not None and self._closing:
-                self._open = _Block()
+                self._open = Block()
         if last is not None and self._closing:
             self._write(last)
 
@@ -391,7 +282,7 @@ class Recorder:
             self._missing = 0
             self._missing_why = ""
 
-    def _write(self, block: _Block) -> None:
+    def _write(self, block: Block) -> None:
         try:
             self._rotate(block.first)
             before = self._file.bytes
@@ -412,7 +303,7 @@ class Recorder:
 
     def _rotate(self, ts: int) -> None:
         file = self._file
-        if self._single:
+        if self._single or self._left:
             return
         full = file.blocks and (file.bytes >= self._file_bytes or ts - file.blocks[0].first >= self._file_ns)
         if full or self._turn:

@@ -25,7 +25,7 @@ from actors.market.recordings.entries import (
     RecordingHeader,
     Sent,
 )
-from actors.market.recordings.writer import write_recording
+from actors.market.recordings.recording_file import write_recording
 from protocols.nanos import NANO
 
 SNAPSHOT = b'{"type":"orderbook_snapshot","sid":1,"seq":2,"msg":{"market_ticker":"%b"}}'

@@ -21,7 +21,7 @@ from actors.market.recordings.entries import (
 from actors.market.recordings.format import BLOCK_HEADER_BYTES, TRAILER, FileHeader, decode_block_header, parts
 from actors.market.recordings.index import read_index
 from actors.market.recordings.reader import RecordingReader, is_recording
-from actors.market.recordings.writer import RecordingFile, write_recording
+from actors.market.recordings.recording_file import RecordingFile, write_recording
 from actors.market.session_core import SessionOptions
 from protocols.venues.rest import RestCall
 

@@ -16,7 +16,7 @@ import pytest
 from actors.cli.__main__ import main
 from actors.market.recordings.entries import Received, RecordingHeader
 from actors.market.recordings.reader import RecordingReader
-from actors.market.recordings.writer import write_recording
+from actors.market.recordings.recording_file import write_recording
 from tests.actors.market.test_replay_core import delta, frames, snapshot
 from tests.actors.market.test_sample import SAMPLE
 

@@ -75,6 +75,19 @@ def test_a_folder_that_has_recordings_is_continued_in_a_new_file_with_a_note(tmp
     assert lost == []
 
 
+def test_a_recorder_that_was_left_behind_ends_when_the_next_one_begins(tmp_path: Path) -> None:
+    left = Recorder(tmp_path, HEADER)
+    left.frame(1, b"1")
+    following = Recorder(tmp_path, HEADER)
+    following.frame(2, b"2")
+    following.close()
+    entries, lost = read(tmp_path)
+    assert numbers(entries) == [1, 2]
+    assert lost == []
+    assert Note(1, 0, "continued; 000001.trec: closed") in entries
+    left.close()
+
+
 def test_the_cut_of_a_torn_file_is_marked_in_the_next_one(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path, HEADER, block_bytes=1)
     for number in range(3):

@@ -12,7 +12,8 @@ from actors.market.capability import FeedSettings
 from actors.market.importers.opening import open_recording
 from actors.market.recordings.entries import Begin, Entry, Received, RecordingHeader
 from actors.market.recordings.reader import RecordingReader
-from actors.market.recordings.writer import Recorder, write_recording
+from actors.market.recordings.recording_file import write_recording
+from actors.market.recordings.writer import Recorder
 from actors.market.replay_core import ReplayCore
 from protocols.control import Probe
 from protocols.market import BookPosition, BookUpdate, BookView, GetBookPosition, Quote

@@ -15,7 +15,7 @@ from actors.market.bars_intervals import parse_interval
 from actors.market.importers.opening import open_recording
 from actors.market.recordings.entries import Answer, Begin, Entry, Note, Received, RecordingHeader, Sent
 from actors.market.recordings.reader import RecordingReader
-from actors.market.recordings.writer import write_recording
+from actors.market.recordings.recording_file import write_recording
 from actors.market.replay_core import ReplayCore
 from actors.market.replay_log import line
 from actors.market.replay_run import ReplayRun, ReplaySummary

@@ -24,7 +24,7 @@ from actors.market.session_core import (
     SessionOptions,
     Tally,
 )
-from actors.market.sessions.kalshi_recovery import KalshiSubscriptions
+from actors.market.sessions.kalshi_recovery import KalshiRecovery
 from actors.market.sessions.kalshi_subscriptions import NOT_KNOWN, Subscription
 from protocols.market import SYNTHETIC
 from protocols.venues import kalshi
@@ -49,7 +49,7 @@ from protocols.venues.rest import RestCall
 _MILLISECOND: Final = 1_000_000
 
 
-class KalshiSession(KalshiSubscriptions):
+class KalshiSession(KalshiRecovery):
     """One feed's conversation with Kalshi, or with the simulated venue, which speaks its protocol."""
 
     VENUE = "kalshi"

@@ -91,6 +91,15 @@ def test_a_bad_key_breaks_the_connection_with_the_reason_and_holds_off_the_next(
     assert [event.kind for event in events] == ["error"]
 
 
+def test_a_recording_keeps_the_commands_without_the_key() -> None:
+    core = session()
+    say(core, status("connected"), status("auth_success"))
+    kept = [core.recorded(command) for command in core.take_commands()]
+    assert len(kept) == 2
+    assert not any(b"KEY" in command for command in kept)
+    assert b"T.AAPL" in kept[1]
+
+
 def test_without_a_key_nothing_is_sent() -> None:
     core = MassiveSession("stocks", MARKETS)
     core.connected("s1", (), TS, SECOND)

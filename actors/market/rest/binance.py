@@ -186,8 +186,8 @@ class _BinanceRest:
         following: RestCall | None = None
         if rows:
             # From the first trade on by their numbers: no window is empty then, and none too full.
-            by_number = "fromId" in asked
-            if rows[-1].trade_time < end and not (by_number and len(rows) < _ROWS):
+            whole = len(rows) < _ROWS and ("fromId" in asked or int(asked["endTime"]) + 1 >= end)
+            if rows[-1].trade_time < end and not whole:
                 following = self._call(
                     "trades", "", end, market, self.TRADES_WEIGHT, fromId=rows[-1].aggregate_id + 1, limit=_ROWS
                 )
@@ -239,9 +239,9 @@ class BinanceSpotRest(_BinanceRest):
 
     VENUE = BinanceSpotSession.VENUE
     REST_URL = BinanceSpotSession.REST_URL
-    BUDGETS = BinanceSpotSession.BUDGETS
-    KINDS = frozenset({"bars", "trades"})
-    INTERVALS = INTERVALS
+    BUDGETS: ClassVar[tuple[tuple[str, float, float], ...]] = BinanceSpotSession.BUDGETS
+    KINDS: ClassVar[frozenset[HistoryKind]] = frozenset({"bars", "trades"})
+    INTERVALS: ClassVar[tuple[str, ...]] = INTERVALS
     SESSION = BinanceSpotSession
     PREFIX = "/api/v3"
     KIND = "spot"
@@ -255,7 +255,7 @@ class BinanceUsdmRest(_BinanceRest):
 
     VENUE = BinanceUsdmSession.VENUE
     REST_URL = BinanceUsdmSession.REST_URL
-    BUDGETS = BinanceUsdmSession.BUDGETS
+    BUDGETS: ClassVar[tuple[tuple[str, float, float], ...]] = BinanceUsdmSession.BUDGETS
     SESSION = BinanceUsdmSession
     PREFIX = "/fapi/v1"
     KIND = "usdm"
@@ -266,7 +266,7 @@ class BinanceCoinmRest(_BinanceRest):
 
     VENUE = BinanceCoinmSession.VENUE
     REST_URL = BinanceCoinmSession.REST_URL
-    BUDGETS = BinanceCoinmSession.BUDGETS
+    BUDGETS: ClassVar[tuple[tuple[str, float, float], ...]] = BinanceCoinmSession.BUDGETS
     SESSION = BinanceCoinmSession
     PREFIX = "/dapi/v1"
     KIND = "coinm"

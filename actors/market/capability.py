@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import msgspec
 
@@ -39,7 +39,7 @@ from actors.market.routes import routes as market_routes
 from actors.market.rows import ROWS as STORED_ROWS
 from actors.market.session_core import BOOK
 from actors.market.store_settings import StoreSettings
-from actors.market.venues import session_class
+from actors.market.venues import VENUES, session_class
 from actors.storage.location import database_url
 from protocols.control import Row
 from protocols.market import MARKS, SYNTHETIC
@@ -52,18 +52,13 @@ Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 Channel = Literal["book", "trades", "ticker", "bars", "lifecycle", "funding", "liquidations"]
 SimulatedProtocol = Literal["kalshi", "binance", "binance-usdm", "coinbase"]
-FeedVenue = Literal[
-    "simulated",
-    "kalshi",
-    "binance",
-    "binance-usdm",
-    "binance-coinm",
-    "coinbase",
-    "kraken",
-    "massive",
-    "alphavantage",
-    "replay",
-]
+# Spoken by recordings alone.
+_RECORDED: Final = frozenset({"kraken-v1"})
+if TYPE_CHECKING:
+    FeedVenue = str
+else:
+    # Registered once, in `venues`.
+    FeedVenue = Literal[("simulated", *(name for name in VENUES if name not in _RECORDED), "replay")]
 _SYMBOL: Final[dict[str, Callable[[str], str]]] = {
     "binance": lambda coin: f"{coin}USDT",
     "binance-usdm": lambda coin: f"{coin}USDT",

@@ -26,6 +26,8 @@ from runtime.settings import Configuration
 
 NANO: Final = 1_000_000_000
 SHOWN_HOLES: Final = 10
+LATER: Final = 10 * 86_400 * NANO
+"""A history that begins so much after what was asked for is not just a holiday."""
 
 
 def data(arguments: Sequence[str], configuration: Configuration | None) -> tuple[str, dict[str, Any]]:
@@ -91,6 +93,7 @@ def describe(manifest: Manifest, folder: Path, wanted: Span | None = None) -> di
         "bytes": sum(part.bytes for part in manifest.parts),
         "first": _text(min(firsts)) if firsts else None,
         "last": _text(max(lasts)) if lasts else None,
+        "begins_later": bool(firsts) and min(firsts) - manifest.parts[0].start > LATER,
         "covered": [[_text(span.start), _text(span.end)] for span in _joined(manifest)],
         "missing": [] if wanted is None else [[_text(s), _text(e)] for s, e in manifest.missing(wanted)],
         "holes": [_hole(hole) for hole in holes],
@@ -123,6 +126,8 @@ def _lines(described: dict[str, Any]) -> Iterable[str]:
         yield f"  hole {hole['start']} .. {hole['end']}: {hole['missing']} ({hole['why']})"
     if len(described["holes"]) > SHOWN_HOLES:
         yield f"  and {len(described['holes']) - SHOWN_HOLES} more holes"
+    if described["begins_later"]:
+        yield f"  the venue has nothing before {described['first']}"
     if described["quiet"]:
         yield f"  {described['quiet']} bars are absent that the venue leaves out when nothing is traded: no holes"
     for start, end in described["missing"]:

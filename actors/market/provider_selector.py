@@ -145,7 +145,7 @@ class ProviderSelector(Actor):
         self.chains: dict[str, ProviderChain] = {}
         self.switches = 0
         self._symbols_of: dict[str, list[str]] = {}
-        self._bars: dict[tuple[str, str], deque[Bar]] = {}
+        self._bars: dict[tuple[str, str, str], deque[Bar]] = {}
         self._clients: dict[str, HistoryClient] = {}
 
     def on_start(self) -> None:
@@ -219,7 +219,7 @@ class ProviderSelector(Actor):
     @receive
     def bar(self, message: Bar) -> None:
         """A provider's bar, made here or by the venue. Of one start the last counts."""
-        kept = self._bars.setdefault((message.market, message.interval), deque(maxlen=KEPT_BARS))
+        kept = self._bars.setdefault((message.market, message.interval, message.source), deque(maxlen=KEPT_BARS))
         if kept and message.start <= kept[-1].start:
             if message.start == kept[-1].start:
                 kept[-1] = message
@@ -352,18 +352,12 @@ class ProviderSelector(Actor):
         raise Refused("unavailable", f"no provider gives these bars: {why}")
 
     def _heard(self, market: str, request: GetProvidedBars, until: int) -> _Found | None:
-        """The bars that were heard, if every one of the span is among them."""
-        kept = self._bars.get((market, request.interval))
-        if not kept or kept[0].start > request.start:
-            return None
-        starts = [bar.start for bar in kept]
-        place = bisect_left(starts, request.start)
-        bars = tuple(bar for bar in islice(kept, place, None) if bar.start < request.end)
-        length = length_of(request.interval)
-        whole = bool(bars) and bars[0].start < request.start + length and bars[-1].end >= until
-        if not whole or any(after.start != bar.end for bar, after in pairwise(bars)):
-            return None
-        return _Found(bars[:MOST_BARS], len(bars) > MOST_BARS)
+        """The bars that were heard, if every one of the span is among them; the venue's own before those made here."""
+        for source in ("venue", "trades", "quotes"):
+            kept = self._bars.get((market, request.interval, source))
+            if kept and kept[0].start <= request.start and (found := _whole(kept, request, until)) is not None:
+                return found
+        return None
 
     async def _fetch(self, source: Source, request: GetProvidedBars) -> _Found:
         """Ask over REST. Raises ValueError where the provider has no such bars, and what the client raises."""
@@ -420,6 +414,22 @@ class ProviderSelector(Actor):
             more=found.more,
             passed_over=tuple(passed_over),
         )
+
+
+def _whole(kept: Sequence[Bar], request: GetProvidedBars, until: int) -> _Found | None:
+    """The bars of the span; None where one is missing."""
+    place = bisect_left(kept, request.start, key=_start)
+    bars = tuple(bar for bar in islice(kept, place, None) if bar.start < request.end)
+    length = length_of(request.interval)
+    if not bars or bars[0].start >= request.start + length or bars[-1].end < until:
+        return None
+    if any(after.start != before.end for before, after in pairwise(bars)):
+        return None
+    return _Found(bars[:MOST_BARS], len(bars) > MOST_BARS)
+
+
+def _start(bar: Bar) -> int:
+    return bar.start
 
 
 def _expected(venue: str, until: int) -> int:

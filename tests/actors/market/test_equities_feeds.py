@@ -136,14 +136,13 @@ async def test_a_wrong_key_is_told_and_not_tried_again_at_once(tmp_path: Path) -
 
 
 async def test_a_feed_that_was_evicted_does_not_evict_back(tmp_path: Path) -> None:
-    async with massive() as venue:
-        async with open_market(tmp_path, feed(tmp_path, "massive", ("AAPL",), url=venue.url)) as market:
-            await market.state("live", "massive")
-            await venue.tell({"ev": "status", "status": "max_connections", "message": "Maximum exceeded."})
-            status = await market.state("down", "massive")
-            assert "max_connections" in status.detail
-            await trio.testing.wait_all_tasks_blocked(0.01)
-            assert venue.connections == 1
+    async with massive() as venue, open_market(tmp_path, feed(tmp_path, "massive", ("AAPL",), url=venue.url)) as market:
+        await market.state("live", "massive")
+        await venue.tell({"ev": "status", "status": "max_connections", "message": "Maximum exceeded."})
+        status = await market.state("down", "massive")
+        assert "max_connections" in status.detail
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        assert venue.connections == 1
 
 
 async def test_polled_prices_are_tickers_that_say_that_they_are_late(tmp_path: Path) -> None:

@@ -66,6 +66,15 @@ def test_absent_minutes_of_a_venue_that_leaves_out_empty_bars_are_called_quiet(t
     assert (tmp_path / "here" / "massive" / "AAPL.MASSIVE" / "bars-1m" / "manifest.json").exists()
 
 
+def test_a_history_that_begins_later_than_asked_for_says_so(tmp_path: Path) -> None:
+    with rest_stand_in(venues.kraken(Truth(MINUTES[-700:]))) as stand_in:
+        arguments = ("download", "kraken", "BTC-USD", "--from", "2023-06-01", *SPAN[2:], "--base-url", stand_in.url)
+        text, answer = run(tmp_path, *arguments)
+    (history,) = answer["histories"]
+    assert (history["rows"], history["begins_later"], history["holes"]) == (700, True, [])
+    assert f"the venue has nothing before {history['first']}" in text
+
+
 def test_several_markets_and_trades_can_be_had(tmp_path: Path) -> None:
     with rest_stand_in(venues.kalshi(Truth((), TRADES))) as stand_in:
         url = f"{stand_in.url}/trade-api/v2"

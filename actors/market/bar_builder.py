@@ -14,7 +14,7 @@ from actors.market.bars_market import EventClock, MarketBars, Sources, event_tim
 from actors.market.calendars import ALWAYS, Calendar, calendar_of
 from protocols.control import Lagged, Message, Probe, ProbeReport
 from protocols.instruments import Instrument
-from protocols.market import Bar, BookStale, FeedStatus, MarketStatus, Quote, Trade
+from protocols.market import Bar, BookStale, FeedMarkets, FeedStatus, MarketStatus, Quote, Trade
 from protocols.market_data import BARS, BarList, GetBars, GetTrades, TradeList
 from runtime import Actor, ChildSpec, Mailbox, Overflow, receive
 
@@ -100,7 +100,7 @@ class BarBuilder(Actor):
         self.subscribe(Trade, lossless=True)
         if self.source != "trades":
             self.subscribe(Quote, lossless=True)
-        for kind in (Bar, BookStale, MarketStatus, FeedStatus, Instrument):
+        for kind in (Bar, BookStale, MarketStatus, FeedStatus, FeedMarkets, Instrument):
             self.subscribe(kind, lossless=True)
         self.every(TICK_S, _Tick())
 
@@ -212,12 +212,25 @@ class BarBuilder(Actor):
             for name in self.down.pop(message.feed, frozenset()) & self.markets.keys():
                 self.markets[name].up(self._now(name))
         elif message.state in ("down", "connecting"):
-            session = self.feed_session.get(message.feed)
-            names = [name for name, own in self.session_of.items() if session and f"{own}/".startswith(f"{session}/")]
-            known = frozenset(name for name in names if name in self.markets)
+            known = frozenset(self._of(message.feed))
             self.down[message.feed] = self.down.get(message.feed, frozenset()) | known
             for name in known:
                 self.markets[name].down(self._now(name))
+
+    @receive
+    def followed(self, message: FeedMarkets) -> None:
+        """A feed's markets have changed: one that it has left has no empty bars."""
+        for name in self._of(message.feed):
+            if name not in message.markets:
+                self.markets[name].ended = True
+
+    def _of(self, feed: str) -> list[str]:
+        """Markets whose last trade came over the feed's connection."""
+        session = self.feed_session.get(feed)
+        if session is None:
+            return []
+        own = ((name, session_of) for name, session_of in self.session_of.items() if name in self.markets)
+        return [name for name, session_of in own if f"{session_of}/".startswith(f"{session}/")]
 
     def _now(self, market: str) -> int:
         return self.clocks[self.session_of[market]].now(self.clock.monotonic())

@@ -17,6 +17,7 @@ from actors.edge.errors import HttpError
 from actors.edge.routing import Route, get, post
 from actors.market.bars import volume_nanos
 from actors.market.bars_history import find_bars
+from actors.market.bars_intervals import Interval
 from actors.market.data_routes_bodies import (
     AggregateBody,
     AggregateMetadata,
@@ -31,8 +32,11 @@ from actors.market.data_routes_bodies import (
 )
 from actors.market.indicators import make
 from actors.market.routes_bodies import (
+    MS,
+    Origin,
     digits,
     iso,
+    joined_marks,
     known_interval,
     number,
     origin,
@@ -41,10 +45,11 @@ from actors.market.routes_bodies import (
 )
 from actors.market.stored_book import venue_of
 from protocols.control import Refused, Unknown
-from protocols.market import DELAYED, Bar, ListMarkets, MarketSummary
+from protocols.market import DELAYED, SYNTHETIC, Bar, ListMarkets, MarketSummary
 from protocols.market_data import DERIVATIVES, DerivativesView, GetDerivatives
 from protocols.nanos import NANO
 from protocols.paths import MARKET_INDEX
+from protocols.providers import PROVIDERS, GetProvidedBars, ProvidedBars
 
 TAGS: Final = ("market data",)
 HOUR: Final = 3600 * NANO
@@ -53,6 +58,7 @@ WARM_UP_BARS: Final = 250
 MOST_BARS: Final = 5000
 WHALES_S: Final = 4 * 3600
 LIQUIDATIONS_S: Final = 3600
+PROVIDERS_S: Final = 20.0
 FUNDING_VENUE: Final = "binance-usdm"
 INDICATORS: Final[tuple[tuple[str, str, dict[str, Any]], ...]] = (
     ("sma_20", "sma", {"period": 20}),
@@ -84,35 +90,77 @@ async def market_data(request: MarketDataQuery, call: Call) -> MarketDataBody:
     if window // interval.length > MOST_BARS - WARM_UP_BARS:
         most = f"expected at most {MOST_BARS - WARM_UP_BARS} bars, got {window // interval.length}"
         raise HttpError(400, "invalid", most, "window_hours")
+    now = call.node.clock.now()
+    warm_up = WARM_UP_BARS * interval.length if request.include_indicators else 0
     markets = (await call.ref(MARKET_INDEX).ask(ListMarkets())).markets
     summary = resolved(request.symbol, markets)
-    if summary is None:
+    provided, missing = None, {}
+    if summary is None or summary.market != request.symbol:
+        provided, reason = await _provided(call, request.symbol, interval, now - window - warm_up, now)
+        missing = {"providers": reason} if reason else {}
+    if provided is not None:
+        end, bars = now, provided.bars
+        missing = {name: f"passed over: {why}" for name, why in provided.passed_over}
+        market, source = provided.provider, provided_origin(provided)
+    elif summary is not None:
+        # What is played again has its own time.
+        end = summary.quote.ts_recv if summary.quote is not None and DELAYED in summary.marks else now
+        found = await find_bars(call.ref, summary.market, interval, end - window - warm_up, end, MOST_BARS)
+        bars, market = found.bars, summary.market
+        missing |= {"bars": found.missing} if found.missing else {}
+        shown = [bar for bar in bars if bar.start >= end - window]
+        source = origin_of_bars(summary.feed, summary.market, shown, summary.marks, now)
+    else:
         raise HttpError(404, "not_found", f"no feed has a market of the symbol {request.symbol[:100]!r}", "symbol")
-    now = call.node.clock.now()
-    # What is played again has its own time.
-    end = summary.quote.ts_recv if summary.quote is not None and DELAYED in summary.marks else now
     start = end - window
-    warm_up = WARM_UP_BARS * interval.length if request.include_indicators else 0
-    found = await find_bars(call.ref, summary.market, interval, start - warm_up, end, MOST_BARS)
-    bars = [bar for bar in found.bars if bar.start >= start]
-    columns = indicator_columns(found.bars)[-len(bars) or len(found.bars) :] if request.include_indicators else None
-    missing = {"bars": found.missing} if found.missing else {}
-    if not bars:
+    columns: Sequence[dict[str, float | None] | None] = (
+        indicator_columns(bars) if request.include_indicators else (None,) * len(bars)
+    )
+    rows = tuple(_row(bar, row) for bar, row in zip(bars, columns, strict=True) if bar.start >= start)
+    first = next((bar.start for bar in bars if bar.start >= start), None)
+    if first is None:
         missing.setdefault("bars", f"no bars of {interval.name} in the window are built, sent by the venue or stored")
-    elif bars[0].start - start >= interval.length:
-        missing.setdefault("bars", f"nothing is known before {iso(bars[0].start)}")
+    elif first - start >= interval.length:
+        missing.setdefault("bars", f"nothing is known before {iso(first)}")
     return MarketDataBody(
         symbol=request.symbol,
-        market=summary.market,
+        market=market,
         resolution=interval.name,
         window_hours=request.window_hours,
         start=iso(start),
         end=iso(end),
-        data=tuple(_row(bar, columns[place] if columns else None) for place, bar in enumerate(bars)),
-        warm_up_start=iso(found.bars[0].start) if found.bars and columns is not None else None,
-        origin=origin_of_bars(summary.feed, summary.market, bars, summary.marks, now),
+        data=rows,
+        warm_up_start=iso(bars[0].start) if bars and request.include_indicators else None,
+        origin=source,
         missing=missing,
     )
+
+
+def provided_origin(provided: ProvidedBars) -> Origin:
+    """The origin of bars that came from the provider that was chosen for a symbol."""
+    marks = joined_marks(bar.marks for bar in provided.bars)
+    return Origin(
+        source=provided.provider,
+        venue=venue_name(provided.provider, marks),
+        freshness=provided.freshness if provided.bars else "missing",
+        age_ms=None if provided.age is None else provided.age // MS,
+        synthetic=SYNTHETIC in marks,
+        marks=marks,
+    )
+
+
+async def _provided(
+    call: Call, symbol: str, interval: Interval, start: int, end: int
+) -> tuple[ProvidedBars | None, str]:
+    """Bars of the provider that is chosen for a symbol; or None, and why it has providers but no bars."""
+    try:
+        request = GetProvidedBars(symbol, interval.name, start, end)
+        return await call.ref(PROVIDERS).ask(request, PROVIDERS_S), ""
+    except Refused as refused:
+        # Nobody provides it, or there are no providers at all.
+        return None, refused.message if refused.code == "unavailable" else ""
+    except Unknown as unknown:
+        return None, f"the providers of it do not answer: {unknown}"
 
 
 async def aggregate(request: AggregateRequest, call: Call) -> AggregateBody:

@@ -11,7 +11,7 @@ import trio
 from actors.market.bar_builder import BarSettings, specs
 from protocols.control import Probe
 from protocols.instruments import Instrument, PriceRange
-from protocols.market import Bar, BookStale, FeedStatus, MarketStatus, Trade
+from protocols.market import Bar, BookStale, FeedMarkets, FeedStatus, MarketStatus, Trade
 from protocols.market_data import BARS, GetBars, GetTrades
 from protocols.nanos import NANO
 from runtime import Node, NodeSettings, Tap, open_node, supervisor
@@ -32,7 +32,9 @@ class Builder:
         self._tap = tap
         self._heard: list[Bar] = []
 
-    async def say(self, *messages: Trade | BookStale | FeedStatus | MarketStatus | Instrument | Bar) -> None:
+    async def say(
+        self, *messages: Trade | BookStale | FeedStatus | FeedMarkets | MarketStatus | Instrument | Bar
+    ) -> None:
         for message in messages:
             self.node.publish(message)
         await self.node.ref(BARS).ask(Probe())  # all of it has been handled
@@ -132,6 +134,15 @@ async def test_a_market_that_is_over_is_forgotten_when_its_last_bar_is_closed() 
                 await builder.bars(0)
 
 
+async def test_a_market_that_its_feed_has_left_has_no_empty_bars() -> None:
+    async with building() as builder:
+        await builder.say(FeedStatus("f", "live", "f-1", "", T0), trade(1, session="f-1/2.2"))
+        await builder.say(trade(1, market="N", session="f-1/2.2"))
+        await builder.say(FeedMarkets("f", ("N",)), trade(200, market="N", session="f-1/2.2"))
+        found = await builder.bars(4)
+        assert [bar.start for bar in found if bar.market == "M"] == [T0]
+
+
 async def test_the_venues_own_bars_are_kept_beside() -> None:
     async with building() as builder:
         own = Bar("M", "1m", T0, T0 + MINUTE, 1, 3, 1, 2, "5", None, None, "venue", T0)
@@ -148,7 +159,7 @@ async def test_daily_bars_follow_the_calendar_of_the_instrument() -> None:
         steps = (PriceRange(0, 10**15, 10_000_000),)
         await builder.say(Instrument(market="SPY", symbol="SPY", venue="x", kind="equity", currency="USD", price_ranges=steps, lot=NANO, calendar="XNYS"))  # fmt: skip  # noqa: E501
         with trio.fail_after(60):
-            while not (await builder.figures())["calendars"]:
+            while not (await builder.figures())["calendars"]:  # noqa: ASYNC110 - its only sign is this figure
                 await trio.sleep(0.01)
         for ts in (opens, later):
             await builder.say(Trade("SPY", 5, NANO, None, "", "f-1", 1, ts, ts))

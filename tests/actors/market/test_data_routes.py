@@ -11,11 +11,14 @@ import talib
 from actors.market.bars_intervals import SECOND
 from actors.market.data_routes import indicator_columns, resolved
 from actors.market.routes_bodies import venue_name
+from protocols.control import Refused
 from protocols.market import Bar, Funding, Liquidation, MarketSummary, Trade
 from protocols.nanos import NANO
+from protocols.providers import GetProvidedBars, ProvidedBars
+from runtime import Actor, ChildSpec, receive
 from tests.actors.market.routes_kit import FEED, PERPETUAL, SPOT, YES, open_api
 
-MINUTE = 60 * SECOND
+MINUTE, HOUR = 60 * SECOND, 3600 * SECOND
 
 
 def summary(market: str) -> MarketSummary:
@@ -176,3 +179,41 @@ async def test_without_the_keeper_everything_is_missing_and_says_so() -> None:
         found = await api.post("/api/data/aggregate", {"symbols": ["BTC"]})
         assert "does not answer" in found["funding"]["BTC"]["reason"]
         assert found["metadata"]["reliability"] == 0
+
+
+class Providers(Actor):
+    """What answers for a symbol that several providers quote."""
+
+    @receive
+    def bars(self, request: GetProvidedBars) -> ProvidedBars:
+        if request.symbol == "AWAY":
+            raise Refused("unavailable", "no provider answers")
+        if request.symbol != "AAPL":
+            raise Refused("not_found", "nobody provides it")
+        last = request.end // HOUR * HOUR
+        bars = tuple(
+            Bar("AAPL.MASSIVE", "1h", at, at + HOUR, 5, 5, 5, 5, "", None, None, "venue", at + HOUR, marks=("delayed",))
+            for at in range(last - 300 * HOUR, last, HOUR)
+        )
+        return ProvidedBars(
+            symbol="AAPL", provider="AAPL.MASSIVE", interval="1h", freshness="delayed",
+            age=5_000_000_000, bars=bars, passed_over=(("AAPL.FIRST", "its breaker is open"),),
+        )  # fmt: skip
+
+
+async def test_a_symbol_with_providers_is_answered_by_the_one_that_is_chosen() -> None:
+    async with open_api(within=[ChildSpec(name="providers", actor=Providers)]) as api:
+        found = await api.get("/api/data/market/AAPL", window_hours=48)
+        assert found["market"] == "AAPL.MASSIVE"
+        assert found["origin"] == {
+            "source": "AAPL.MASSIVE", "venue": "massive", "freshness": "delayed", "age_ms": 5000, "synthetic": False,
+            "marks": ["delayed"],
+        }  # fmt: skip
+        assert 47 <= len(found["data"]) <= 48
+        assert found["data"][0]["indicators"]["sma_20"] is not None
+        assert found["data"][0]["volume"] is None
+        assert found["missing"] == {"AAPL.FIRST": "passed over: its breaker is open"}
+        assert (await api.get("/api/data/market/BTC"))["market"] == SPOT
+        assert (await api.get("/api/data/market/DOGE", 404))["error"]["field"] == "symbol"
+        own = await api.get(f"/api/data/market/{YES}")
+        assert own["origin"]["source"] == FEED

@@ -13,7 +13,7 @@ import msgspec
 import trio
 
 from actors.edge.call import Call
-from actors.edge.responses import Response, json_response
+from actors.edge.errors import HttpError
 from actors.edge.routing import Route, get, post, websocket
 from actors.market.orderbook_stream_clients import orderbook_socket
 from actors.market.routes_bodies import Number, Origin, joined_marks, number, origin
@@ -157,7 +157,19 @@ class SnapshotQuery(msgspec.Struct, frozen=True):
     depth: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 0
 
 
-async def health(request: None, call: Call) -> Response:
+class _Answered(HttpError):
+    """An answer of another status with a body of its own, which holds more than the error."""
+
+    def __init__(self, status: int, code: str, message: str, field: str | None, body: object) -> None:
+        super().__init__(status, code, message, field)
+        self._body = body
+
+    def body(self) -> bytes:
+        """The answer's JSON body."""
+        return msgspec.json.encode(self._body)
+
+
+async def health(request: None, call: Call) -> RlHealthBody:
     """Ask the database, the store and the feeds how they are."""
     components: dict[str, ComponentBody] = {}
     paths = {"database": QUERIES, "write_queue": STORE, "orderbook_client": MARKET_INDEX}
@@ -174,7 +186,9 @@ async def health(request: None, call: Call) -> Response:
         market_ticker=markets.markets[0].market if markets.markets else None,
         components={name: components[name] for name in paths},
     )
-    return json_response(body, 200 if healthy else 503)
+    if not healthy:
+        raise _Answered(503, "degraded", "a component is not well", None, body)
+    return body
 
 
 async def status(request: None, call: Call) -> RlStatusBody:
@@ -199,19 +213,19 @@ async def status(request: None, call: Call) -> RlStatusBody:
     )
 
 
-async def snapshot(request: SnapshotQuery, call: Call) -> Response:
+async def snapshot(request: SnapshotQuery, call: Call) -> SnapshotBody:
     """One market's book, both sides of it."""
     markets = await _markets(call)
     names = [each.market for each in markets.markets]
     wanted = request.market or (names[0] if len(names) == 1 else "")
     if not wanted:
-        return _refusal(400, "invalid", f"there are {len(names)} markets: say which one", names)
+        raise _refusal(400, "invalid", f"there are {len(names)} markets: say which one", names)
     if wanted not in names:
-        return _refusal(404, "not_found", f"no feed has a market {wanted!r}", names)
+        raise _refusal(404, "not_found", f"no feed has a market {wanted!r}", names)
     summary = markets.markets[names.index(wanted)]
     view = await call.ref(summary.book).ask(GetBook(depth=request.depth))
     now = call.node.clock.now()
-    return json_response(SnapshotBody(wanted, yes_no(view, summary.feed, now), _seconds(now)))
+    return SnapshotBody(wanted, yes_no(view, summary.feed, now), _seconds(now))
 
 
 async def flush(request: None, call: Call) -> FlushBody:
@@ -309,9 +323,9 @@ async def _examine(call: Call, name: str, path: str, found: dict[str, ComponentB
     found[name] = ComponentBody(report.status, report.detail, dict(report.figures))
 
 
-def _refusal(status: int, code: str, message: str, names: list[str]) -> Response:
+def _refusal(status: int, code: str, message: str, names: list[str]) -> HttpError:
     error = {"code": code, "message": message, "field": "market"}
-    return json_response({"error": error, "available_markets": names}, status)
+    return _Answered(status, code, message, "market", {"error": error, "available_markets": names})
 
 
 def _seconds(ts: int) -> msgspec.Raw:

@@ -11,7 +11,7 @@ import trio
 import trio.lowlevel
 
 from actors.market.instrument_master import InstrumentSource
-from actors.market.provider_selector import ProviderSettings, ProviderSource, specs
+from actors.market.provider_settings import ProviderSettings, ProviderSource, specs
 from protocols.control import ActorEvent, Refused
 from protocols.market import Bar, BookStale, FeedStatus, Quote, Ticker
 from protocols.providers import (

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 TICK_S = 0.5
 REPORT_S = 10.0
 VIEW_S = 5.0
+OLD_AT_ONCE = 10
+"""Books that are stored whole in one beat: a millisecond of the loop."""
 LATELY_NS = 60_000_000_000
 """For how long a drop is shown as trouble."""
 
@@ -209,6 +211,7 @@ class MarketStore(Actor):
         if self._books:
             core.want_lost()
             self._ask_books()
+            core.store_old(OLD_AT_ONCE)
         self._measure()
 
     @receive

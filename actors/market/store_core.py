@@ -11,32 +11,15 @@ for those in `take_wanted()` and hands them to `join`. Until then the changes wa
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable, Iterable
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
-from actors.market.rows import (
-    CHECKPOINT,
-    SNAPSHOT,
-    BookDeltaRow,
-    BookSessionEventRow,
-    BookSnapshotRow,
-    SampledBookRow,
-    SessionEventKind,
-    StoredSide,
-)
+from actors.market.rows import CHECKPOINT, SNAPSHOT, BookDeltaRow, StoredSide
+from actors.market.session_events import SessionEvents
 from actors.market.signals_10s import SignalBucket
-from actors.market.stored_book import (
-    Levels,
-    StoredBook,
-    StoredSession,
-    environment_of,
-    levels_of,
-    packed,
-    venue_of,
-)
+from actors.market.stored_book import StoredBook, StoredSession, levels_of
 from protocols.control import Refused, Row
-from protocols.market import STALE, BookUpdate, BookView, Quote, pack_levels
+from protocols.market import STALE, BookUpdate, BookView, Quote
 from protocols.nanos import INT64_MAX, NANO
 
 DAY_NS: Final = 86_400_000_000_000
@@ -74,9 +57,8 @@ class StoreCore:
     ) -> None:
         self._append = append
         self._now = now
-        self._node = node
+        self._events = SessionEvents(append, now, node, urls or {})
         self._life = life
-        self._urls = urls or {}
         self._whole_after = whole_after
         self._sample_every = sample_every
         self._sample_depth = sample_depth
@@ -92,23 +74,25 @@ class StoreCore:
         """Updates that were lost; -1 of an unknown number counts as one."""
         self.overflows = 0
         """Stored sessions that a drop has ended."""
-        self.blocked = False
-        """Rows are not taken; `retry` finds out whether they are again."""
-        self._unsaid: list[Row] = []
         self._wanted: dict[str, None] = {}
 
     # -- what is published -----------------------------------------------------------------------------------
 
     def start(self, reason: str) -> None:
         """Say that this store begins, so that whatever its node had open has ended for `reason`."""
-        self._say("started", reason=reason)
+        self._events.started(reason)
+
+    @property
+    def blocked(self) -> bool:
+        """Rows are not taken; `retry` finds out whether they are again."""
+        return self._events.blocked
 
     def update(self, update: BookUpdate) -> None:
         """Store one venue message of one market."""
         book = self.books.get(update.market)
         if book is None:
             book = self.books[update.market] = StoredBook(update.market)
-        if self.blocked:
+        if self._events.blocked:
             self.dropped += 1
             return
         try:
@@ -196,7 +180,7 @@ class StoreCore:
                 bucket = self._bucket(book, session, ts)
             bucket.update(book.bid_volume, book.ask_volume, ts)
         if self._sample_every and book.updates % self._sample_every == 0:
-            self._sample(book, session)
+            self._append(book.sample_row(session, self._sample_depth))
 
     def quote(self, quote: Quote) -> None:
         """Count a change of the best prices into the signals."""
@@ -239,21 +223,14 @@ class StoreCore:
             self._wanted[book.market] = None
 
     def _refused(self) -> None:
-        self.blocked = True
+        self._events.blocked = True
         self.overflow(1)
 
     def retry(self) -> bool:
         """Say what could not be said while rows were not taken. Whether they are taken again."""
         if any(book.session is not None for book in self.books.values()):
             self.overflow(1)
-        try:
-            while self._unsaid:
-                self._append(self._unsaid[0])
-                del self._unsaid[0]
-        except Refused:
-            return False
-        self.blocked = False
-        return True
+        return self._events.retry()
 
     def want(self, markets: Iterable[str]) -> None:
         """Want the books of these markets as they are now, if they are in no session."""
@@ -292,7 +269,7 @@ class StoreCore:
             if view.stale:
                 book.stale = view.stale
             return False
-        self._load(book, {level.price: level.size for level in view.bids}, {a.price: a.size for a in view.asks})
+        book.load({level.price: level.size for level in view.bids}, {level.price: level.size for level in view.asks})
         book.seq, book.ts_event, book.ts_recv = view.seq, view.ts_event, view.ts_recv
         try:
             self._open(book, view.session, CHECKPOINT, view.marks)
@@ -317,7 +294,7 @@ class StoreCore:
         now = self._now()
         for session in list(self.sessions.values()):
             if session.messages != session.reported:
-                self._tell("progress", session)
+                self._events.tell("progress", session)
             elif not session.markets and all(book.last is not session for book in self.books.values()):
                 del self.sessions[session.id]
         for book in self.books.values():
@@ -326,9 +303,25 @@ class StoreCore:
                 continue
             if bucket.end <= now and not bucket.touched:
                 book.bucket = None
-                self._put(bucket.row())
+                self._events.put(bucket.row())
             else:
                 bucket.touched = False
+
+    def store_old(self, most: int) -> None:
+        """Store books whole that were last stored so on another day: `most` of them, as each takes a while.
+
+        Else nothing would be left of a quiet book once its day is no longer kept.
+        """
+        now = self._now()
+        for book in self.books.values():
+            if book.session is not None and now >= book.day_ends and not self.blocked:
+                try:
+                    self._whole(book, book.session, CHECKPOINT)
+                except Refused:
+                    self._refused()
+                most -= 1
+                if most == 0:
+                    return
 
     def close(self, reason: str) -> None:
         """The store ends in order: so do its sessions."""
@@ -343,35 +336,23 @@ class StoreCore:
         book.waiting = None
         self._wanted.pop(book.market, None)
         session = book.session
-        if session is not None and session.source == update.session and update.seq > book.seq:
-            same = bids == book.bids and asks == book.asks and update.marks == book.marks
-            if same:
+        follows = session is not None and session.source == update.session and update.seq > book.seq
+        if session is not None:
+            if follows and (bids, asks, update.marks) == (book.bids, book.asks, book.marks):
                 # It proves the chain, and does not break it.
-                self._move(book, update)
+                book.move(update)
                 self.messages += 1
                 session.messages += 1
                 session.last_recv = update.ts_recv
                 self._whole(book, session, SNAPSHOT, update)
                 return
-        if session is not None:
             self._end(book, "replaced")
         if any(size < 0 for size in bids.values()) or any(size < 0 for size in asks.values()):
             self.skipped += 1
             return
-        self._load(book, bids, asks)
-        self._move(book, update)
+        book.load(bids, asks)
+        book.move(update)
         self._open(book, update.session, SNAPSHOT, update.marks, update)
-
-    @staticmethod
-    def _move(book: StoredBook, update: BookUpdate) -> None:
-        book.seq = update.seq
-        book.ts_event = update.ts_event or book.ts_event
-        book.ts_recv = update.ts_recv
-
-    @staticmethod
-    def _load(book: StoredBook, bids: Levels, asks: Levels) -> None:
-        book.bids, book.asks = bids, asks
-        book.bid_volume, book.ask_volume = sum(bids.values()), sum(asks.values())
 
     def _open(
         self,
@@ -398,7 +379,7 @@ class StoreCore:
         book.session = book.last = session
         book.marks = marks
         book.bucket = None
-        self._tell("opened", session, book)
+        self._events.tell("opened", session, book)
         self._whole(book, session, kind, update)
 
     def _end(self, book: StoredBook, reason: str) -> None:
@@ -408,46 +389,11 @@ class StoreCore:
         book.session = None
         if book.bucket is not None:
             bucket, book.bucket = book.bucket, None
-            self._put(bucket.row())
+            self._events.put(bucket.row())
         session.markets.discard(book.market)
-        self._tell("ended", session, book, reason)
+        self._events.tell("ended", session, book, reason)
         if not session.markets:
-            self._tell("closed", session, reason=reason)
-
-    def _tell(
-        self, event: SessionEventKind, session: StoredSession, book: StoredBook | None = None, reason: str = ""
-    ) -> None:
-        session.reported = session.messages
-        self._say(
-            event,
-            session_id=session.id,
-            market_ticker="" if book is None else book.market,
-            feed=session.feed,
-            venue="" if book is None else venue_of(book.market) or "kalshi",
-            websocket_url=self._urls.get(session.feed, ""),
-            environment="" if book is None else environment_of(book.marks),
-            sequence_number=0 if book is None else book.seq,
-            ts_recv=session.last_recv if book is None else book.ts_recv,
-            reason=reason,
-            messages_received=session.messages,
-            snapshots_count=session.snapshots,
-            deltas_count=session.deltas,
-        )
-
-    def _say(self, event: SessionEventKind, **fields: Any) -> None:
-        self._put(BookSessionEventRow(event=event, node=self._node, ts=self._now(), **fields), needed=True)
-
-    def _put(self, row: Row, *, needed: bool = False) -> None:
-        """Append a row; while rows are not taken, keep it if it is `needed`."""
-        if not self.blocked:
-            try:
-                self._append(row)
-            except Refused:
-                self.blocked = True
-            else:
-                return
-        if needed:
-            self._unsaid.append(row)
+            self._events.tell("closed", session, reason=reason)
 
     # -- rows ------------------------------------------------------------------------------------------------
 
@@ -459,46 +405,13 @@ class StoreCore:
         update: BookUpdate | None = None,
     ) -> None:
         """Store the whole book, as the snapshot `update` has packed it already where it has."""
-        bids = update.packed_bids if update is not None else b""
-        asks = update.packed_asks if update is not None else b""
-        self._append(
-            BookSnapshotRow(
-                book.market,
-                session.id,
-                session.sid,
-                book.seq,
-                book.ts_event,
-                book.ts_recv,
-                kind,
-                book.yes_no,
-                bids or packed(book.bids, descending=True),
-                asks or packed(book.asks, descending=False),
-                book.marks,
-            )
-        )
+        self._append(book.whole_row(session, kind, update))
         self.rows += 1
         session.snapshots += 1
         book.since_whole = 0
         # Each day's rows begin with a whole book, so that they can be kept or archived by themselves.
-        book.day_ends = book.ts_recv - book.ts_recv % DAY_NS + DAY_NS
-
-    def _sample(self, book: StoredBook, session: StoredSession) -> None:
-        depth = self._sample_depth
-        self._append(
-            SampledBookRow(
-                book.market,
-                session.id,
-                session.sid,
-                book.seq,
-                book.ts_event,
-                book.ts_recv,
-                book.yes_no,
-                pack_levels(heapq.nlargest(depth, book.bids.items())),
-                pack_levels(heapq.nsmallest(depth, book.asks.items())),
-                str(book.bid_volume + book.ask_volume),
-                book.marks,
-            )
-        )
+        at = max(book.ts_recv, self._now())
+        book.day_ends = at - at % DAY_NS + DAY_NS
 
     def _bucket(self, book: StoredBook, session: StoredSession, ts: int) -> SignalBucket:
         bucket = book.bucket

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterable
+from typing import Literal
 
+from actors.market.rows import BookSnapshotRow, SampledBookRow
 from actors.market.signals_10s import SignalBucket
 from protocols.market import DELAYED, DEMO, SYNTHETIC, BookUpdate, pack_levels, unpack_levels
 
@@ -114,6 +117,53 @@ class StoredBook:
         """What came since its book was asked for, at `asked`."""
         self.asked = 0
         self.bucket: SignalBucket | None = None
+
+    def load(self, bids: Levels, asks: Levels) -> None:
+        """Begin with these sizes."""
+        self.bids, self.asks = bids, asks
+        self.bid_volume, self.ask_volume = sum(bids.values()), sum(asks.values())
+
+    def move(self, update: BookUpdate) -> None:
+        """This message was the last."""
+        self.seq = update.seq
+        self.ts_event = update.ts_event or self.ts_event
+        self.ts_recv = update.ts_recv
+
+    def whole_row(
+        self, session: StoredSession, kind: Literal["snapshot", "checkpoint"], update: BookUpdate | None = None
+    ) -> BookSnapshotRow:
+        """The row of the whole book, packed as the snapshot `update` has it already where it has."""
+        bids = update.packed_bids if update is not None else b""
+        asks = update.packed_asks if update is not None else b""
+        return BookSnapshotRow(
+            self.market,
+            session.id,
+            session.sid,
+            self.seq,
+            self.ts_event,
+            self.ts_recv,
+            kind,
+            self.yes_no,
+            bids or packed(self.bids, descending=True),
+            asks or packed(self.asks, descending=False),
+            self.marks,
+        )
+
+    def sample_row(self, session: StoredSession, depth: int) -> SampledBookRow:
+        """The row of the best `depth` levels a side."""
+        return SampledBookRow(
+            self.market,
+            session.id,
+            session.sid,
+            self.seq,
+            self.ts_event,
+            self.ts_recv,
+            self.yes_no,
+            pack_levels(heapq.nlargest(depth, self.bids.items())),
+            pack_levels(heapq.nsmallest(depth, self.asks.items())),
+            str(self.bid_volume + self.ask_volume),
+            self.marks,
+        )
 
 
 def levels_of(update: BookUpdate) -> tuple[Levels, Levels]:

@@ -14,15 +14,18 @@ import pytest
 import trio
 
 from actors.market.archive import ReadReport, read_books
+from actors.market.archive_command import market_archive
 from actors.market.book import Book
 from actors.market.retention import Retention
 from actors.market.retention_job import CleanUpReport, RetentionPlan, clean_up
 from actors.market.store_core import StoreCore
 from actors.market.store_settings import StoreSettings
+from actors.storage.capability import Settings
 from actors.storage.queries import Queries
-from protocols.control import Probe
+from protocols.control import Probe, Refused
 from protocols.storage import DatabaseReady
 from runtime import ChildSpec, NodeSettings, open_node, supervisor
+from runtime.settings import Configuration
 from tests.actors.market.stored import RandomFeed, StoreDatabase, migrated_server, new_database
 
 DAY = timedelta(days=1)
@@ -204,3 +207,29 @@ async def test_the_clean_up_runs_beside_the_node_and_says_what_it_did(database: 
     made = dict(report.figures)["partitions made"]
     assert isinstance(made, int)
     assert made >= 8
+
+
+def test_the_command_exports_checks_and_cleans_up(database: StoreDatabase, tmp_path: Path) -> None:
+    feed = RandomFeed(Random(4), "KX-A", "KX-B", feed="told")
+    stored(database, feed, 120)
+    configuration = Configuration(
+        {
+            "node": NodeSettings(data_dir=str(tmp_path)),
+            "database": Settings(url=database.url),
+            "store": StoreSettings(),
+        },
+        {},
+    )
+    folder = str(tmp_path / "exported")
+    _, exported = market_archive(["export", folder], configuration)
+    assert exported["archived_rows"] > 120
+    assert exported["faults"] == []
+    text, checked = market_archive(["check", folder], configuration)
+    assert (checked["messages"] + checked["books"], checked["orphans"]) == (120 + 3, 0)
+    assert "KX-B" in text
+    _, cleaned = market_archive(["now", "--keep", "30", "--to", folder], configuration)
+    assert (cleaned["removed"], cleaned["faults"]) == ([], [])
+    with pytest.raises(Refused, match="at least one day"):
+        market_archive(["now", "--keep", "0"], configuration)
+    with pytest.raises(Refused, match="no archived books"):
+        market_archive(["check", str(tmp_path / "nothing")], configuration)

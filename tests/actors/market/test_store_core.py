@@ -227,6 +227,23 @@ def test_a_book_is_stored_whole_again_after_so_many_changes_and_at_midnight() ->
     assert wholes == [("snapshot", 1), ("checkpoint", 4), ("checkpoint", 6)]
 
 
+def test_a_quiet_book_is_stored_whole_again_on_another_day() -> None:
+    log = Log()
+    now = START
+    core = StoreCore(log.append, lambda: now, node="n")
+    for market in ("A", "B", "C"):
+        core.update(snapshot(market, bids={45: 10}))
+    core.store_old(2)
+    assert len(rows_of(log, BookSnapshotRow)) == 3
+    now += 86_400 * 10**9
+    core.stale("C", "gap")
+    core.store_old(1)
+    core.store_old(10)
+    core.store_old(10)
+    wholes = [(row.market_ticker, row.kind) for row in log.rows if isinstance(row, BookSnapshotRow)][3:]
+    assert wholes == [("A", "checkpoint"), ("B", "checkpoint")]
+
+
 def test_samples_are_beside_the_log_and_not_instead_of_it() -> None:
     log = Log()
     core = store(log, sample_every=2, sample_depth=1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -67,15 +68,21 @@ class Rig:
 
     async def live(self, *venues: str) -> None:
         """Wait until all books of these feeds are current."""
-        for venue in venues or self.states:
-            await self.until(f"{venue} live", lambda venue=venue: self.states[venue][-1:] == ["live"])
+        for venue in venues or tuple(self.states):
+            await self.until(f"{venue} live", partial(self._is_live, venue))
 
     async def anew(self, before: dict[str, str], *venues: str) -> None:
         """Wait until these feeds are live on another connection than `before` (`sessions` of then)."""
         # A state that lasted for a moment is not told where a newer one is: only the connection's name is sure.
-        for venue in venues or before:
-            await self.until(f"{venue} on a new connection", lambda venue=venue: self.sessions[venue] != before[venue])
+        for venue in venues or tuple(before):
+            await self.until(f"{venue} on a new connection", partial(self._is_new, venue, before[venue]))
         await self.live(*venues)
+
+    def _is_live(self, venue: str) -> bool:
+        return self.states[venue][-1:] == ["live"]
+
+    def _is_new(self, venue: str, before: str) -> bool:
+        return self.sessions[venue] != before
 
     async def quotes(self, count: int = 8) -> None:
         """Wait until every market has had so many quotes more."""

@@ -42,7 +42,7 @@ class Download:
         self,
         client: HistoryClient,
         history: History,
-        told: Callable[[Progress], None] = lambda progress: None,
+        told: Callable[[Progress], object] = lambda progress: None,
         most_trades: int = MOST_TRADES,
     ) -> None:
         self.client = client

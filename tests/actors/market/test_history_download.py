@@ -73,7 +73,7 @@ async def download(
     wanted: Span = WANTED,
     clock: LeapingClock | None = None,
     kind: HistoryKind = "bars",
-    told: Callable[[Progress], None] = lambda progress: None,
+    told: Callable[[Progress], object] = lambda progress: None,
     most_trades: int = MOST_TRADES,
 ) -> Manifest:
     key = Credentials("", b"KEY") if case.venue in ("massive", "alphavantage") else None

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 import trio
 
 from actors.market.bar_builder import BarSettings, specs
+from actors.market.bars_intervals import parse_interval
+from actors.market.capability import FeedSettings, VenueSettings, branch
 from protocols.control import Probe
 from protocols.instruments import Instrument, PriceRange
 from protocols.market import Bar, BookStale, FeedMarkets, FeedStatus, MarketStatus, Trade
 from protocols.market_data import BARS, GetBars, GetTrades
 from protocols.nanos import NANO
-from runtime import Node, NodeSettings, Tap, open_node, supervisor
+from runtime import Node, NodeSettings, StartChild, Tap, open_node, supervisor
+from tests.actors.market.test_bars import astuple, binance_trades, numpy_bars
 
 SECOND = NANO
 MINUTE = 60 * SECOND
@@ -171,3 +175,34 @@ async def test_daily_bars_follow_the_calendar_of_the_instrument() -> None:
 def test_intervals_that_make_no_sense_are_refused_in_the_configuration(intervals: tuple[str, ...]) -> None:
     with pytest.raises(ValueError, match="interval"):
         BarSettings(intervals=intervals)
+
+
+@pytest.mark.recordings
+async def test_a_replayed_recording_makes_the_bars_that_a_plain_aggregation_of_its_trades_makes(
+    recordings: Path, tmp_path: Path
+) -> None:
+    file = recordings / "binance-spot-btcusdt-20240808.txt.gz"
+    feed = FeedSettings(name="past", venue="replay", file=str(file), speed=0)
+    market = branch((feed,), VenueSettings(), tmp_path, bars=BarSettings(intervals=("1s", "10s")))
+    found: list[Bar] = []
+    async with open_node(NodeSettings(data_dir=str(tmp_path)), ()) as node:
+        with node.open_tap((Bar, None), (FeedStatus, None), path="test", capacity=100_000) as tap, trio.fail_after(60):
+            await node.ref("/").ask(StartChild(market), timeout=20.0)
+            ended = False
+            while not ended:
+                for message in await tap.receive():
+                    if isinstance(message, Bar):
+                        found.append(message)
+                    ended = ended or (isinstance(message, FeedStatus) and message.state == "ended")
+            figures = dict((await node.ref(BARS).ask(Probe())).figures)
+    assert (figures["late"], figures["lost"], figures["repeated"]) == (0, 0, 0)
+    ts, prices, sizes = binance_trades(file)
+    for interval in ("1s", "10s"):
+        own = [bar for bar in found if bar.interval == interval]
+        expected = numpy_bars(ts, prices, sizes, parse_interval(interval).length)
+        # What is open at the end of the recording is not complete.
+        filled = [astuple(bar) for bar in own if not bar.empty]
+        assert filled == expected[: len(filled)]
+        assert len(filled) >= len(expected) - 3
+        assert {mark for bar in own for mark in bar.marks} == {"delayed", "stale"}
+        assert ["stale" in bar.marks for bar in own] == [True] + [False] * (len(own) - 1)

@@ -364,21 +364,27 @@ def built(ts: Sequence[int], prices: Sequence[int], sizes: Sequence[int], interv
     return found + market.tick(max(ts) + 3605 * SECOND, 0), market.late
 
 
-@pytest.mark.recordings
-@pytest.mark.parametrize(
-    "name", ["spot-btcusdt-20240808", "spot-btcusdt-20240809", "usdm-btcusdt-20240808", "coinm-btcusd-perp-20240808"]
-)
-def test_bars_of_recorded_trades_are_a_plain_aggregation_of_them(name: str, recordings: Path) -> None:
+def binance_trades(path: Path) -> tuple[list[int], list[int], list[int]]:
+    """Event times, prices and sizes of the trades in a recording."""
     ts: list[int] = []
     prices: list[int] = []
     sizes: list[int] = []
-    with gzip.open(recordings / f"binance-{name}.txt.gz", "rb") as file:
+    with gzip.open(path, "rb") as file:
         for line in file:
             if b'"e":"trade"' in line:
                 said = msgspec.json.decode(line.partition(b" ")[2])["data"]
                 ts.append(said["T"] * 1_000_000)
                 prices.append(exact_nanos(said["p"]))
                 sizes.append(exact_nanos(said["q"]))
+    return ts, prices, sizes
+
+
+@pytest.mark.recordings
+@pytest.mark.parametrize(
+    "name", ["spot-btcusdt-20240808", "spot-btcusdt-20240809", "usdm-btcusdt-20240808", "coinm-btcusd-perp-20240808"]
+)
+def test_bars_of_recorded_trades_are_a_plain_aggregation_of_them(name: str, recordings: Path) -> None:
+    ts, prices, sizes = binance_trades(recordings / f"binance-{name}.txt.gz")
     for interval in ("1s", "10s", "1m"):
         found, late = built(ts, prices, sizes, interval)
         assert late == 0

@@ -84,7 +84,7 @@ class Rig:
     def _is_new(self, venue: str, before: str) -> bool:
         return self.sessions[venue] != before
 
-    async def quotes(self, count: int = 8) -> None:
+    async def quotes(self, count: int = 4) -> None:
         """Wait until every market has had so many quotes more."""
         begin = len(self.heard)
         wanted = {name for name, _, _ in self.markets()}

@@ -32,7 +32,7 @@ async def test_without_a_fault_every_quote_is_the_venues_own_and_nothing_is_lost
 @pytest.mark.parametrize(
     ("kind", "options"),
     [
-        ("drop", {"count": 1}),
+        pytest.param("drop", {"count": 1}, marks=LONG),
         ("drop", {"count": 5}),
         ("duplicate", {"count": 5}),
         ("reorder", {"count": 3}),
@@ -56,7 +56,7 @@ async def test_answers_that_are_lost(tmp_path: Path) -> None:
     async with rig(tmp_path) as running:
         running.inject("close", code=1012)
         running.inject("drop", of="all", count=0, probability=0.3)
-        await running.until("many hits", lambda: sum(each.hits for each in running.standin.faults) > 100)
+        await running.until("many hits", lambda: sum(each.hits for each in running.standin.faults) > 40)
         running.standin.clear()
         await running.live()
         await running.quotes()
@@ -67,7 +67,7 @@ async def test_all_of_it_now_and_then(tmp_path: Path) -> None:
     async with rig(tmp_path) as running:
         for kind in ("drop", "duplicate", "reorder"):
             running.inject(kind, count=0, probability=0.02)
-        await running.until("many hits", lambda: all(each.hits > 20 for each in running.standin.faults))
+        await running.until("many hits", lambda: all(each.hits > 8 for each in running.standin.faults))
         running.standin.clear()
         await running.live()
         await running.quotes()
@@ -86,7 +86,7 @@ async def test_a_silent_socket(tmp_path: Path) -> None:
 async def test_a_socket_that_is_silent_for_a_moment(tmp_path: Path) -> None:
     async with rig(tmp_path) as running:
         running.inject("silence", seconds=0.4)
-        await running.quotes(16)
+        await running.quotes(12)
         await running.live()
         await running.end()
 
@@ -116,7 +116,7 @@ async def test_a_client_that_is_too_slow_for_the_venue(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "code", [1000, 1006, 1012, *(pytest.param(code, marks=LONG) for code in (1001, 1008, 1011, 1013, 4000))]
+    "code", [1006, 1012, *(pytest.param(code, marks=LONG) for code in (1000, 1001, 1008, 1011, 1013, 4000))]
 )
 async def test_a_connection_closed_with(tmp_path: Path, code: int) -> None:
     async with rig(tmp_path) as running:
@@ -132,8 +132,7 @@ async def test_a_connection_closed_with(tmp_path: Path, code: int) -> None:
     [
         {"status": 401},
         {"status": 429, "retry_after": 0.3},
-        {"status": 503},
-        *(pytest.param({"status": status}, marks=LONG) for status in (403, 418, 429, 500)),
+        *(pytest.param({"status": status}, marks=LONG) for status in (403, 418, 429, 500, 503)),
     ],
     ids=lambda each: "-".join(str(value) for value in each.values()),
 )

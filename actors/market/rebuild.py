@@ -33,7 +33,7 @@ QUERY_S: Final = 20.0
 _STRETCHES: Final = """
     SELECT session_id, first_sequence, last_sequence, ended_ts, reason FROM rl_orderbook_session_markets
     WHERE market_ticker = $1 AND (session_id = $2 OR split_part(session_id, '+', 1) = $2) AND first_sequence <= $3
-    ORDER BY first_sequence DESC, first_ts_recv DESC LIMIT 1
+    ORDER BY last_sequence IS NULL OR last_sequence >= $3 DESC, first_ts_recv DESC, first_sequence DESC LIMIT 1
 """
 _STRETCH: Final = """
     SELECT session_id, first_sequence, last_sequence, ended_ts, reason FROM rl_orderbook_session_markets
@@ -78,8 +78,8 @@ def rebuilt(market: str, updates: Iterable[BookUpdate]) -> Book:
 async def book_at(run: Run, market: str, session: str, seq: int) -> Book:
     """The book after the message `seq` of `session`; between two messages of the market, after the earlier.
 
-    `session`: as updates and quotes name it, or the id of a stored session. Raises NotStored, Gap, BrokenChain, and
-    what `run` raises.
+    `session`: as updates and quotes name it (where nodes share a database and a name, the newest is meant), or the id
+    of a stored session. Raises NotStored, Gap, BrokenChain, and what `run` raises.
     """
     found = await run(RunQuery(_STRETCHES, (market, session, seq), limit=1, timeout_s=QUERY_S))
     if not found.rows:

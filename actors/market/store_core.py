@@ -2,8 +2,9 @@
 
 A **stored session** is unbroken: each of its markets begins with a whole book, and every change after that is there.
 Its id is the session of the updates themselves, so that (session, seq) finds the book that a quote of it was made
-from. Where a market's chain breaks (a drop, a gap, a stale book) it leaves the session, and goes on with a whole book
-in another one, named `<session>+2`, `+3` and so on; after a restart of the store `<session>+<life>.<n>`.
+from, and the beginning of the id of the node's log, as several nodes may share a database: `<session>+<log>`. Where a
+market's chain breaks (a drop, a gap, a stale book) it leaves the session, and goes on with a whole book in another one:
+`<session>+<log>.<life of the store>.<n>`.
 
 Where the break was ours, the book of the keeper is as good as a snapshot of the venue: whoever drives this core asks
 for those in `take_wanted()` and hands them to `join`. Until then the changes wait, bounded.
@@ -23,6 +24,7 @@ from protocols.market import STALE, BookUpdate, BookView, Quote
 from protocols.nanos import INT64_MAX, NANO
 
 DAY_NS: Final = 86_400_000_000_000
+LOG_DIGITS: Final = 8
 OVERFLOW: Final = "overflow"
 MOST_WAITING: Final = 20_000
 """Updates of one market that wait for its book; beyond, it is asked for again later."""
@@ -58,6 +60,7 @@ class StoreCore:
         self._append = append
         self._now = now
         self._events = SessionEvents(append, now, node, urls or {})
+        self._log = node[:LOG_DIGITS]
         self._life = life
         self._whole_after = whole_after
         self._sample_every = sample_every
@@ -364,11 +367,9 @@ class StoreCore:
     ) -> None:
         """Begin a session of this market with its book as it is."""
         book.stretch = book.stretch + 1 if book.last is not None and book.last.source == source else 1
-        name = source
-        if self._life > 1:
-            name = f"{source}+{self._life}.{book.stretch}"
-        elif book.stretch > 1:
-            name = f"{source}+{book.stretch}"
+        name = f"{source}+{self._log}"
+        if self._life > 1 or book.stretch > 1:
+            name = f"{name}.{self._life}.{book.stretch}"
         session = self.sessions.get(name)
         if session is None:
             session = self.sessions[name] = StoredSession(name, source)

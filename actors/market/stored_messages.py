@@ -47,7 +47,7 @@ class BrokenChain(Exception):
 
 
 def source_of(session_id: str) -> str:
-    """The session of the updates that were stored under this id: `k-1.1-1/7` of `k-1.1-1/7+2`."""
+    """The session of the updates that were stored under this id: `k-1.1-1/7` of `k-1.1-1/7+c1e19dd7`."""
     return session_id.partition("+")[0]
 
 

@@ -148,7 +148,7 @@ async def test_a_queue_that_overflows_closes_the_sessions_and_the_keepers_books_
         rows = stored(log)
         assert ("closed", "overflow") in [each[::3] for each in events(rows)]
         second = [each[1] for each in events(rows) if each[0] == "opened"][-1]
-        assert "+" in second
+        assert second.partition("+")[2].count(".") == 2
         stats = await market.node.ref(STORE).ask(GetStoreStats())
         assert not stats.healthy
         assert stats.sessions_overflowed >= 1
@@ -166,7 +166,10 @@ async def test_a_store_that_dies_goes_on_in_sessions_of_its_own(tmp_path: Path) 
         await same_as_keepers(market, log)
         heard = events(stored(log))
         assert [each[3] for each in heard if each[0] == "started"] == ["killed", "restarted"]
-        assert [each[1].partition("+")[2] for each in heard if each[0] == "opened"] == ["", "", "2.1", "2.1"]
+        log_id = str(log.log_id)[:8]
+        assert [each[1].partition("+")[2] for each in heard if each[0] == "opened"] == [log_id] * 2 + [
+            f"{log_id}.2.1"
+        ] * 2
 
 
 async def test_a_full_log_ends_the_sessions_and_they_go_on_when_it_has_room(tmp_path: Path) -> None:

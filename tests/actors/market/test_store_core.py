@@ -80,7 +80,7 @@ def test_a_session_begins_with_a_whole_book_and_every_change_follows() -> None:
     core.update(delta(4, ("ask", 55, -20)))
     [whole] = rows_of(log, BookSnapshotRow)
     assert isinstance(whole, BookSnapshotRow)
-    assert (whole.session_id, whole.sid, whole.kind, whole.yes_no) == ("k-1.1-1/7.1", 7, "snapshot", True)
+    assert (whole.session_id, whole.sid, whole.kind, whole.yes_no) == ("k-1.1-1/7.1+n", 7, "snapshot", True)
     assert whole.packed_bids == pack_levels([(45 * CENT, 10 * ONE)])
     changes = [
         (row.side, row.price // CENT, row.old_size // ONE, row.new_size // ONE, row.sequence_number, row.remaining)
@@ -88,7 +88,7 @@ def test_a_session_begins_with_a_whole_book_and_every_change_follows() -> None:
         if isinstance(row, BookDeltaRow)
     ]
     assert changes == [("yes", 45, 10, 15, 2, 1), ("yes", 44, 0, 1, 2, 0), ("no", 45, 20, 0, 4, 0)]
-    assert events(log.rows) == [("opened", "k-1.1-1/7.1", "M", "")]
+    assert events(log.rows) == [("opened", "k-1.1-1/7.1+n", "M", "")]
 
 
 def test_a_market_of_another_venue_has_bids_and_asks_instead_of_legs() -> None:
@@ -114,13 +114,13 @@ def test_a_break_of_one_market_leaves_the_others_in_their_session() -> None:
     core.update(snapshot("A", seq=7, bids={44: 1}))
     core.update(delta(8, ("bid", 44, 1), market="A"))
     assert events(log.rows) == [
-        ("opened", "k-1.1-1/7.1", "A", ""),
-        ("opened", "k-1.1-1/7.1", "B", ""),
-        ("ended", "k-1.1-1/7.1", "A", "gap"),
-        ("opened", "k-1.1-1/7.1+2", "A", ""),
+        ("opened", "k-1.1-1/7.1+n", "A", ""),
+        ("opened", "k-1.1-1/7.1+n", "B", ""),
+        ("ended", "k-1.1-1/7.1+n", "A", "gap"),
+        ("opened", "k-1.1-1/7.1+n.1.2", "A", ""),
     ]
     stored = [(row.session_id, row.sequence_number) for row in log.rows if isinstance(row, BookDeltaRow)]
-    assert stored == [("k-1.1-1/7.1", 6), ("k-1.1-1/7.1+2", 8)]
+    assert stored == [("k-1.1-1/7.1+n", 6), ("k-1.1-1/7.1+n.1.2", 8)]
     assert core.skipped == 1
 
 
@@ -144,7 +144,7 @@ def test_a_snapshot_that_equals_the_book_proves_the_session_and_one_that_does_no
     core.update(snapshot(seq=2, bids={45: 10}))
     assert [each[0] for each in events(log.rows)] == ["opened"]
     core.update(snapshot(seq=3, bids={45: 11}))
-    assert [each[1] for each in events(log.rows) if each[0] == "opened"] == ["k-1.1-1/7.1", "k-1.1-1/7.1+2"]
+    assert [each[1] for each in events(log.rows) if each[0] == "opened"] == ["k-1.1-1/7.1+n", "k-1.1-1/7.1+n.1.2"]
 
 
 def test_a_drop_closes_the_session_and_the_next_begins_with_the_keepers_book() -> None:
@@ -153,8 +153,8 @@ def test_a_drop_closes_the_session_and_the_next_begins_with_the_keepers_book() -
     core.update(snapshot(bids={45: 10}))
     core.overflow(3)
     assert events(log.rows)[1:] == [
-        ("ended", "k-1.1-1/7.1", "M", "overflow"),
-        ("closed", "k-1.1-1/7.1", "", "overflow"),
+        ("ended", "k-1.1-1/7.1+n", "M", "overflow"),
+        ("closed", "k-1.1-1/7.1+n", "", "overflow"),
     ]
     assert (core.dropped, core.overflows, core.take_wanted()) == (3, 1, ["M"])
     # The keeper is ahead of the first of these and behind the second.
@@ -164,7 +164,7 @@ def test_a_drop_closes_the_session_and_the_next_begins_with_the_keepers_book() -
     assert core.join(view)
     [_, whole] = rows_of(log, BookSnapshotRow)
     assert isinstance(whole, BookSnapshotRow)
-    assert (whole.session_id, whole.kind, whole.sequence_number) == ("k-1.1-1/7.1+2", "checkpoint", 5)
+    assert (whole.session_id, whole.kind, whole.sequence_number) == ("k-1.1-1/7.1+n.1.2", "checkpoint", 5)
     [change] = rows_of(log, BookDeltaRow)
     assert isinstance(change, BookDeltaRow)
     assert (change.sequence_number, change.old_size, change.new_size) == (6, 14 * ONE, 15 * ONE)
@@ -191,8 +191,8 @@ def test_a_full_log_ends_the_sessions_and_says_so_once_it_has_room() -> None:
     log.room = None
     assert core.retry()
     assert events(log.rows)[1:] == [
-        ("ended", "k-1.1-1/7.1", "M", "overflow"),
-        ("closed", "k-1.1-1/7.1", "", "overflow"),
+        ("ended", "k-1.1-1/7.1+n", "M", "overflow"),
+        ("closed", "k-1.1-1/7.1+n", "", "overflow"),
     ]
     [ended] = [row for row in log.rows if isinstance(row, BookSessionEventRow) and row.event == "ended"]
     assert ended.sequence_number == 1
@@ -208,10 +208,10 @@ def test_a_life_after_the_first_names_its_sessions_itself() -> None:
     core.update(snapshot(seq=2, bids={45: 10}))
     assert events(log.rows) == [
         ("started", "", "", "restarted"),
-        ("opened", "k-1.1-1/7.1+3.1", "M", ""),
-        ("ended", "k-1.1-1/7.1+3.1", "M", "stopped"),
-        ("closed", "k-1.1-1/7.1+3.1", "", "stopped"),
-        ("opened", "k-1.1-1/7.1+3.2", "M", ""),
+        ("opened", "k-1.1-1/7.1+n.3.1", "M", ""),
+        ("ended", "k-1.1-1/7.1+n.3.1", "M", "stopped"),
+        ("closed", "k-1.1-1/7.1+n.3.1", "", "stopped"),
+        ("opened", "k-1.1-1/7.1+n.3.2", "M", ""),
     ]
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 
 from actors.market.bar_builder import BarSettings, specs
 from actors.market.bars_intervals import parse_interval
@@ -95,6 +96,19 @@ async def test_a_bar_that_was_open_when_frames_were_lost_is_marked_and_the_next_
         await builder.say(trade(190), trade(250))
         marks = [bar.marks for bar in await builder.bars(4)]
         assert marks == [("stale",), (), ("stale",), ()]
+
+
+async def test_bars_that_were_open_when_the_mailbox_was_full_are_marked() -> None:
+    async with building() as builder:
+        await builder.say(trade(1), trade(61), trade(121))
+        # The actor has no turn meanwhile.
+        for number in range(66_000):
+            builder.node.publish(trade(122, market="FLOOD" if number else "M"))
+        await trio.testing.wait_all_tasks_blocked()
+        await builder.say(trade(181), trade(241), trade(301))
+        found = await builder.bars(5)
+        assert [bar.marks for bar in found if bar.market == "M"][:5] == [("stale",), (), ("stale",), (), ()]
+        assert int(str((await builder.figures())["lost"])) > 0
 
 
 async def test_while_its_feed_is_down_the_bars_of_a_market_are_marked() -> None:

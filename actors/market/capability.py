@@ -25,6 +25,7 @@ from actors.market import (
     instrument_master,
     large_frames,
     orderbook_stream,
+    provider_settings,
 )
 from actors.market import store as market_store
 from actors.market.bar_builder import BarSettings
@@ -33,6 +34,7 @@ from actors.market.feed_events import FeedEvent
 from actors.market.feed_tree import MarketName, keeper_spec
 from actors.market.importers.opening import recorded_markets
 from actors.market.instrument_master import InstrumentSettings
+from actors.market.provider_settings import ProviderSettings
 from actors.market.recordings.entries import READ_FAULTS
 from actors.market.routes import INDEX
 from actors.market.routes import routes as market_routes
@@ -43,7 +45,9 @@ from actors.market.venues import VENUES, session_class
 from actors.storage.location import database_url
 from protocols.control import Row
 from protocols.market import MARKS, SYNTHETIC
+from protocols.market_store import STORE
 from protocols.paths import feed_book, venue_budget
+from protocols.providers import PROVIDERS
 from runtime import ChildSpec, Restart, RestartLimit, supervisor
 from runtime.capability import Whole
 from runtime.settings import Configuration, ConfigurationError, Issue, LocalPath
@@ -189,6 +193,7 @@ sections: Final[dict[str, Any]] = {
     "derivatives": DerivativesSettings,
     "store": StoreSettings,
     "instruments": InstrumentSettings,
+    "providers": tuple[ProviderSettings, ...],
 }
 
 
@@ -204,6 +209,7 @@ def children(configuration: Configuration, whole: Whole) -> list[ChildSpec]:
                 views=configuration.section("derivatives"),
                 store=configuration.section("store"),
                 instruments=configuration.section("instruments"),
+                providers=configuration.section("providers"),
                 database=database_url(configuration),
             )
         ]
@@ -212,8 +218,13 @@ def children(configuration: Configuration, whole: Whole) -> list[ChildSpec]:
 
 
 def probes(configuration: Configuration) -> list[tuple[str, str]]:
-    """Who answers for all feeds."""
-    return [("market", INDEX)]
+    """Who answers for all feeds, for what is stored of them, and for the choice of providers."""
+    known = [("market", INDEX)]
+    if configuration.section("store").enabled:
+        known.append(("market_store", STORE))
+    if configuration.section("providers"):
+        known.append(("providers", PROVIDERS))
+    return known
 
 
 def branch(
@@ -225,6 +236,7 @@ def branch(
     views: DerivativesSettings | None = None,
     store: StoreSettings | None = None,
     instruments: InstrumentSettings | None = None,
+    providers: Sequence[ProviderSettings] = (),
     database: str = "",
 ) -> ChildSpec:
     """`/market` with these feeds, and of the rest what has settings.
@@ -248,6 +260,7 @@ def branch(
     if any(feed.venue != "replay" for feed in feeds):
         specs += large_frames.specs()
         specs.append(_budgets(feeds))
+    sources = [_source(feed, markets[feed.name]) for feed in _asked(feeds)]
     # Whoever listens is there before the first word is said.
     if store is not None:
         urls = {feed.name: _public_url(feed) for feed in feeds}
@@ -257,7 +270,8 @@ def branch(
     if views is not None:
         specs += [*derivatives.specs(views), *orderbook_stream.specs()]
     if instruments is not None:
-        specs += instrument_master.specs(instruments, [_source(feed, markets[feed.name]) for feed in _asked(feeds)])
+        specs += instrument_master.specs(instruments, sources)
+    specs += provider_settings.specs(providers, sources)
     specs += [_feed(feed, markets[feed.name]) for feed in feeds]
     return supervisor("market", *specs)
 
@@ -278,6 +292,7 @@ def _asked(feeds: Sequence[FeedSettings]) -> list[FeedSettings]:
 
 def _source(feed: FeedSettings, markets: tuple[str, ...]) -> instrument_master.InstrumentSource:
     return instrument_master.InstrumentSource(
+        feed=feed.name,
         venue=feed.protocol,
         markets=markets,
         rest_url=feed.rest_url,

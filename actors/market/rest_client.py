@@ -5,6 +5,7 @@ What the venue says of its limits is passed on: 429 and 418 close the bucket for
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from email.utils import parsedate_to_datetime
 from typing import Final
@@ -25,6 +26,8 @@ CONNECT_S: Final = 5.0
 MOST_BYTES: Final = 64 * 1024 * 1024
 RETRY_S: Final = 1.0
 """How long to wait after a 429 or 418 that does not say."""
+# It logs whole URLs, and some venues want their key in it.
+logging.getLogger("httpx").setLevel(logging.WARNING)
 Headers = tuple[tuple[str, str], ...]
 
 

@@ -48,25 +48,25 @@ LEVELS = 46_000
 WARM_S = 1.0
 STORED_S = 30.0
 """How long the database may take to have it all."""
-MOST_QUOTES = 4_000_000
-_NOTE = struct.Struct("<qqq")
+NOTED = 4_000_000
+NOTE = struct.Struct("<qqq")
 PAUSE_S = 1.0
 """How long the huge snapshot's connection lasts."""
 
 
-class Noted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class NoteFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where to note the quotes."""
 
     file: str
 
 
-class Note(Strategy[Noted]):
+class Note(Strategy[NoteFile]):
     """Notes of every quote its number, when its frame was received, and the time. It reads a clock, as no other may."""
 
-    Parameters = Noted
+    Parameters = NoteFile
     version = "1"
 
-    def __init__(self, parameters: Noted, markets: tuple[str, ...]) -> None:
+    def __init__(self, parameters: NoteFile, markets: tuple[str, ...]) -> None:
         super().__init__(parameters, markets)
         with Path(parameters.file).open("r+b") as file:
             self.notes = mmap.mmap(file.fileno(), 0)
@@ -74,8 +74,8 @@ class Note(Strategy[Noted]):
 
     def on_quote(self, quote: Quote) -> Sequence[Draft]:
         """Note it."""
-        _NOTE.pack_into(self.notes, self.at, quote.seq, quote.ts_recv, time.time_ns())
-        self.at += _NOTE.size
+        NOTE.pack_into(self.notes, self.at, quote.seq, quote.ts_recv, time.time_ns())
+        self.at += NOTE.size
         return NO_DRAFTS
 
 
@@ -140,7 +140,7 @@ def outside(announce: Callable[[dict[str, Any]], None], folder: str, rate: float
             warm = len(sent)
         sent.append(time.time_ns())
         venue.send()
-    notes = np.memmap(f"{folder}/notes", dtype=np.int64, mode="r", shape=(MOST_QUOTES, 3))
+    notes = np.memmap(f"{folder}/notes", dtype=np.int64, mode="r", shape=(NOTED, 3))
     give_up = time.perf_counter() + 5.0
     while (come := int(np.count_nonzero(notes[:, 0]))) < len(sent) + len(MARKETS) and time.perf_counter() < give_up:
         time.sleep(0.1)
@@ -245,7 +245,7 @@ def passed(rate: float, seconds: float, huge: bool = False) -> Sample:
         Path(folder).chmod(0o755)
         notes = Path(folder) / "notes"
         with notes.open("wb") as file:
-            file.truncate(MOST_QUOTES * _NOTE.size)
+            file.truncate(NOTED * NOTE.size)
         beside = processes.enter_context(Child("benchmarks.feed:huge_venue")) if huge else None
         world = processes.enter_context(Child("benchmarks.feed:outside", folder=folder, rate=rate, seconds=seconds))
         about = {"url": world.announced()["url"], "port": port, "folder": folder}

@@ -295,10 +295,11 @@ class StoreCore:
     def tick(self) -> None:
         """Tell how far the sessions are, and close buckets in which nothing happens any more."""
         now = self._now()
+        remembered = {book.last.id for book in self.books.values() if book.last is not None}
         for session in list(self.sessions.values()):
             if session.messages != session.reported:
                 self._events.tell("progress", session)
-            elif not session.markets and all(book.last is not session for book in self.books.values()):
+            elif not session.markets and session.id not in remembered:
                 del self.sessions[session.id]
         for book in self.books.values():
             bucket = book.bucket

@@ -259,6 +259,20 @@ def test_a_quiet_book_is_stored_whole_again_on_another_day() -> None:
     assert wholes == [("A", "checkpoint"), ("B", "checkpoint")]
 
 
+def test_sessions_tell_how_far_they_are_and_are_forgotten_when_nobody_is_in_them() -> None:
+    log = Log()
+    core = store(log)
+    core.update(snapshot(bids={45: 10}))
+    core.update(delta(2, ("bid", 45, 1)))
+    core.tick()
+    core.tick()
+    progress = [row for row in log.rows if isinstance(row, BookSessionEventRow) and row.event == "progress"]
+    assert [(row.messages_received, row.snapshots_count, row.deltas_count) for row in progress] == [(2, 1, 1)]
+    core.update(snapshot(session="k-1.1-2/7.1", bids={45: 10}))
+    core.tick()
+    assert list(core.sessions) == ["k-1.1-2/7.1+n"]
+
+
 def test_samples_are_beside_the_log_and_not_instead_of_it() -> None:
     log = Log()
     core = store(log, sample_every=2, sample_depth=1)

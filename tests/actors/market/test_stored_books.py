@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
@@ -10,13 +11,26 @@ import msgspec
 import pytest
 
 from actors.market.book import Book
+from actors.market.migrations import market_0002_books
 from actors.market.rebuild import NotStored, book_at, book_at_time
 from actors.market.rows import BarRow, InstrumentRow, TradeRow, leg_price
 from actors.market.store_core import StoreCore
+from actors.storage import schema
+from actors.storage.mover import connect
 from protocols.control import Row
 from protocols.instruments import Instrument, PriceRange
 from protocols.market import Bar, BookUpdate, BookView, LevelChange, Trade
-from tests.actors.market.stored import CENT, ONE, START, RandomFeed, Run, StoreDatabase, migrated_server
+from tests.actors.market.stored import (
+    CENT,
+    FOLDERS,
+    ONE,
+    START,
+    RandomFeed,
+    Run,
+    StoreDatabase,
+    migrated_server,
+    new_database,
+)
 
 
 @pytest.fixture(scope="module")
@@ -266,3 +280,22 @@ def test_trades_bars_and_instruments_are_stored_exactly(database: StoreDatabase)
         (START, START + ONE, "unknown", "0.07", ["limit", "market"]),
         (START + ONE, None, "halted", "0.07", ["limit", "market"]),
     ]
+
+
+def test_the_migrations_go_down_and_up_again_and_may_be_run_twice(url: str) -> None:
+    again = new_database(url, "migrated_again")
+
+    async def work() -> tuple[list[str], list[str]]:
+        connection = await connect(again)
+        try:
+            for text in (market_0002_books.FUNCTIONS, market_0002_books.TABLES, market_0002_books.SESSIONS):
+                await connection.execute(text)
+            await connection.execute(market_0002_books.VIEWS)
+            down = await schema.downgrade(connection, FOLDERS, "market_0001")
+            left = await connection.fetch("SELECT relname FROM pg_class WHERE relname ~ '^(rl_|market_|orderbook_)'")
+            assert left == []
+            return down, await schema.upgrade(connection, FOLDERS)
+        finally:
+            await connection.close()
+
+    assert asyncio.run(work()) == (["market_0003", "market_0002"], ["market_0002", "market_0003"])

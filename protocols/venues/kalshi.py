@@ -265,7 +265,8 @@ Frame = _Known | OtherFrame
 KNOWN_TYPES: Final = frozenset(str(kind.__struct_config__.tag) for kind in _Known.__args__)
 
 _known: msgspec.json.Decoder[_Known] = msgspec.json.Decoder(_Known)
-_decode_known = _known.decode
+decode_known = _known.decode
+"""A frame of a known type in its form; anything else raises msgspec.DecodeError, and is for `decode`."""
 _other = msgspec.json.Decoder(OtherFrame)
 _encoder = msgspec.json.Encoder()
 
@@ -276,14 +277,15 @@ def decode(raw: bytes | str) -> Frame:
     Raises WireError for what is no frame at all; an unfit known frame comes as OtherFrame.
     """
     try:
-        return _decode_known(raw)
+        return decode_known(raw)
     except msgspec.ValidationError as error:
         fault = str(error)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeError) as error:
+        # A text within a frame that is no UTF-8 raises UnicodeError, which msgspec does not make its own.
         raise WireError(str(error)) from None
     try:
         other = _other.decode(raw)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeError) as error:
         raise WireError(str(error)) from None
     other.fault = fault if other.type in KNOWN_TYPES else ""
     return other
@@ -580,7 +582,7 @@ def decode_orderbook(body: bytes | str, codec: Codec) -> tuple[LevelChange, ...]
     """
     try:
         book = _rest_book.decode(body)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeError) as error:
         raise WireError(str(error)) from None
     sides = book.orderbook_fp or book.orderbook
     if sides is None:

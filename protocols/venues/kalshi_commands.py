@@ -82,7 +82,10 @@ _encoder = msgspec.json.Encoder()
 
 def decode_command(raw: bytes | str) -> Command:
     """What the client sent. Raises msgspec.DecodeError where that is no command."""
-    return _decoder.decode(raw)
+    try:
+        return _decoder.decode(raw)
+    except UnicodeError as error:
+        raise msgspec.DecodeError(str(error)) from None
 
 
 def subscribe(id: int, channel: str, markets: Sequence[str] = (), *, use_yes_price: bool = True) -> bytes:

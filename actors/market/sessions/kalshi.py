@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from typing import ClassVar, Final
 from urllib.parse import urlsplit
 
+import msgspec
+
 from actors.market.session_core import (
     BOOK,
     DEFAULT_OPTIONS,
@@ -107,7 +109,10 @@ class KalshiSession(KalshiRecovery):
 
         Raises WireError for what is no frame: the connection cannot be trusted then.
         """
-        frame = kalshi.decode(raw)
+        try:
+            frame: Frame = kalshi.decode_known(raw)
+        except (msgspec.DecodeError, UnicodeError):
+            frame = kalshi.decode(raw)
         sid = frame.sid
         subscription = self._subscriptions.get(sid)
         # Nearly every frame is the next delta of a book that is current; whatever is not goes the long way.

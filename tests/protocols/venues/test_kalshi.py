@@ -4,6 +4,7 @@ import contextlib
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from protocols.market import LevelChange
 from protocols.nanos import NANO
 from protocols.venues import kalshi
+from protocols.venues.errors import WireError
 from protocols.venues.kalshi import (
     Codec,
     DeltaFrame,
@@ -25,11 +27,11 @@ from protocols.venues.kalshi import (
     TickerFrame,
     TradeFrame,
     UnsubscribedFrame,
-    WireError,
     decode,
     decode_orderbook,
     encode,
 )
+from protocols.venues.kalshi_commands import decode_command
 
 CENT = NANO // 100
 
@@ -253,6 +255,24 @@ def test_a_rest_book_is_read_in_both_forms_in_any_order() -> None:
     for body in (b"{}", b"[]", b"{"):
         with pytest.raises(WireError):
             decode_orderbook(body, codec)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        b'{"type":"error","msg":{"code":1,"msg":"\xff"}}',
+        b'{"type":"\xff"}',
+        b'{"type":"orderbook_delta","sid":1,"seq":2,"msg":{"market_ticker":"\xff\xfe","side":"yes"}}',
+        '{"type":"\ud800"}',
+    ],
+)
+def test_a_text_that_is_no_utf_8_makes_no_frame(wrong: bytes | str) -> None:
+    with pytest.raises(WireError):
+        decode(wrong)
+    with pytest.raises(msgspec.DecodeError):
+        decode_command(wrong)
+    with pytest.raises(WireError):
+        decode_orderbook(wrong, Codec())
 
 
 @given(st.binary(max_size=200))

@@ -40,8 +40,9 @@ class StoreCore:
 
     `node` is the id of the node's log, `life` the count of the store's starts in this run of the node. `now` tells wall
     time in nanoseconds. `urls`: where each feed's WebSocket is.
-    `whole_after`: rows of one market after which its whole book is stored again, so that finding a book never takes
-    longer. `sample_every`: a row of samples for every so many updates of a market, 0 for none.
+    `whole_after`: rows of one market, at least twice as many as it has levels, after which its whole book is stored
+    again, so that finding a book never takes longer. `sample_every`: a row of samples for every so many updates of a
+    market, 0 for none.
     """
 
     def __init__(
@@ -175,7 +176,10 @@ class StoreCore:
         session.messages += 1
         session.last_recv = update.ts_recv
         book.since_whole += len(update.changes)
-        if book.since_whole >= self._whole_after or update.ts_recv >= book.day_ends:
+        if update.ts_recv >= book.day_ends or (
+            # A wide book is worth more changes than a narrow one.
+            book.since_whole >= self._whole_after and book.since_whole >= 2 * (len(book.bids) + len(book.asks))
+        ):
             self._whole(book, session, CHECKPOINT)
         if self._signals:
             ts, bucket = update.ts_recv, book.bucket

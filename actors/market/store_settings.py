@@ -38,7 +38,8 @@ class StoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     sample_depth: Annotated[int, msgspec.Meta(ge=1, le=1_000)] = 10
     """Levels a side of a sample."""
     whole_after: Annotated[int, msgspec.Meta(ge=100)] = 10_000
-    """Stored changes of a book after which it is stored whole again: the most that is read to find a book."""
+    """Stored changes of a book, at least twice its levels, after which it is stored whole again: the most that is read
+    to find a book."""
     book_days: Days = 30
     """How long snapshots, deltas and sessions are kept."""
     sample_days: Days = 30

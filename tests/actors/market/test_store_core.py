@@ -231,10 +231,10 @@ def test_a_snapshot_of_thousands_of_levels_is_stored_as_it_was_packed() -> None:
     bids = [(price * CENT, price) for price in range(30_000, 10_000, -1)]
     asks = [(price * CENT, price) for price in range(30_001, 50_000)]
     log = Log()
-    core = store(log, whole_after=2)
+    core = store(log)
     whole = BookUpdate("M", (), "absolute", True, "k-1.1-1/7.1", 1, 0, START, (), pack_levels(bids), pack_levels(asks))
     core.update(whole)
-    core.update(delta(2, ("bid", 30_000, 1), ("ask", 30_001, 1)))
+    core.update(delta(2, ("bid", 30_000, 1), ("ask", 30_001, 1), ts=START + 86_400 * 10**9))
     [first, second] = [row for row in log.rows if isinstance(row, BookSnapshotRow)]
     assert (first.packed_bids, first.packed_asks) == (whole.packed_bids, whole.packed_asks)
     bids[0] = (bids[0][0], bids[0][1] + ONE)

@@ -146,6 +146,7 @@ class OrderbookStream(Actor):
         """Something did not fit into the mailbox: begin with the keeper's book again."""
         stream = self.fan.streams.get(message.key)
         if stream is not None:
+            self._tell(stream.market, lambda each: each.stale("lagged"))
             stream.restart()
             self._ask(stream.market)
 

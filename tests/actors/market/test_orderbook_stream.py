@@ -386,6 +386,36 @@ async def test_a_client_that_does_not_read_is_told_what_it_lost_and_gets_the_boo
             await caller.same(api, PERPETUAL)
 
 
+async def test_what_the_streams_own_mailbox_lost_is_made_up_by_the_keepers_book() -> None:
+    feed = RandomFeed(Random(10), YES, feed=FEED)
+    async with open_api() as api:
+        await begin(api, feed)
+        async with calling(api, f"?market={YES}") as caller:
+            await caller.until(SnapshotMessage)
+            # Nobody has a turn meanwhile: the keeper loses, too, and is stale until the venue's snapshot.
+            for _ in range(17_000):
+                api.node.publish(feed.delta(YES))
+            while not caller.books[YES].stale:
+                await caller.next()
+            await begin(api, feed)
+            await grow(api, feed, YES, count=5)
+            await caller.same(api, YES)
+            while caller.books[YES].stale:
+                await caller.next()
+
+
+async def test_a_market_without_a_book_is_said_to_have_none_until_it_has() -> None:
+    feed = RandomFeed(Random(11), YES, feed=FEED)
+    async with open_api() as api, calling(api, f"?market={YES}") as caller:
+        first = await caller.until(SnapshotMessage)
+        assert isinstance(first, SnapshotMessage)
+        assert (first.data.stale, first.data.bids) == ("no_snapshot", ())
+        await begin(api, feed)
+        await caller.until(SnapshotMessage)
+        await caller.same(api, YES)
+        assert caller.books[YES].stale == ""
+
+
 async def test_a_killed_stream_is_a_new_snapshot_to_its_clients() -> None:
     feed = RandomFeed(Random(9), YES, feed=FEED)
     async with open_api() as api:

@@ -18,6 +18,10 @@ from typing import Final, Generic, TypeVar
 import msgspec
 
 from protocols.venues.binance_futures import ForceOrder, MarkPriceUpdate
+from protocols.venues.binance_replies import UNREADABLE
+from protocols.venues.binance_replies import ErrorReply as ErrorReply
+from protocols.venues.binance_replies import Fault as Fault
+from protocols.venues.binance_replies import Reply as Reply
 from protocols.venues.errors import WireError
 
 MILLISECOND: Final = 1_000_000
@@ -234,34 +238,6 @@ class ServerShutdown(msgspec.Struct, gc=False, kw_only=True, tag_field="e", tag=
     event_time: int = msgspec.field(name="E")
 
 
-class Fault(msgspec.Struct, gc=False):
-    """What an error says. Codes of a connection: 0-4 and negative ones as over REST."""
-
-    code: int
-    msg: str = ""
-
-
-class Reply(msgspec.Struct, gc=False, kw_only=True):
-    """The answer to a command: `result` is null, or the list of streams that was asked for. `id` is the command's."""
-
-    result: tuple[str, ...] | bool | None = None
-    id: int | str | None = None
-
-
-class ErrorReply(msgspec.Struct, gc=False, kw_only=True, omit_defaults=True):
-    """A command was refused. Old servers write `code` and `msg` flat, new ones within `error`."""
-
-    code: int | None = None
-    msg: str = ""
-    error: Fault | None = None
-    id: int | str | None = None
-
-    @property
-    def fault(self) -> Fault:
-        """Code and text, whichever way they came."""
-        return self.error or Fault(self.code or 0, self.msg)
-
-
 class Other(msgspec.Struct, gc=False, kw_only=True):
     """An event that is not read here, or one that has not the shape of its type (`fault` says how)."""
 
@@ -358,7 +334,7 @@ def decode(raw: bytes | str) -> Frame[Payload]:
         decoder = _decoder_of(raw)
         if decoder is not None:
             return decoder.decode(raw)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         # The other way finds out what is wrong.
         pass
     return _decode_any(raw)
@@ -391,7 +367,7 @@ def _kind_of(stream: str) -> type[msgspec.Struct] | None:
 def _decode_any(raw: bytes | str) -> Frame[Payload]:
     try:
         envelope = _envelope.decode(raw)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise WireError(str(error)) from None
     if envelope.stream is None:
         return Frame("", _read("", raw, envelope))
@@ -399,7 +375,7 @@ def _decode_any(raw: bytes | str) -> Frame[Payload]:
     body = bytes(envelope.data)
     try:
         inner = _envelope.decode(body)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         return Frame(envelope.stream, Other(fault=str(error)))
     return Frame(envelope.stream, _read(envelope.stream, body, inner))
 
@@ -419,7 +395,7 @@ def _read(stream: str, body: bytes | str, envelope: _Envelope) -> Payload:
         if kind is None:
             return Other(event=envelope.e or "")
         payload: Payload = _bare[kind].decode(body)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         return Other(event=envelope.e or "", fault=str(error))
     return payload
 

@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from protocols.venues.binance import ErrorReply, Reply
+from protocols.venues.binance_replies import ErrorReply, Reply
 
 MAX_STREAMS: Final = 1024
 """Streams on one connection."""
@@ -47,7 +47,10 @@ _encoder = msgspec.json.Encoder()
 
 def decode_command(raw: bytes | str) -> Command:
     """What the client sent. Raises msgspec.DecodeError where that is no command."""
-    return _decoder.decode(raw)
+    try:
+        return _decoder.decode(raw)
+    except UnicodeError as error:
+        raise msgspec.DecodeError(str(error)) from None
 
 
 def subscribe(id: int, streams: Sequence[str]) -> bytes:

@@ -10,7 +10,8 @@ from typing import Final
 
 import msgspec
 
-from protocols.venues.binance import Candle, DepthSnapshot, Fault
+from protocols.venues.binance import Candle, DepthSnapshot
+from protocols.venues.binance_replies import UNREADABLE, Fault
 from protocols.venues.errors import VenueError, WireError
 
 TOO_MANY_REQUESTS: Final = -1003
@@ -127,7 +128,7 @@ def decode_depth(body: bytes | str) -> DepthSnapshot:
     """The answer to `GET /depth`. Raises WireError."""
     try:
         return _depth.decode(body)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise WireError(str(error)) from None
 
 
@@ -135,7 +136,7 @@ def decode_exchange_info(body: bytes | str) -> ExchangeInfo:
     """The answer to `GET /exchangeInfo`. Raises WireError."""
     try:
         return _exchange.decode(body)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise WireError(str(error)) from None
 
 
@@ -143,7 +144,7 @@ def decode_klines(body: bytes | str, symbol: str, interval: str, now_ms: int) ->
     """The answer to `GET /klines`, oldest first. A candle is final if it has ended by `now_ms`. Raises WireError."""
     try:
         rows = _klines.decode(body)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise WireError(str(error)) from None
     return tuple(
         Candle(
@@ -170,7 +171,7 @@ def decode_aggregate_trades(body: bytes | str) -> tuple[AggregateTradeRow, ...]:
     """The answer to `GET /aggTrades`, oldest first. Raises WireError."""
     try:
         return _trades.decode(body)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise WireError(str(error)) from None
 
 
@@ -178,7 +179,7 @@ def decode_funding(body: bytes | str) -> tuple[FundingRow, ...]:
     """The answer to `GET /fundingRate`, oldest first. Raises WireError."""
     try:
         return _funding.decode(body)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise WireError(str(error)) from None
 
 
@@ -186,7 +187,7 @@ def decode_fault(body: bytes | str) -> Fault:
     """What an error says; code 0 and the text where it is none of the venue's."""
     try:
         return _fault.decode(body)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         text = body if isinstance(body, str) else body.decode(errors="replace")
         return Fault(0, " ".join(text.split())[:200])
 

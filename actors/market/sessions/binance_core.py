@@ -12,17 +12,13 @@ Times named `now` are monotonic nanoseconds; `ts` and `ts_recv` are wall time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import ClassVar, Final
 
 from actors.market.session_core import (
-    BARS,
     BOOK,
     DEFAULT_OPTIONS,
-    FUNDING,
-    LIQUIDATIONS,
     SECOND,
-    TICKERS,
     TRADES,
     Credentials,
     Event,
@@ -86,13 +82,6 @@ class BinanceSession(BinanceStreams):
         self._asked: dict[str, RestCall] = {}
         self._calls_from = 0
         self._limited = 0
-
-    # -- for each of the three -------------------------------------------------------------------------
-
-    @classmethod
-    def trade_stream(cls, symbol: str) -> str:
-        """The stream of trades."""
-        return binance_commands.trade_stream(symbol)
 
     def sign(self, call: RestCall, ts: int) -> tuple[tuple[str, str], ...]:
         """The key's id, where there is a key: public calls need none."""
@@ -391,20 +380,6 @@ class BinanceSession(BinanceStreams):
         self._distrust(symbol)
         if not self.options.listening:
             self._commands += self._requests.unsubscribe(self._streams(symbol.name), self._now)
-
-    def _streams(self, symbol: str) -> list[str]:
-        """The streams of one symbol, its book's first."""
-        makers: dict[str, Callable[[str], str]] = {
-            BOOK: binance_commands.depth_stream,
-            TRADES: self.trade_stream,
-            TICKERS: binance_commands.book_ticker_stream,
-            FUNDING: binance_commands.mark_price_stream,
-            LIQUIDATIONS: binance_commands.force_order_stream,
-        }
-        names = [maker(symbol) for channel, maker in makers.items() if channel in self.channels]
-        if BARS in self.channels:
-            names += [binance_commands.kline_stream(symbol, interval) for interval in self.options.bars]
-        return names
 
     def _subscribe_all(self) -> None:
         if not self.options.listening:

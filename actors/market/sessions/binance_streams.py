@@ -11,9 +11,21 @@ from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Final
 
-from actors.market.session_core import BARS, DEFAULT_OPTIONS, Credentials, Event, SessionCore, SessionOptions
+from actors.market.session_core import (
+    BARS,
+    BOOK,
+    DEFAULT_OPTIONS,
+    FUNDING,
+    LIQUIDATIONS,
+    TICKERS,
+    TRADES,
+    Credentials,
+    Event,
+    SessionCore,
+    SessionOptions,
+)
 from actors.market.sessions.binance_books import DepthBook
-from protocols.venues import binance
+from protocols.venues import binance, binance_commands
 from protocols.venues.binance import (
     AggregateTrade,
     BookTicker,
@@ -110,6 +122,25 @@ class BinanceStreams(SessionCore):
     def market_of(cls, symbol: str) -> str:
         """The symbol in capitals, and the suffix."""
         return symbol.upper() + cls.SUFFIX
+
+    @classmethod
+    def trade_stream(cls, symbol: str) -> str:
+        """The stream of trades."""
+        return binance_commands.trade_stream(symbol)
+
+    def _streams(self, symbol: str) -> list[str]:
+        """The streams of one symbol, its book's first."""
+        makers: dict[str, Callable[[str], str]] = {
+            BOOK: binance_commands.depth_stream,
+            TRADES: self.trade_stream,
+            TICKERS: binance_commands.book_ticker_stream,
+            FUNDING: binance_commands.mark_price_stream,
+            LIQUIDATIONS: binance_commands.force_order_stream,
+        }
+        names = [maker(symbol) for channel, maker in makers.items() if channel in self.channels]
+        if BARS in self.channels:
+            names += [binance_commands.kline_stream(symbol, interval) for interval in self.options.bars]
+        return names
 
     @abstractmethod
     def new_book(self, market: str, prefix: str) -> DepthBook:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -193,7 +194,9 @@ def test_an_event_without_the_shape_of_its_type_says_so_and_keeps_its_symbol() -
         assert frame.symbol == "BNBBTC"
 
 
-@pytest.mark.parametrize("raw", [b"", b"[]", b"{", b'"text"', b"\xff\xfe", b'{"stream":"a@depth","data":{}', "{"])
+@pytest.mark.parametrize(
+    "raw", [b"", b"[]", b"{", b'"text"', b"\xff\xfe", b'{"stream":"a@depth","data":{}', "{", b'{"e":"\xff"}']
+)
 def test_what_is_no_object_is_no_frame(raw: bytes | str) -> None:
     with pytest.raises(WireError):
         decode(raw)
@@ -204,6 +207,15 @@ def test_whatever_comes_is_a_frame_or_a_wire_error(raw: bytes | str) -> None:
     for each in (raw, b'{"stream":"' + raw if isinstance(raw, bytes) else '{"stream":"' + raw):
         with suppress(WireError):
             decode(each)
+
+
+def test_text_that_is_no_utf_8_is_a_fault_like_any_other() -> None:
+    frame = decode(b'{"stream":"bnbbtc@depth","data":{"e":"depthUpdate","s":"\xff","U":1,"u":1,"E":1,"b":[],"a":[]}}')
+    assert isinstance(frame.data, Other)
+    assert frame.data.fault
+    assert frame.symbol == "BNBBTC"
+    with pytest.raises(msgspec.DecodeError):
+        decode_command(b'{"method":"\xff"}')
 
 
 def test_blanks_and_another_order_of_the_keys_change_nothing() -> None:

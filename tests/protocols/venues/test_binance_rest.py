@@ -50,8 +50,8 @@ def test_rows_of_trades_and_of_funding() -> None:
 
 
 @pytest.mark.parametrize("read", [decode_depth, decode_aggregate_trades, decode_funding, decode_exchange_info])
-@pytest.mark.parametrize("body", ["", "7", "<html>", '{"code":-1121,"msg":"Invalid symbol."}'])
-def test_what_has_not_the_shape_is_a_wire_error(read: object, body: str) -> None:
+@pytest.mark.parametrize("body", ["", "7", "<html>", '{"code":-1121,"msg":"Invalid symbol."}', b'[{"p":"\xff"}]'])
+def test_what_has_not_the_shape_is_a_wire_error(read: object, body: str | bytes) -> None:
     assert callable(read)
     with pytest.raises(WireError):
         read(body)

@@ -28,6 +28,8 @@ from protocols.venues.binance_futures import ForceOrder, MarkPriceUpdate
 PACKED_FROM: Final = 2_000
 """A snapshot with more levels than this is packed."""
 _DECIMALS: Final = 9
+_SCALE: Final = tuple(10 ** (_DECIMALS - places) for places in range(_DECIMALS + 1))
+_PLAIN: Final = 18
 _CACHED: Final = 65_536
 _TRADES: Final = frozenset({"", "MARKET"})
 
@@ -41,14 +43,18 @@ class _Nanos(dict[str, int]):
         self._faults = faults
 
     def __missing__(self, digits: str) -> int:
-        value, cut = scaled(digits)
-        if cut or not -INT64_MAX <= value <= INT64_MAX:
-            # Whoever asks for prices looks at `faults.dropped` before it uses them.
-            return self._parse(digits, self._faults)  # type: ignore[return-value]
-        if len(self) >= _CACHED:
-            self.clear()
-        self[digits] = value
-        return value
+        whole, _, fraction = digits.partition(".")
+        joined = whole + fraction
+        # What every venue sends nearly always. The parser knows the rest, and counts what it cannot keep.
+        if len(joined) <= _PLAIN and len(fraction) <= _DECIMALS and whole and joined.isdigit() and joined.isascii():
+            value = int(joined) * _SCALE[len(fraction)]
+            if value <= INT64_MAX:
+                if len(self) >= _CACHED:
+                    self.clear()
+                self[digits] = value
+                return value
+        # Whoever asks for prices looks at `faults.dropped` before it uses them.
+        return self._parse(digits, self._faults)  # type: ignore[return-value]
 
 
 class Codec:
@@ -273,6 +279,6 @@ def _column(digits: Sequence[str]) -> list[int] | None:
     joined = ",".join(digits)
     if not 0 < places <= _DECIMALS or _uniform(places).fullmatch(joined) is None:
         return None
-    scale = 10 ** (_DECIMALS - places)
+    scale = _SCALE[places]
     numbers = [number * scale for number in map(int, joined.replace(".", "").split(","))]
     return numbers if max(numbers) <= INT64_MAX else None

@@ -28,7 +28,7 @@ from protocols.venues.binance_futures import ForceOrder, MarkPriceUpdate
 PACKED_FROM: Final = 2_000
 """A snapshot with more levels than this is packed."""
 _DECIMALS: Final = 9
-_SCALE: Final = tuple(10 ** (_DECIMALS - places) for places in range(_DECIMALS + 1))
+_SCALE: Final[tuple[int, ...]] = tuple(10 ** (_DECIMALS - places) for places in range(_DECIMALS + 1))
 _PLAIN: Final = 18
 _CACHED: Final = 65_536
 _TRADES: Final = frozenset({"", "MARKET"})

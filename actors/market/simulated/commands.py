@@ -131,13 +131,10 @@ def _run(arguments: Sequence[str]) -> int:
     program = Program(settings, options.key_file, options.play, options.speed)
 
     async def run() -> None:
-        async with trio.open_nursery() as nursery:
-            addresses = await nursery.start(program.run)
-            _tell(addresses, options.addresses, as_json=options.json)
-            with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-                async for _ in signals:
-                    nursery.cancel_scope.cancel()
-                    break
+        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            async with program.serving() as addresses:
+                _tell(addresses, options.addresses, as_json=options.json)
+                await anext(signals)
 
     trio.run(run)
     return 0

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +30,10 @@ class Program:
         self.play = play
         self.speed = speed
 
-    async def run(self, task_status: trio.TaskStatus[dict[str, Any]] = trio.TASK_STATUS_IGNORED) -> None:
-        """Serve until cancelled; started with the addresses. Raises Refused for a port, key or file that is no good."""
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[dict[str, Any]]:
+        """Serve while the context is open; gives the addresses. Raises Refused for a port, key or file that is no
+        good."""
         with tempfile.TemporaryDirectory(prefix="troupe-venue-") as folder:
             key_file = Path(self.key_file or f"{folder}/kalshi-key.pem")
             try:
@@ -44,7 +48,8 @@ class Program:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(standin.run)
                 nursery.start_soon(standin.trade)
-                task_status.started(self._addresses(standin, key_file))
+                yield self._addresses(standin, key_file)
+                nursery.cancel_scope.cancel()
 
     def _standin(self, key: kalshi_signing.PublicKey) -> StandIn:
         play = (Path(self.play), self.speed) if self.play else None

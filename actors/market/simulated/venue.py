@@ -192,6 +192,7 @@ class SimulatedVenue(Actor):
             status="ok",
             figures=(
                 ("url", self._kalshi.url),
+                *(("control", url) for url in [self._standin.control_url] if url),
                 ("clients", sum(len(face.clients) for face in faces)),
                 ("refused", sum(face.refused for face in faces)),
                 ("events", self._standin.events),

@@ -427,13 +427,14 @@ class UnfollowMarkets(Request[FeedMarkets], frozen=True, gc=False, tag="unfollow
 
 
 class ClaimMarkets(Request[FeedMarkets], frozen=True, gc=False, tag="claim_markets"):
-    """From a feed to the market index: these are its markets, too.
+    """From a feed to the market index: these are its markets, too. `books`: it keeps their books.
 
-    Refused `conflict` where another feed has one: a market with two books would have two truths under one name.
+    Refused `conflict` where another feed keeps one: a market with two books would have two truths under one name.
     """
 
     feed: str
     markets: tuple[str, ...]
+    books: bool = True
 
 
 class ReleaseMarkets(Request[FeedMarkets], frozen=True, gc=False, tag="release_markets"):

@@ -199,7 +199,7 @@ def decode_client(text: str | bytes) -> ClientMessage:
         named = _NAMED.search(str(error))
         field = named[1] if named else found[2] if found else None
         raise Malformed(found[1] if found else str(error), field or None) from None
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise Malformed(f"not JSON: {error}") from None
     for symbol in getattr(message, "symbols", ()):
         if not symbol.isprintable():

@@ -39,7 +39,7 @@ from actors.market.recordings.entries import READ_FAULTS
 from actors.market.routes import INDEX
 from actors.market.routes import routes as market_routes
 from actors.market.rows import ROWS as STORED_ROWS
-from actors.market.session_core import BOOK
+from actors.market.session_core import BOOK, SessionOptions
 from actors.market.store_settings import StoreSettings
 from actors.market.venues import VENUES, session_class
 from actors.storage.location import database_url
@@ -139,14 +139,25 @@ class FeedSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
             if not self.file:
                 raise ValueError(f"the replay {self.name!r} needs a file")
             return
-        core = session_class(self.protocol)
-        if wrong := set(self.channels) - core.OFFERED:
-            offered = ", ".join(sorted(core.OFFERED))
-            raise ValueError(f"the feed {self.name!r}: {core.VENUE} offers {offered}, not {', '.join(sorted(wrong))}")
+        try:
+            # It knows best what it can do: which channels, together, at which depth.
+            session_class(self.protocol)(self.name, (), self.channels or None, self.options)
+        except ValueError as error:
+            raise ValueError(f"the feed {self.name!r}: {error}") from None
         if self.discover and self.protocol != "kalshi":
             raise ValueError(f"the feed {self.name!r}: only Kalshi's markets can be discovered")
         if self.venue != "simulated" and not (self.markets or self.discover):
             raise ValueError(f"the feed {self.name!r} needs markets")
+
+    @property
+    def options(self) -> SessionOptions:
+        """What of this is its session's."""
+        return SessionOptions(
+            recovery_s=self.recovery_s,
+            depth=self.depth,
+            bars=self.bars,
+            use_yes_price=self.use_yes_price is not False,
+        )
 
     @property
     def protocol(self) -> str:
@@ -250,11 +261,13 @@ def branch(
         raise ValueError("two feeds have the same name")
     # One market has one book: two feeds of it would publish two truths under one key.
     owner: dict[str, str] = {}
-    for name, names in markets.items():
-        for market in names:
-            if owner.setdefault(market, name) != name:
-                raise ValueError(f"the market {market!r} is in the feeds {owner[market]!r} and {name!r}")
-    specs = [ChildSpec(name="index", actor="actors.market.index:MarketIndex", arguments={"feeds": markets})]
+    for feed in filter(_has_books, feeds):
+        for market in markets[feed.name]:
+            if owner.setdefault(market, feed.name) != feed.name:
+                raise ValueError(f"the market {market!r} is in the feeds {owner[market]!r} and {feed.name!r}")
+    specs = [
+        ChildSpec(name="index", actor="actors.market.index:MarketIndex", arguments={"feeds": markets, "owners": owner})
+    ]
     if venue.serve or any(_own_venue(feed) for feed in feeds):
         specs.append(_venue(feeds, venue, data_dir))
     if any(feed.venue != "replay" for feed in feeds):
@@ -445,12 +458,7 @@ def _session(feed: FeedSettings, markets: tuple[str, ...]) -> ChildSpec:
             "backoff_most_s": feed.backoff_most_s,
             "sample_ms": feed.sample_ms,
             "record": feed.record,
-            "options": {
-                "recovery_s": feed.recovery_s,
-                "depth": feed.depth,
-                "bars": feed.bars,
-                "use_yes_price": feed.use_yes_price is not False,
-            },
+            "options": msgspec.to_builtins(feed.options),
         },
     )
 

@@ -10,7 +10,7 @@ from actors.edge.call import Call
 from actors.edge.routing import Route, get, post
 from actors.market.feed_tree import MarketName
 from protocols.control import Refused
-from protocols.market import FeedMarkets, FollowMarkets, ListMarkets, UnfollowMarkets
+from protocols.market import FeedMarkets, FollowMarkets, GetFeedMarkets, ListMarkets, UnfollowMarkets
 from protocols.paths import MARKET_INDEX, feed_session
 
 TAGS = ("markets",)
@@ -51,24 +51,12 @@ class MarketsAnswer(msgspec.Struct, frozen=True):
 
 async def list_feeds(request: None, call: Call) -> FeedsAnswer:
     """How all feeds are, and what they follow."""
-    found = await call.ref(MARKET_INDEX).ask(ListMarkets())
-    markets: dict[str, list[str]] = {}
-    for each in found.markets:
-        markets.setdefault(each.feed, []).append(each.market)
-    return FeedsAnswer(
-        tuple(
-            FeedAnswer(
-                each.feed,
-                each.state,
-                each.session,
-                each.detail,
-                each.ts,
-                each.marks,
-                tuple(markets.get(each.feed, ())),
-            )
-            for each in found.feeds
-        )
-    )
+    index = call.ref(MARKET_INDEX)
+    answers = []
+    for each in (await index.ask(ListMarkets())).feeds:
+        markets = (await index.ask(GetFeedMarkets(each.feed))).markets
+        answers.append(FeedAnswer(each.feed, each.state, each.session, each.detail, each.ts, each.marks, markets))
+    return FeedsAnswer(tuple(answers))
 
 
 async def follow(request: MarketsChange, call: Call) -> MarketsAnswer:

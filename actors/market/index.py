@@ -25,16 +25,17 @@ _PROBE_S = 1.0
 
 
 class MarketIndex(Actor):
-    """Lists markets with their last quotes. `feeds`: the markets of each feed by its name.
+    """Lists markets with their last quotes. `feeds`: the markets of each feed by its name; `owners`: who keeps a
+    market's book (else it is shown with the first feed that has it).
 
     A view: it may be behind, and takes only the latest quote of each market.
     """
 
     mailbox = Mailbox(capacity=4096, overflow=Overflow.CONFLATE)
 
-    def __init__(self, feeds: Mapping[str, Sequence[str]]) -> None:
-        self.feeds = {name: tuple(markets) for name, markets in feeds.items()}
-        self.feed_of = {market: name for name, markets in self.feeds.items() for market in markets}
+    def __init__(self, feeds: Mapping[str, Sequence[str]], owners: Mapping[str, str] | None = None) -> None:
+        self.markets_of = {name: set(markets) for name, markets in feeds.items()}
+        self.owners = dict(owners or {})
         self.quotes: dict[str, Quote] = {}
         self.phases: dict[str, MarketPhase] = {}
         self.statuses: dict[str, FeedStatus] = {}
@@ -43,7 +44,7 @@ class MarketIndex(Actor):
         """Subscribe to everything that is said of markets and feeds."""
         for kind in (Quote, MarketStatus, FeedStatus):
             self.subscribe(kind)
-        for name in self.feeds:
+        for name in self.markets_of:
             self.watch(self.lookup(f"{MARKET}/{name}"))
 
     @receive
@@ -75,31 +76,35 @@ class MarketIndex(Actor):
     @receive
     def markets(self, request: ListMarkets) -> MarketList:
         """What is known now."""
-        if request.market and request.market not in self.feed_of:
+        shown = self._shown()
+        if request.market and request.market not in shown:
             raise Refused("not_found", f"no feed has a market {request.market!r}", "market")
-        names = (request.market,) if request.market else sorted(self.feed_of)
+        names = (request.market,) if request.market else sorted(shown)
         return MarketList(
-            markets=tuple(self._summary(name) for name in names),
+            markets=tuple(self._summary(name, shown[name]) for name in names),
             feeds=tuple(self.statuses[name] for name in sorted(self.statuses)),
         )
 
     @receive
     def claim(self, request: ClaimMarkets) -> FeedMarkets:
         """A feed follows more markets."""
-        for market in request.markets:
-            owner = self.feed_of.get(market, request.feed)
-            if owner != request.feed:
-                raise Refused("conflict", f"the market {market!r} is in the feed {owner!r}", "markets")
-        for market in request.markets:
-            self.feed_of[market] = request.feed
+        if request.books:
+            for market in request.markets:
+                owner = self.owners.get(market, request.feed)
+                if owner != request.feed:
+                    raise Refused("conflict", f"the market {market!r} is in the feed {owner!r}", "markets")
+            self.owners.update(dict.fromkeys(request.markets, request.feed))
+        self.markets_of.setdefault(request.feed, set()).update(request.markets)
         return self._of(request.feed)
 
     @receive
     def release(self, request: ReleaseMarkets) -> FeedMarkets:
         """A feed follows less."""
+        known = self.markets_of.get(request.feed, set())
         for market in request.markets:
-            if self.feed_of.get(market) == request.feed:
-                del self.feed_of[market]
+            known.discard(market)
+            if self.owners.get(market) == request.feed:
+                del self.owners[market]
                 self.quotes.pop(market, None)
                 self.phases.pop(market, None)
         return self._of(request.feed)
@@ -115,7 +120,15 @@ class MarketIndex(Actor):
         return markets
 
     def _names(self, feed: str) -> tuple[str, ...]:
-        return tuple(sorted(market for market, owner in self.feed_of.items() if owner == feed))
+        return tuple(sorted(self.markets_of.get(feed, ())))
+
+    def _shown(self) -> dict[str, str]:
+        """The feed with which each market is shown: the one that keeps its book, if any does."""
+        first: dict[str, str] = {}
+        for name, markets in self.markets_of.items():
+            for market in markets:
+                first.setdefault(market, name)
+        return first | self.owners
 
     @receive
     def probe(self, request: Probe) -> None:
@@ -125,7 +138,7 @@ class MarketIndex(Actor):
     async def _report(self) -> ProbeReport:
         """How all feeds are: the worst of them, and ready when every one is."""
         reports: dict[str, ProbeReport] = {}
-        for name in self.feeds:
+        for name in self.markets_of:
             outcome = await self.lookup(feed_session(name)).outcome(Probe(), _PROBE_S)
             reports[name] = (
                 outcome.value
@@ -134,7 +147,7 @@ class MarketIndex(Actor):
             )
         order = ("ok", "degraded", "failed")
         worst = max((order.index(report.status) for report in reports.values()), default=0)
-        figures: list[tuple[str, str | int | float | bool | None]] = [("markets", len(self.feed_of))]
+        figures: list[tuple[str, str | int | float | bool | None]] = [("markets", len(self._shown()))]
         for name, report in reports.items():
             figures += [(f"{name}: {key}", value) for key, value in report.figures]
         details = [f"{name}: {report.detail}" for name, report in reports.items() if report.status != "ok"]
@@ -145,8 +158,7 @@ class MarketIndex(Actor):
             figures=tuple(figures),
         )
 
-    def _summary(self, market: str) -> MarketSummary:
-        feed = self.feed_of[market]
+    def _summary(self, market: str, feed: str) -> MarketSummary:
         quote = self.quotes.get(market)
         status = self.statuses.get(feed)
         marks = quote.marks if quote is not None else () if status is None else status.marks

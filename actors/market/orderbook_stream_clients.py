@@ -75,7 +75,7 @@ async def _listen(connection: Connection, stream: ActorRef) -> None:
             said = await socket.receive()
             try:
                 message = decode_client(said)
-            except msgspec.DecodeError as error:
+            except (msgspec.DecodeError, UnicodeError) as error:
                 await _say(socket, ErrorDetail("invalid", str(error), _field(str(error))))
                 continue
             if isinstance(message, PingBooks):

@@ -295,16 +295,24 @@ class VenueSession(Actor):
             self._tell(events)
 
     @receive
-    def answered(self, message: Answered) -> None:
-        """A REST answer, if the connection that asked is still the one."""
+    async def answered(self, message: Answered) -> None:
+        """A REST answer, if the connection that asked is still the one. A long one is read beside the loop."""
         answer = message.answer
-        if message.session == self.core.session:
-            if self._recorder is not None:
-                self._recorder.answer(answer.ts_recv, message.call, answer.status, answer.body)
-            now = self.clock.monotonic()
-            events = self.core.answered(message.call, answer.status, answer.body, answer.ts_recv, now)
-            self._tell(events)
-            self._after_call()
+        if message.session != self.core.session:
+            return
+        if self._recorder is not None:
+            self._recorder.answer(answer.ts_recv, message.call, answer.status, answer.body)
+        about = (message.call, answer.status, answer.body, answer.ts_recv, self.clock.monotonic())
+        if len(answer.body) <= LARGE_BYTES:
+            events = self.core.answered(*about)
+        else:
+            try:
+                events = await self.offload(self.core.answered, *about, timeout=_LARGE_FRAME_S)
+            except trio.TooSlowError:
+                self._end(f"an answer of {len(answer.body)} bytes was not read in {_LARGE_FRAME_S:g} s")
+                return
+        self._tell(events)
+        self._after_call()
 
     @receive
     def call_failed(self, message: NoAnswer) -> None:
@@ -392,7 +400,7 @@ class VenueSession(Actor):
         return self._following()
 
     async def _follow(self, added: frozenset[str]) -> None:
-        await self.lookup(MARKET_INDEX).ask(ClaimMarkets(self.feed, tuple(sorted(added))), timeout=_ASK_S)
+        await self.lookup(MARKET_INDEX).ask(self._claim(added), timeout=_ASK_S)
         try:
             await self._keep_books(added)
         except (Refused, Unknown):
@@ -430,11 +438,14 @@ class VenueSession(Actor):
         added = self.core.markets - self.configured
         try:
             if added:
-                await self.lookup(MARKET_INDEX).ask(ClaimMarkets(self.feed, tuple(sorted(added))), timeout=_ASK_S)
+                await self.lookup(MARKET_INDEX).ask(self._claim(added), timeout=_ASK_S)
                 await self._keep_books(added)
         except (Refused, Unknown) as error:
             self.logger.warning("the books of added markets are not back", why=str(error))
             self.after(10 * _REBUILD_S, Rebuild())
+
+    def _claim(self, markets: frozenset[str]) -> ClaimMarkets:
+        return ClaimMarkets(self.feed, tuple(sorted(markets)), BOOK in self.core.channels)
 
     async def _keep_books(self, markets: frozenset[str]) -> None:
         if BOOK in self.core.channels:

@@ -125,7 +125,7 @@ def answer_of(status: int, body: bytes) -> dict[str, msgspec.Raw]:
     """The keys of an answer. Raises VenueError for one that is an error, whatever its HTTP status."""
     try:
         answer = _answers.decode(body)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeError):
         retry_s = 1.0 if status >= 500 else THROTTLED_S if status == 429 else None
         said = body[:200].decode("utf-8", "replace")
         raise VenueError(status, THROTTLED if status == 429 else UNREADABLE, said, retry_s) from None
@@ -142,7 +142,7 @@ def answer_of(status: int, body: bytes) -> dict[str, msgspec.Raw]:
 def _error(status: int, key: str, raw: msgspec.Raw) -> VenueError:
     try:
         message = msgspec.json.decode(raw, type=str)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeError):
         message = bytes(raw)[:200].decode("utf-8", "replace")
     words = message.lower()
     if key == "Error Message":
@@ -169,7 +169,7 @@ def read_quote(status: int, body: bytes) -> GlobalQuote:
         raise VenueError(status, UNKNOWN_SYMBOL, "the quote is empty")
     try:
         return _quotes.decode(raw)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeError) as error:
         raise VenueError(status, UNREADABLE, str(error)) from None
 
 

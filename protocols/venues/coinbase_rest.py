@@ -120,12 +120,12 @@ def read(decoder: msgspec.json.Decoder[A], status: int, body: bytes) -> A:
         try:
             refusal = _refusal.decode(body)
             code, message = refusal.error or code, refusal.message or refusal.error_details or message
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeError):
             pass
         raise VenueError(status, code, message, _RETRY_S if status == 429 or status >= 500 else None)
     try:
         return decoder.decode(body)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeError) as error:
         raise VenueError(status, "unreadable", str(error)) from None
 
 

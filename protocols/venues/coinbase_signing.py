@@ -103,7 +103,7 @@ def verify(key: PublicKey, token: str, ts: int) -> TokenClaims:
             expected = "ES256"
     except InvalidSignature:
         raise ValueError("the signature is not this key's") from None
-    except (msgspec.DecodeError, binascii.Error) as error:
+    except (msgspec.DecodeError, UnicodeError, binascii.Error) as error:
         raise ValueError(f"not a token: {error}") from None
     if header.alg != expected:
         raise ValueError(f"signed with {header.alg}, the key is for {expected}")

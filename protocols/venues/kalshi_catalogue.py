@@ -154,7 +154,7 @@ def refuse(status: int, body: bytes) -> None:
         else:
             said = _error.decode(inner)
             code, message = said.code, said.message or message
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeError):
         pass
     raise VenueError(status, code or f"http_{status}", message, RETRY_S if status == 429 or status >= 500 else None)
 

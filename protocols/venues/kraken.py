@@ -184,11 +184,11 @@ def decode(raw: bytes | str) -> Frame:
         return _known.decode(raw)
     except msgspec.ValidationError as error:
         fault = str(error)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeError) as error:
         raise WireError(str(error)) from None
     try:
         other = _other.decode(raw)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeError) as error:
         raise WireError(str(error)) from None
     other.fault = fault if other.channel in KNOWN_CHANNELS else ""
     return other

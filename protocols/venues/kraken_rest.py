@@ -182,7 +182,7 @@ def _fee(fees: Fees) -> str | None:
 def _result(status: int, body: bytes) -> msgspec.Raw:
     try:
         answer = _answer.decode(body)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeError) as error:
         said = body[:200].decode("utf-8", "replace")
         if 200 <= status < 300:
             raise VenueError(status, "unreadable", str(error)) from None
@@ -208,5 +208,5 @@ def _series(status: int, body: bytes) -> tuple[msgspec.Raw, str]:
 def _read(decoder: msgspec.json.Decoder[_A], raw: msgspec.Raw, status: int) -> _A:
     try:
         return decoder.decode(raw)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeError) as error:
         raise VenueError(status, "unreadable", str(error)) from None

@@ -125,7 +125,7 @@ def decode(raw: bytes | str) -> Frame:
         if len(parts) <= _FRAME_PARTS:
             raise WireError(f"an array of {len(parts)}")
         channel, name, pair = _number.decode(parts[0]), _text.decode(parts[-2]), _text.decode(parts[-1])
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeError) as error:
         raise WireError(str(error)) from None
     try:
         return _frame(channel, name, pair, parts[1:-2])

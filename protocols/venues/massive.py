@@ -114,7 +114,7 @@ def decode(raw: bytes | str) -> tuple[list[Event], int]:
     """
     try:
         return _frame_decoder.decode(raw), 0
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeError):
         return _decode_one_by_one(raw)
 
 
@@ -122,13 +122,13 @@ def _decode_one_by_one(raw: bytes | str) -> tuple[list[Event], int]:
     """One event that cannot be read must not take its neighbours with it."""
     try:
         parts = _raw_decoder.decode(raw)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeError) as error:
         raise WireError(f"no array of events: {error}") from None
     events: list[Event] = []
     for part in parts:
         try:
             events.append(_event_decoder.decode(part))
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeError):
             continue
     return events, len(parts) - len(events)
 
@@ -317,7 +317,7 @@ def read_aggregates(status: int, body: bytes) -> AggregatesAnswer:
     refuse(status, body)
     try:
         return _aggregates.decode(body)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeError) as error:
         raise VenueError(status, "unreadable", str(error)) from None
 
 
@@ -326,7 +326,7 @@ def read_tickers(status: int, body: bytes) -> TickersAnswer:
     refuse(status, body)
     try:
         return _tickers.decode(body)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeError) as error:
         raise VenueError(status, "unreadable", str(error)) from None
 
 
@@ -334,7 +334,7 @@ def refuse(status: int, body: bytes) -> None:
     """Raise VenueError for an answer that is an error: `{"status": "ERROR", "error": "…"}`."""
     try:
         answer = _problem.decode(body)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeError):
         answer = _Answer(status="" if status == 200 else "ERROR", message=body[:200].decode("utf-8", "replace"))
     if status == 200 and answer.status not in ("ERROR", "NOT_AUTHORIZED"):
         return

@@ -63,7 +63,7 @@ def matches(line: bytes) -> bool:
     """Whether a file that begins with this line is of this format."""
     try:
         return _header.decode(line).t == "header"
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeError):
         return False
 
 
@@ -72,7 +72,7 @@ def open_cryptofeed(path: Path, *, venue: str = "") -> Imported:
     file = open_text(path)
     try:
         header = _header.decode(file.readline())
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeError) as error:
         file.close()
         raise RecordingError(f"{path}: no header: {error}") from None
     venue = venue or VENUES.get(header.exchange, header.exchange.lower().replace("_", "-"))

@@ -63,7 +63,7 @@ def venue_of(lines: Sequence[bytes]) -> str:
             continue
         try:
             data = _frame.decode(line.partition(b" ")[2]).data
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeError):
             continue
         return "binance-coinm" if data.ps is not None else "binance" if data.pu is None else "binance-usdm"
     return ""
@@ -102,7 +102,7 @@ def _entries(path: Path, file: io.BufferedIOBase, venue: str) -> Iterator[Entry]
 def _answer(path: Path, number: int, ts: int, text: bytes, venue: str, symbol: str) -> Answer:
     try:
         found = _symbol.decode(text)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeError) as error:
         raise RecordingError(f"{path}, line {number}: {error}") from None
     name = found.symbol or symbol
     if found.lastUpdateId is None or not name:

@@ -43,7 +43,7 @@ def matches(line: bytes) -> bool:
     """Whether a file that begins with this line is of this format."""
     try:
         parsed = _line.decode(line)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeError):
         return False
     return bool(parsed.type) if parsed.recv is None else bool(bytes(parsed.frame))
 

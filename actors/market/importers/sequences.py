@@ -62,7 +62,7 @@ def check(rule: Rule, frames: Iterable[tuple[int, bytes]]) -> Checked:
     for connection, raw in frames:
         try:
             kinds[rule(chain, connection, raw)] += 1
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeError):
             unreadable += 1
     frames_seen = kinds.total() + unreadable
     return Checked(frames_seen, chain.followed, chain.gaps, unreadable, dict(sorted(kinds.items())))

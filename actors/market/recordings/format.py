@@ -230,7 +230,7 @@ def decode_file_header(content: bytes) -> FileHeader:
     """What a header block says. Raises RecordingError."""
     try:
         return _file_header.decode(content)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeError) as error:
         raise RecordingError(f"not the header of a recording: {error}") from None
 
 

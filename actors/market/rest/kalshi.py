@@ -266,7 +266,7 @@ def _read(decoder: msgspec.json.Decoder[P], status: int, body: bytes) -> P:
     catalogue.refuse(status, body)
     try:
         return decoder.decode(body)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeError) as error:
         raise VenueError(status, "unreadable", str(error)) from None
 
 

@@ -189,7 +189,7 @@ class CoinbaseSession(SubscribedBooks):
         """What a frame says that `LARGE` has decoded elsewhere. Raises WireError as `receive`."""
         try:
             frame = read_packed(packed_frame)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeError) as error:
             raise WireError(str(error)) from None
         if frame.raw:
             return self.receive(frame.raw, ts_recv, now)

@@ -102,6 +102,20 @@ def test_a_market_may_be_named_in_the_venues_words_or_in_ours(tmp_path: Path) ->
     assert session.arguments["markets"] == ("BTCUSDT.BINANCE", "ETHUSDT.BINANCE")
 
 
+def test_a_feed_without_books_may_follow_what_another_keeps_the_books_of(tmp_path: Path) -> None:
+    books = FeedSettings(name="a", venue="binance-usdm", markets=("BTCUSDT",), channels=("book", "trades"))
+    rates = FeedSettings(name="b", venue="binance-usdm", markets=("BTCUSDT",), channels=("funding", "liquidations"))
+    market = branch((books, rates), VenueSettings(), tmp_path)
+    first, second = market.supervisor.children[-2:]  # type: ignore[union-attr]
+    assert names(first.supervisor.children[0]) == ["BTCUSDT.BINANCE-USDM"]  # type: ignore[union-attr]
+    assert names(second.supervisor.children[0]) == []  # type: ignore[union-attr]
+    with pytest.raises(msgspec.ValidationError, match="the feed 'c'"):
+        msgspec.convert(
+            {"name": "c", "venue": "binance-usdm", "markets": ["BTCUSDT"], "channels": ["book", "funding"]},
+            FeedSettings,
+        )
+
+
 def test_each_venue_account_has_one_budget(tmp_path: Path) -> None:
     feeds = (
         FeedSettings(name="a", venue="binance", markets=("BTCUSDT",)),

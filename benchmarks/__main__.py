@@ -15,7 +15,22 @@ from pathlib import Path
 from benchmarks import machine, report
 from benchmarks.harness import FULL, QUICK, ChildFailed, Scale, disturbances
 
-BENCHMARKS = ("tell", "ask", "population", "restart", "route", "fanout", "path", "lag", "log", "wake", "market")
+BENCHMARKS = (
+    "tell",
+    "ask",
+    "population",
+    "restart",
+    "route",
+    "fanout",
+    "path",
+    "lag",
+    "log",
+    "wake",
+    "market",
+    "feed",
+    "books",
+    "store",
+)
 """In the order of the page."""
 
 

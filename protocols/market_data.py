@@ -34,7 +34,7 @@ class BarList(Message, frozen=True, gc=False, tag="bar_list"):
 class GetBars(Request[BarList], frozen=True, gc=False, tag="get_bars"):
     """Asks the bar builder for the newest `limit` bars with start in [start, end); `end` 0: up to now.
 
-    `source` None: the venue's own where it sends them, else those built here. An interval that is not built has no bars.
+    `source` None: the venue's own where it sends them, else those built here. One that is not built has none.
     """
 
     market: str

@@ -10,8 +10,8 @@ from protocols.control import Row
 class FeedEvent(Row, frozen=True, gc=False, tag="feed_event"):
     """One thing that happened to a feed.
 
-    `kind`: connected, disconnected, gap, malformed, overdue, resubscribed, recovered, error, book_gap, call_failed, lost,
-    not_recorded, ended.
+    `kind`: connected, disconnected, gap, malformed, overdue, resubscribed, recovered, error, book_gap, call_failed,
+    price_levels, lost, not_recorded, ended.
     `session` names the connection (and subscription) that it happened to, `ts` when, in nanoseconds.
     """
 

@@ -24,6 +24,8 @@ AWAY = (
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
     asyncpg.InterfaceError,
+    # A connection that is cut while the client is in the middle of a step of its own.
+    asyncpg.InternalClientError,
 )
 """What means that there is no database for now; PostgreSQL's classes 08, 57 and 53."""
 

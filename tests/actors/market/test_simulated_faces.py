@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import AsyncIterator
@@ -208,6 +209,11 @@ async def test_binance_answers_commands_on_the_raw_endpoint_among_the_events() -
                 assert (await hear(socket))["code"] == code
             standin.run_steps(60)
             assert isinstance(binance.decode(await socket.get_message()).data, binance.TradeEvent)
+
+
+async def hear_all(socket: WebSocketConnection) -> None:
+    while True:
+        await socket.get_message()
 
 
 async def test_binance_closes_on_who_says_too_much() -> None:

@@ -48,9 +48,9 @@ class CoinbaseFace(Face):
         self._beats = 0
         self._trades: dict[str, list[PublicTrade]] = {}
         self._greeted: dict[int, int] = {}
-        self._pieces: dict[str, dict[tuple[Side, int], tuple[int, str]]] = {name: {} for name in self.markets}
-        for name in self.markets:
-            self._snapshot(name)
+        # Of each book the levels as text, and which of them are not what they were.
+        self._pieces: dict[str, dict[Side, dict[int, str]]] = {}
+        self._dirty: dict[str, dict[tuple[Side, int], None]] = {name: {} for name in self.markets}
 
     @classmethod
     def symbol(cls, coin: str) -> str:
@@ -92,17 +92,16 @@ class CoinbaseFace(Face):
 
     def publish(self, market: SimulatedMarket, events: list[Happened]) -> None:
         """Changed levels at once; trades are kept for the next quarter of a second."""
-        if not self.clients or not events:
-            return
         changed: dict[tuple[Side, int], None] = {}
         for event, _ in events:
             if type(event) is LevelChange:
                 changed[(event.side, event.price)] = None
-            elif type(event) is Traded:
+            elif type(event) is Traded and self.clients:
                 trade = PublicTrade(event.trade_id, event.price, event.size, event.taker_side, self.clock.now())
                 self._trades.setdefault(market.name, []).append(trade)
         if not changed:
             return
+        self._dirty[market.name].update(changed)
         payload = b""
         for client in self.clients.values():
             desk = client.desk
@@ -128,18 +127,25 @@ class CoinbaseFace(Face):
             return self._candles("snapshot", market, 100), 0
         return b"", 0
 
+    def warm(self) -> None:
+        """Write every book down once, so that no snapshot takes long."""
+        for product in self.markets:
+            self._snapshot(product)
+
     def _snapshot(self, product: str) -> bytes:
         ledger = self.markets[product].ledger
-        before, pieces = self._pieces[product], {}
-        sides: tuple[Side, Side] = ("bid", "ask")
-        for side in sides:
-            for level in ledger.levels(side):
-                piece = before.get((side, level.price))
-                if piece is None or piece[0] != level.size:
-                    piece = (level.size, _level(side, level.price, level.size, _EPOCH))
-                pieces[(side, level.price)] = piece
-        self._pieces[product] = pieces
-        levels = ",".join([text for _, text in pieces.values()])
+        pieces, dirty = self._pieces.get(product), self._dirty[product]
+        if pieces is None:
+            pieces = self._pieces[product] = {"bid": {}, "ask": {}}
+            dirty |= dict.fromkeys((side, price) for side in pieces for price in ledger.prices(side))
+        for side, price in dirty:
+            size = ledger.size(side, price)
+            if size:
+                pieces[side][price] = _level(side, price, size, _EPOCH)
+            else:
+                pieces[side].pop(price, None)
+        dirty.clear()
+        levels = ",".join([texts[price] for side, texts in pieces.items() for price in ledger.prices(side)])
         return f'[{{"type":"snapshot","product_id":"{product}","updates":[{levels}]}}]'.encode()
 
     def pulse(self, now: int) -> None:

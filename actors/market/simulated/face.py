@@ -105,6 +105,9 @@ class Face(ABC):
     def publish(self, market: SimulatedMarket, events: list[Happened]) -> None:
         """Tell what has happened on a market to whoever subscribed."""
 
+    def warm(self) -> None:  # noqa: B027 most have nothing to prepare
+        """Prepare what takes long; called once, before the first client."""
+
     def pulse(self, now: int) -> None:  # noqa: B027 Kalshi sends nothing by itself
         """Send what is due at monotonic time `now`."""
 

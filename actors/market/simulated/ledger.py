@@ -99,6 +99,11 @@ class Ledger:
         keys = half.keys[-depth:] if depth else half.keys
         return tuple(Level(key * half.sign, half.sizes[key * half.sign]) for key in reversed(keys))
 
+    def prices(self, side: Side) -> list[int]:
+        """The prices of a side now, best first."""
+        half = self._half(side)
+        return [key * half.sign for key in reversed(half.keys)]
+
     def best_at(self, version: int) -> Best:
         """The best prices that version left behind. Raises Forgotten."""
         return self._past[self._place(version)][3]

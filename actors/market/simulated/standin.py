@@ -145,6 +145,8 @@ class StandIn:
         for _ in range(self.settings.warm_up):
             for face, market in self._turn:
                 market.step(face.clock.now())
+        for face in self.faces.values():
+            face.warm()
         try:
             for word, face in self.faces.items():
                 face.port = await self._bind(word)

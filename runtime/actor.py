@@ -97,7 +97,7 @@ class Actor:
     later_capacity: ClassVar[int] = 1000
     """How many requests may wait for `answer_later` at once; one more is Refused `overloaded`."""
 
-    note: str = ""
+    remark: str = ""
     """One line on how it is, in its own words; the tree shows it."""
 
     _cell: ActorCell

@@ -41,7 +41,7 @@ class ActorView(msgspec.Struct, frozen=True, kw_only=True):
     """One path of the tree.
 
     `since` is when `state` began (ns, UTC); `rate` is messages per second (None until it is known);
-    `restart_reason` says why the last incarnation ended; `next_try_s` how long a backoff still lasts; `note` is what
+    `restart_reason` says why the last incarnation ended; `next_try_s` how long a backoff still lasts; `remark` is what
     the actor says of itself.
     """
 
@@ -69,7 +69,7 @@ class ActorView(msgspec.Struct, frozen=True, kw_only=True):
     strategy: str | None
     children: tuple[ActorView, ...]
     hidden: int
-    note: str = ""
+    remark: str = ""
 
 
 class Rates:
@@ -135,13 +135,13 @@ def view(node: Node, cell: Cell, depth: int | None = None) -> ActorView:
         strategy=cell.options.strategy.value if isinstance(cell, SupervisorCell) else None,
         children=children,
         hidden=hidden,
-        note=_note(cell),
+        remark=_remark(cell),
     )
 
 
-def _note(cell: Cell) -> str:
+def _remark(cell: Cell) -> str:
     actor = cell.actor if isinstance(cell, ActorCell) else None
-    return "" if actor is None else actor.note
+    return "" if actor is None else actor.remark
 
 
 def _next_try(cell: Cell) -> float | None:

@@ -42,7 +42,7 @@ class ActorView(msgspec.Struct, frozen=True):
     strategy: str | None = None
     next_try_s: float | None = None
     children: tuple[ActorView, ...] = ()
-    note: str = ""
+    remark: str = ""
     hidden: int = 0
     """Children that the node has left out of its answer."""
 
@@ -189,8 +189,8 @@ def _reason(actor: ActorView) -> str:
     down = sum(1 for child in actor.children if child.state not in WELL)
     if down:
         notes.append(f"{down} of {len(actor.children)} children not up")
-    if actor.note:
-        notes.append(actor.note)
+    if actor.remark:
+        notes.append(actor.remark)
     if actor.restart_reason:
         notes.append(actor.restart_reason)
     if actor.next_try_s is not None:

@@ -124,14 +124,14 @@ class MarketDiscovery(Actor):
             except (Refused, Unknown) as error:
                 self.refused.add(market)
                 self.logger.warning("a market is not followed", market=market, why=str(error))
-        self.note = f"{len(wanted)} of {message.read} markets"
+        self.remark = f"{len(wanted)} of {message.read} markets"
         self.logger.info("markets discovered", feed=self.feed, wanted=len(wanted), read=message.read, left=len(left))
 
     @receive
     def failed(self, message: _Failed) -> None:
         """Keep why."""
         self.fault = message.why
-        self.note = message.why
+        self.remark = message.why
         self.logger.warning("no markets discovered", feed=self.feed, why=message.why)
 
     @receive

@@ -104,7 +104,7 @@ class FeedReporter:
             parts.append(f"lag {1000 * self.lag.seconds:.0f} ms")
         if age_s is not None:
             parts.append(f"last {age_s:.1f} s ago")
-        self._actor.note = " · ".join(parts)
+        self._actor.remark = " · ".join(parts)
         metrics = self._actor.node.metrics
         states = metrics.gauge("troupe_feed_state", "1 for the state that a feed is in", ("feed", "state"))
         for state in STATES:

@@ -119,7 +119,7 @@ class Retention(Actor):
             )
         for fault in report.faults:
             self.logger.warning("clean-up", fault=fault)
-        self.note = f"{report.made} partitions made, {len(report.removed)} removed" + "".join(
+        self.remark = f"{report.made} partitions made, {len(report.removed)} removed" + "".join(
             f" · {fault}" for fault in report.faults[:1]
         )
         self.after(min(AGAIN_S, self._every_s) if report.faults else self._every_s, _Due())

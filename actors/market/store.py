@@ -308,7 +308,9 @@ class MarketStore(Actor):
         lost.labels("rl_orderbook").set(core.dropped)
         metrics.gauge("troupe_store_overflows", "Stored sessions that a drop has ended").set(core.overflows)
         metrics.gauge("troupe_store_sessions", "Stored sessions that are open").set(self._open())
-        self.note = f"{self._open()} sessions · {core.rows:,} rows of books" + (f" · {self._alarm}" * bool(self._alarm))
+        self.remark = f"{self._open()} sessions · {core.rows:,} rows of books"
+        if self._alarm:
+            self.remark += f" · {self._alarm}"
 
 
 def specs(

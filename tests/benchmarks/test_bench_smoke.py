@@ -25,7 +25,6 @@ from benchmarks.harness import (
     times_at_most,
 )
 from protocols.market import Quote
-from protocols.venues.kalshi import ORDERBOOK
 from runtime import NodeSettings, open_node
 from runtime.log import open_log
 
@@ -98,7 +97,7 @@ def test_every_frame_of_the_fan_out_arrives() -> None:
 
 async def test_every_frame_of_the_stand_in_venue_is_seen_as_a_quote(tmp_path: Path) -> None:
     with Child("benchmarks.venue:feed", markets=("A",), rate=500.0, seconds=60.0) as serving:
-        feed = FeedSettings(name="bench", url=serving.announced()["url"], markets=("A",), channels=(ORDERBOOK,))
+        feed = FeedSettings(name="bench", url=serving.announced()["url"], markets=("A",), channels=("book",))
         with open_log(tmp_path / "log") as log_of_the_node:
             children = (branch([feed], VenueSettings(), tmp_path),)
             async with open_node(NodeSettings(), children, log=log_of_the_node) as node:

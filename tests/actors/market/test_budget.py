@@ -111,11 +111,11 @@ async def test_a_keeper_serves_cancels_before_questions_and_forgets_who_gave_up(
     async with open_node(NodeSettings(), (keeper,)) as node:
         ref = node.ref("/v")
         await ref.ask(TakeBudget("rest", 10.0, CANCEL))
-        ref.tell(CloseBudget("rest", 0.15))
+        ref.tell(CloseBudget("rest", 0.3))
         order: list[str] = []
 
         async def take(name: str, priority: int) -> None:
-            granted = await ref.ask(TakeBudget("rest", 2.0, priority))
+            granted = await ref.ask(TakeBudget("rest", 6.0, priority))
             assert granted.waited_s > 0.0
             order.append(name)
 
@@ -128,7 +128,7 @@ async def test_a_keeper_serves_cancels_before_questions_and_forgets_who_gave_up(
         assert order == ["cancel", "question"]
         figures = dict((await ref.ask(Probe())).figures)
         # The one that gave up has taken nothing.
-        assert (figures["waiting"], figures["rest: taken"]) == (0, 14.0)
+        assert (figures["waiting"], figures["rest: taken"]) == (0, 22.0)
 
 
 async def test_the_accounts_own_limits_replace_the_usual_ones() -> None:

@@ -17,11 +17,19 @@ from actors.cli.report import Exit, Issue, Report, failure
 # pytest's exit statuses: docs.pytest.org/en/stable/reference/exit-codes.html
 _PYTEST_EXITS = {0: Exit.OK, 1: Exit.FAILED, 2: Exit.FAILED, 3: Exit.FAILED, 4: Exit.USAGE, 5: Exit.NOT_FOUND}
 
+_WHOLE = frozenset({"-q", "-v", "-x"})
+"""Arguments that leave the tests what they are: all but the long ones, which want the machine for themselves."""
+
 
 def test(arguments: list[str]) -> Report | int:
-    """Run the tests; every argument but `--json` is pytest's. Files and folders are found from where one stands."""
+    """Run the tests; every argument but `--json` is pytest's. Files and folders are found from where one stands.
+
+    All tests run in two processes at a time, whole files in each; what is chosen by name runs in one.
+    """
     passed_on = [from_here(argument) for argument in arguments if argument != "--json"]
     command = [sys.executable, "-m", "pytest", *passed_on]
+    if all(argument in _WHOLE for argument in passed_on):
+        command += ["-n", "2", "--dist", "loadfile"]
     _require("tests", "pytest", "dev")
     if "--json" not in arguments:
         return int(_PYTEST_EXITS.get(_run(command), Exit.FAILED))

@@ -192,10 +192,11 @@ class Link:
         if self.delay_s:
             await trio.sleep(self.delay_s)
         begin = 0
-        while self.rate and begin < len(data):
-            step = max(1, self.rate // _PIECES)
+        # The fault may be taken back meanwhile.
+        while (rate := self.rate) and begin < len(data):
+            step = max(1, rate // _PIECES)
             await stream.send_all(data[begin : begin + step])
-            await trio.sleep(step / self.rate)
+            await trio.sleep(step / rate)
             begin += step
         if begin < len(data):
             await stream.send_all(memoryview(data)[begin:])

@@ -51,6 +51,10 @@ class NotReady(Exception):
     """A child process was not ready in time, and was ended."""
 
 
+BACKGROUND = 10
+"""The niceness of work that may wait. Where processors are scarce the loop is served about nine times as much."""
+
+
 class ChildProcess:
     """One process that this node owns. Made by `start`; methods are for the thread of the event loop."""
 
@@ -93,6 +97,7 @@ class ChildProcess:
         home: Path | None = None,
         stop_signal: signal.Signals = signal.SIGTERM,
         death_signal: signal.Signals = signal.SIGKILL,
+        nice: int = 0,
         ready: Callable[[ChildProcess], Awaitable[object]] | None = None,
         ready_s: float = 10.0,
     ) -> ChildProcess:
@@ -102,7 +107,8 @@ class ChildProcess:
         `stderr` are a descriptor, PIPE (not stderr), DEVNULL or None for the node's own. `home` is the
         working directory of this child and its descendants alone: what of the same program is left there is
         ended with it. `stop_signal` is what `stop` sends, `death_signal` what the child gets when this
-        process dies.
+        process dies. `nice` is added to its niceness: work that may wait shall not take the processor from the
+        loop (BACKGROUND).
 
         Raises FileNotFoundError or PermissionError for no such program, KeyError for no such user,
         ProcessExited if it ended before it was ready, NotReady after `ready_s` seconds; what `ready` raises
@@ -116,6 +122,7 @@ class ChildProcess:
             int(death_signal),
             -1 if account is None else account.pw_uid,
             -1 if account is None else account.pw_gid,
+            nice,
         )
         set_subreaper()
         # In this thread, not in a worker: the death signal comes when the *thread* that started the child

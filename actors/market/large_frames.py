@@ -22,7 +22,7 @@ from protocols.control import ExitReason, Message, Probe, ProbeReport, Refused, 
 from protocols.paths import LARGE_FRAMES
 from protocols.venues.errors import WireError
 from runtime import Actor, ActorRef, ChildSpec, Mailbox, receive
-from runtime.process import PIPE, ChildProcess
+from runtime.process import BACKGROUND, PIPE, ChildProcess
 
 ROOT: Final = Path(__file__).parents[2]
 DECODE_S: Final = 30.0
@@ -143,7 +143,12 @@ class LargeFrames(Actor):
         paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
         environment = {"PYTHONPATH": os.pathsep.join(path for path in paths if path)}
         self._process = process = await ChildProcess.start(
-            self._program, name="large_frames", env=os.environ | environment, stdin=PIPE, stdout=PIPE
+            self._program,
+            name="large_frames",
+            env=os.environ | environment,
+            stdin=PIPE,
+            stdout=PIPE,
+            nice=BACKGROUND,
         )
         self._starts += 1
         self.spawn(self._mind, process, name="process")

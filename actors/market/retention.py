@@ -14,7 +14,7 @@ from protocols.control import ExitReason, Message, Probe, ProbeReport, Refused, 
 from protocols.paths import QUERIES
 from protocols.storage import DatabaseReady, RunQuery
 from runtime import Actor, receive
-from runtime.process import PIPE, ChildProcess
+from runtime.process import BACKGROUND, PIPE, ChildProcess
 
 ROOT = Path(__file__).parents[2]
 AGAIN_S = 60.0
@@ -91,6 +91,7 @@ class Retention(Actor):
         self._process = await ChildProcess.start(
             [sys.executable, "-m", "actors.market.retention_job"],
             name="retention",
+            nice=BACKGROUND,
             env=os.environ | environment,
             stdout=PIPE,
         )

@@ -29,7 +29,7 @@ import trio
 
 from actors.storage.binaries import NoServer, account, installations, programs_for
 from runtime.orphans import end_processes, processes_in
-from runtime.process import PIPE, ChildProcess, ProcessExited
+from runtime.process import BACKGROUND, PIPE, ChildProcess, ProcessExited
 
 PORT = 5432
 """Only part of the socket's name: nothing listens on a network."""
@@ -204,6 +204,7 @@ class EmbeddedServer:
                 # Fast shutdown when asked, immediate shutdown when the node dies (PostgreSQL manual, 18.5).
                 stop_signal=signal.SIGINT,
                 death_signal=signal.SIGQUIT,
+                nice=BACKGROUND,
                 ready=self._is_ready,
                 ready_s=READY_S,
             )

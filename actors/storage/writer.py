@@ -13,7 +13,7 @@ from actors.storage.writer_link import VARIABLE, WriterReport, WriterSettings
 from protocols.control import ExitReason, Probe, ProbeReport
 from protocols.storage import DatabaseReady
 from runtime import Actor, receive
-from runtime.process import PIPE, ChildProcess
+from runtime.process import BACKGROUND, PIPE, ChildProcess
 
 ROOT = Path(__file__).parents[2]
 BEHIND_BYTES = 64 << 20
@@ -63,6 +63,7 @@ class Writer(Actor):
         self._process = await ChildProcess.start(
             [sys.executable, "-m", "actors.storage.writer_main"],
             name="writer",
+            nice=BACKGROUND,
             env=os.environ | environment,
             stdout=PIPE,
         )

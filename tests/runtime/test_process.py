@@ -279,3 +279,10 @@ async def test_ending_processes_repeats_until_nothing_is_found(tmp_path: Path) -
 
     assert await end_processes(find) == 3
     assert not started & {entry.pid for entry in processes()}, "they were not reaped"
+
+
+async def test_background_work_is_nicer_than_who_started_it() -> None:
+    program = (sys.executable, "-c", "import os; print(os.nice(0), flush=True)")
+    child = await ChildProcess.start(program, stdout=PIPE, nice=7)
+    assert int(await child.read_line()) == min(os.nice(0) + 7, 19)
+    await child.wait()

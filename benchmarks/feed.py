@@ -5,8 +5,9 @@ one strategy that does nothing but note when each quote came to it. The venue in
 second at random moments, each of which moves a best bid. A quote is timed from just before its frame was written to
 the socket. Afterwards the database must hold every change.
 
-Then the same with 2,000 frames a second, alone and with a second feed whose venue (Coinbase's protocol, in a third
-process) sends a snapshot of 46,000 levels, 5 MB, and hangs up, again and again.
+Then the same with 2,000 frames a second: alone; with a second feed whose venue (Coinbase's protocol, in a third
+process) sends a snapshot of 46,000 levels, 5 MB, once in the middle; and with one that hangs up and sends it again all
+the time.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import asyncpg
 import msgspec
@@ -166,14 +167,18 @@ def outside(announce: Callable[[dict[str, Any]], None], folder: str, rate: float
     return sample
 
 
-def huge_venue(announce: Callable[[dict[str, Any]], None]) -> Sample:
-    """A venue that sends 46,000 levels to whoever subscribes, and hangs up a second later. It runs until SIGTERM."""
+def huge_venue(announce: Callable[[dict[str, Any]], None], once: bool) -> Sample:
+    """A venue that sends 46,000 levels to whoever subscribes, until SIGTERM.
+
+    It hangs up a second later, always or (`once`) at SIGUSR1.
+    """
     listener = socket.create_server((HOST, 0))
+    stopping, hang_up = threading.Event(), threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: (stopping.set(), hang_up.set()))
+    signal.signal(signal.SIGUSR1, lambda *_: hang_up.set())
     announce({"url": f"ws://{HOST}:{listener.getsockname()[1]}/"})
     frames = [_frame(json.dumps(body).encode()) for body in _huge()]
     served = 0
-    stopping = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     listener.settimeout(0.2)
     while not stopping.is_set():
         with contextlib.suppress(TimeoutError, OSError):
@@ -184,7 +189,9 @@ def huge_venue(announce: Callable[[dict[str, Any]], None]) -> Sample:
                 for frame in frames:
                     sock.sendall(frame)
                 served += 1
-                stopping.wait(PAUSE_S)
+                hang_up.wait(None if once else PAUSE_S)
+                if once and not stopping.is_set():
+                    hang_up.clear()
     return {"served": served, "bytes": sum(map(len, frames))}
 
 
@@ -238,7 +245,7 @@ async def _stored(folder: str, expected: int) -> int:
         await connection.close()
 
 
-def passed(rate: float, seconds: float, huge: bool = False) -> Sample:
+def passed(rate: float, seconds: float, huge: Literal["", "once", "always"] = "") -> Sample:
     """One run of the node and its outside world."""
     port = free_port()
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as processes:
@@ -246,7 +253,7 @@ def passed(rate: float, seconds: float, huge: bool = False) -> Sample:
         notes = Path(folder) / "notes"
         with notes.open("wb") as file:
             file.truncate(NOTED * NOTE.size)
-        beside = processes.enter_context(Child("benchmarks.feed:huge_venue")) if huge else None
+        beside = processes.enter_context(Child("benchmarks.feed:huge_venue", once=huge == "once")) if huge else None
         world = processes.enter_context(Child("benchmarks.feed:outside", folder=folder, rate=rate, seconds=seconds))
         about = {"url": world.announced()["url"], "port": port, "folder": folder}
         if beside is not None:
@@ -257,6 +264,9 @@ def passed(rate: float, seconds: float, huge: bool = False) -> Sample:
         time.sleep(1.0)
         world.signal(signal.SIGUSR1)
         began, cpu = time.perf_counter(), cpu_seconds(whole.pid)
+        if beside is not None and huge == "once":
+            time.sleep(WARM_S + seconds / 2)
+            beside.signal(signal.SIGUSR1)
         found: Sample = world.result()
         found["busy"] = (cpu_seconds(whole.pid) - cpu) / (time.perf_counter() - began)
         found["stored"] = asyncio.run(_stored(folder, int(found["sent"]))) / found["sent"]
@@ -267,19 +277,21 @@ def passed(rate: float, seconds: float, huge: bool = False) -> Sample:
 
 
 def run(scale: Scale) -> Findings:
-    """Measure the three in turns."""
+    """Measure the four in turns."""
     seconds = 2 * scale.seconds
     sides: dict[str, Callable[[], Sample]] = {
         "fast": partial(passed, FRAMES_PER_S, seconds),
         "alone": partial(passed, BESIDE_PER_S, seconds),
-        "beside": partial(passed, BESIDE_PER_S, seconds, huge=True),
+        "once": partial(passed, BESIDE_PER_S, seconds, huge="once"),
+        "always": partial(passed, BESIDE_PER_S, seconds, huge="always"),
     }
     found = in_turns(sides, scale)
     rows = []
     for name, words in (
         ("fast", f"{FRAMES_PER_S:,.0f} frames/s"),
         ("alone", f"{BESIDE_PER_S:,.0f} frames/s"),
-        ("beside", f"{BESIDE_PER_S:,.0f} frames/s beside snapshots of {LEVELS:,} levels"),
+        ("once", f"{BESIDE_PER_S:,.0f} frames/s, one snapshot of {LEVELS:,} levels in the middle"),
+        ("always", f"{BESIDE_PER_S:,.0f} frames/s, such snapshots all the time"),
     ):
         each = found[name]
         for share in ("p50", "p99", "p99.9"):
@@ -295,7 +307,7 @@ def run(scale: Scale) -> Findings:
             Row("  changes in the database", "%", tuple(100 * share for share in each["stored"]), target=at_least(100))
         )
         rows.append(Row("  the node's share of a core", "%", tuple(100 * busy for busy in each["busy"])))
-        if name == "beside":
+        if "snapshots" in each:
             rows.append(Row("  snapshots meanwhile", "", each["snapshots"]))
     return Findings(
         tuple(rows),

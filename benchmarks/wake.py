@@ -16,7 +16,8 @@ from typing import Any
 
 import trio
 
-from actors.market.capability import FeedSettings, VenueSettings, branch
+from actors.market.capability import branch
+from actors.market.feed_settings import FeedSettings, VenueSettings
 from benchmarks.database import BareQuote, figures_of, row, storage, until_ready
 from benchmarks.harness import Child, Findings, Row, Sample, Scale, in_turns, quantiles
 from benchmarks.venue import LAST_PING, MARKETS

@@ -105,6 +105,10 @@ class InstrumentPage(Message, frozen=True, gc=False, tag="instrument_page"):
     more: bool
 
 
+MOST_LISTED = 1000
+"""How many definitions one answer holds."""
+
+
 class ListInstruments(Request[InstrumentPage], frozen=True, gc=False, tag="list_instruments"):
     """Asks the instrument master for the definitions that are true now, behind the market `after`.
 

@@ -11,6 +11,7 @@ MARKET = "/market"
 VENUE = "/market/venue"
 MARKET_INDEX = "/market/index"
 LARGE_FRAMES = "/market/decoder"
+INSTRUMENTS = "/market/instruments"
 STRATEGIES = "/strategies"
 
 

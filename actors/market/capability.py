@@ -3,6 +3,13 @@
 /market                 one for one; a feed that gives up ends alone
 ├── index               lists markets, answers the probe
 ├── venue               the simulated venue, where a feed needs it
+├── decoder             decodes frames of megabytes in a process of its own
+├── budgets/<venue>     the limits of a venue's account, shared by all who call it
+├── store, retention    books, trades, bars and instruments in the database, and their clean-up
+├── bars, derivatives   what is made of trades, and kept for questions
+├── stream              books as they change, for WebSockets
+├── instruments         definitions of what can be traded
+├── providers           quotes and bars of whoever gives them best, where any are configured
 └── <feed>              transient; one for one: a book or a session that crashes is repaired by itself
     ├── books           one for one, started first so that no snapshot finds nobody
     │   └── <MARKET>    a book keeper; restarted, it asks the session for a snapshot
@@ -13,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import Any, Final
 
 import msgspec
 
@@ -23,6 +30,7 @@ from actors.market import (
     derivatives,
     feed_routes,
     instrument_master,
+    instrument_routes,
     large_frames,
     orderbook_stream,
     provider_settings,
@@ -31,7 +39,8 @@ from actors.market import store as market_store
 from actors.market.bar_builder import BarSettings
 from actors.market.derivatives import DerivativesSettings
 from actors.market.feed_events import FeedEvent
-from actors.market.feed_tree import MarketName, keeper_spec
+from actors.market.feed_settings import FeedSettings, VenueSettings
+from actors.market.feed_tree import keeper_spec
 from actors.market.importers.opening import recorded_markets
 from actors.market.instrument_master import InstrumentSettings
 from actors.market.provider_settings import ProviderSettings
@@ -39,164 +48,24 @@ from actors.market.recordings.entries import READ_FAULTS
 from actors.market.routes import INDEX
 from actors.market.routes import routes as market_routes
 from actors.market.rows import ROWS as STORED_ROWS
-from actors.market.session_core import BOOK, SessionOptions
+from actors.market.session_core import BOOK
 from actors.market.store_settings import StoreSettings
-from actors.market.venues import VENUES, session_class
+from actors.market.venues import session_class
 from actors.storage.location import database_url
 from protocols.control import Row
-from protocols.market import MARKS, SYNTHETIC
+from protocols.market import SYNTHETIC
 from protocols.market_store import STORE
 from protocols.paths import feed_book, venue_budget
 from protocols.providers import PROVIDERS
 from runtime import ChildSpec, Restart, RestartLimit, supervisor
 from runtime.capability import Whole
-from runtime.settings import Configuration, ConfigurationError, Issue, LocalPath
+from runtime.settings import Configuration, ConfigurationError, Issue
 
-Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
-Positive = Annotated[float, msgspec.Meta(gt=0)]
-Channel = Literal["book", "trades", "ticker", "bars", "lifecycle", "funding", "liquidations"]
-SimulatedProtocol = Literal["kalshi", "binance", "binance-usdm", "coinbase"]
-# Spoken by recordings alone.
-_RECORDED: Final = frozenset({"kraken-v1"})
-if TYPE_CHECKING:
-    FeedVenue = str
-else:
-    # Registered once, in `venues`.
-    FeedVenue = Literal[("simulated", *(name for name in VENUES if name not in _RECORDED), "replay")]
 _SYMBOL: Final[dict[str, Callable[[str], str]]] = {
     "binance": lambda coin: f"{coin}USDT",
     "binance-usdm": lambda coin: f"{coin}USDT",
     "coinbase": lambda coin: f"{coin}-USD",
 }
-_TAKEN_NAMES: Final = frozenset(
-    {"archive", "bars", "budgets", "decoder", "derivatives", "index", "instruments", "providers", "store", "stream"}
-    | {"retention", "venue"}
-)
-
-
-class FeedSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`[[feeds]]`: a stream of market data, or a recording of one. Times in seconds."""
-
-    name: Name
-    """Its place in the tree: `/market/<name>`."""
-    venue: FeedVenue = "simulated"
-    """Where it comes from. `simulated`: this node's own venue, unless `url` names another; `replay`: a recording."""
-    speaks: SimulatedProtocol = "kalshi"
-    """Of a simulated venue: whose protocol it speaks."""
-    url: str = ""
-    """Where the venue's WebSocket is: `wss://…`; empty: where the venue says."""
-    rest_url: str = ""
-    """Where the venue's REST interface is: `https://…`; empty: where the venue says."""
-    markets: tuple[MarketName, ...] = ()
-    """The markets to follow, in the venue's words or ours. Empty: all of the simulated venue's, or all of the
-    recording's."""
-    channels: tuple[Channel, ...] = ()
-    """What to subscribe to; empty: what is usual at the venue (books and trades)."""
-    depth: Annotated[int, msgspec.Meta(ge=1, le=10_000)] | None = None
-    """Levels a side, where the venue lets one choose; unset: the most it offers."""
-    bars: tuple[str, ...] = ()
-    """Intervals of the venue's own bars to subscribe to, such as `1m`, with the channel `bars`."""
-    discover: Annotated[int, msgspec.Meta(ge=0, le=100)] = 0
-    """Kalshi: follow so many markets, those with the most volume; 0: only `markets`."""
-    discover_status: Literal["unopened", "open", "paused", "closed", "settled"] = "open"
-    """Kalshi: among markets of this status."""
-    discover_s: Positive = 300.0
-    """How often to look for markets anew, in seconds."""
-    key_id: str = ""
-    """The id of the API key that signs the connection."""
-    key_file: LocalPath = ""
-    """The private key (PEM) or secret of `key_id`."""
-    use_yes_price: bool | None = None
-    """Kalshi: whether NO levels come on the YES scale. Unset: a live feed asks for it, a recording says how it was
-    made."""
-    marks: tuple[str, ...] = ()
-    """Marks put on all of its data: `synthetic`, `delayed`, `stale`, `demo`."""
-    silence_s: Positive = 30.0
-    """Without any frame for so long it asks for one, and after as long again it connects anew."""
-    recovery_s: Positive = 5.0
-    """How long the venue may take to answer a request for a snapshot."""
-    backoff_s: Positive = 0.25
-    """The longest wait before the first attempt to reconnect; it doubles each time."""
-    backoff_most_s: Positive = 30.0
-    """The longest wait between two attempts to reconnect."""
-    sample_ms: Positive = 100.0
-    """The interval of sampled quotes, in milliseconds; every quote goes out beside them."""
-    record: LocalPath = ""
-    """A folder that takes every frame as it came; what it holds already is kept."""
-    file: LocalPath = ""
-    """Of a replay: the recording."""
-    speed: Annotated[float, msgspec.Meta(ge=0)] = 1.0
-    """Of a replay: 1 as recorded, 10 ten times as fast, 0 flat out."""
-    loop: bool = False
-    """Of a replay: begin again at the end."""
-
-    def __post_init__(self) -> None:
-        if self.name in _TAKEN_NAMES:
-            raise ValueError(f"a feed cannot be named {self.name!r}")
-        if unknown := set(self.marks) - MARKS:
-            raise ValueError(f"expected marks out of {', '.join(sorted(MARKS))}, got {', '.join(sorted(unknown))}")
-        if self.venue == "replay":
-            if not self.file:
-                raise ValueError(f"the replay {self.name!r} needs a file")
-            return
-        try:
-            # It knows best what it can do: which channels, together, at which depth.
-            session_class(self.protocol)(self.name, (), self.channels or None, self.options)
-        except ValueError as error:
-            raise ValueError(f"the feed {self.name!r}: {error}") from None
-        if self.discover and self.protocol != "kalshi":
-            raise ValueError(f"the feed {self.name!r}: only Kalshi's markets can be discovered")
-        if self.venue != "simulated" and not (self.markets or self.discover):
-            raise ValueError(f"the feed {self.name!r} needs markets")
-
-    @property
-    def options(self) -> SessionOptions:
-        """What of this is its session's."""
-        return SessionOptions(
-            recovery_s=self.recovery_s,
-            depth=self.depth,
-            bars=self.bars,
-            use_yes_price=self.use_yes_price is not False,
-        )
-
-    @property
-    def protocol(self) -> str:
-        """The venue whose protocol it speaks."""
-        return self.speaks if self.venue == "simulated" else self.venue
-
-
-class VenueSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`[venue]`: the simulated venue. It runs if a feed needs it, or if `serve` says so."""
-
-    serve: bool = False
-    """Run it though no feed of this node needs it."""
-    markets: tuple[Annotated[str, msgspec.Meta(pattern=r"^[A-Z0-9][A-Z0-9.\-]*$")], ...] = (
-        "SIM-ALPHA",
-        "SIM-BETA",
-    )
-    """The markets that are traded."""
-    seed: int = 7
-    """What its traders draw from: the same seed makes the same market."""
-    rate: Annotated[float, msgspec.Meta(ge=0, le=100_000)] = 50.0
-    """Events a second over all markets."""
-    port: Annotated[int, msgspec.Meta(ge=0, le=65_535)] = 0
-    """Where it listens on loopback; 0: any free port."""
-    key_file: LocalPath = ""
-    """The key (PEM) that its clients sign with; empty: one is made in the data folder."""
-    warm_up: Annotated[int, msgspec.Meta(ge=0, le=100_000)] = 200
-    """Turns that each market's traders take before anybody sees it."""
-    backlog: Annotated[int, msgspec.Meta(ge=1)] = 4096
-    """Frames that may wait for a client that reads slowly; beyond, its subscription ends with error 25."""
-    ping_s: Positive | None = None
-    """How often it pings, in seconds; unset: as often as the venue whose protocol it speaks."""
-    coins: tuple[Annotated[str, msgspec.Meta(pattern=r"^[A-Z0-9]+$")], ...] = ("BTC", "ETH")
-    """What is traded where it speaks as Binance or Coinbase."""
-    levels: Annotated[int, msgspec.Meta(ge=10, le=100_000)] = 4_000
-    """Levels a side of the books there."""
-    control: bool = False
-    """Whether faults can be ordered over HTTP (`bin/troupe venue inject`)."""
-
-
 sections: Final[dict[str, Any]] = {
     "feeds": tuple[FeedSettings, ...],
     "venue": VenueSettings,
@@ -284,7 +153,7 @@ def branch(
         specs += [*derivatives.specs(views), *orderbook_stream.specs()]
     if instruments is not None:
         specs += instrument_master.specs(instruments, sources)
-    specs += provider_settings.specs(providers, sources)
+    specs += provider_settings.specs(providers, [source for source in sources if not source.simulated])
     specs += [_feed(feed, markets[feed.name]) for feed in feeds]
     return supervisor("market", *specs)
 
@@ -299,8 +168,8 @@ def _own_venue(feed: FeedSettings) -> bool:
 
 
 def _asked(feeds: Sequence[FeedSettings]) -> list[FeedSettings]:
-    """Feeds whose venue can be asked for its instruments by whoever knows the configuration alone."""
-    return [feed for feed in feeds if feed.venue not in ("simulated", "replay")]
+    """Feeds whose venue can be asked over REST: not a recording, nor a simulated venue of somebody else's."""
+    return [feed for feed in feeds if feed.venue != "replay" and (feed.venue != "simulated" or not feed.url)]
 
 
 def _source(feed: FeedSettings, markets: tuple[str, ...]) -> instrument_master.InstrumentSource:
@@ -312,6 +181,7 @@ def _source(feed: FeedSettings, markets: tuple[str, ...]) -> instrument_master.I
         key_id=feed.key_id,
         key_file=feed.key_file,
         budget=venue_budget(feed.protocol),
+        simulated=_own_venue(feed),
     )
 
 
@@ -463,7 +333,7 @@ def _session(feed: FeedSettings, markets: tuple[str, ...]) -> ChildSpec:
     )
 
 
-routes: list[Route] = [*market_routes, *feed_routes.routes]
+routes: list[Route] = [*market_routes, *feed_routes.routes, *instrument_routes.routes]
 migrations: str | None = str(Path(__file__).parent / "migrations")
 rows: tuple[type[Row], ...] = (FeedEvent, *STORED_ROWS)
 commands: dict[str, str] = {

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Annotated, Any, Final
 
 import msgspec
 import trio
 
+from actors.market.access import Account, find
+from actors.market.connection import NotConnected
 from actors.market.history_client import HistoryClient, rest_of
 from actors.market.instruments import InstrumentVersions
 from actors.market.rest_client import CallFailed
-from actors.market.session_core import Credentials
 from actors.market.venues import session_class
 from protocols.control import Lagged, Message, Probe, ProbeReport, Refused, Unknown
-from protocols.instruments import GetInstrument, Instrument, InstrumentPage, ListInstruments
+from protocols.instruments import MOST_LISTED, GetInstrument, Instrument, InstrumentPage, ListInstruments
+from protocols.market import FeedMarkets
 from protocols.paths import QUERIES
 from protocols.storage import PAGE, DatabaseReady, QueryResult, RunQuery
 from protocols.venues.errors import VenueError
 from runtime import Actor, ChildSpec, Mailbox, receive
 
-MOST_LISTED: Final = 1000
 WITHOUT_INSTRUMENTS: Final = frozenset({"alphavantage"})
 """Venues that offer a history and do not say what their symbols are."""
 _LOAD_S: Final = 10.0
@@ -46,6 +46,7 @@ class InstrumentSource(msgspec.Struct, frozen=True, kw_only=True):
 
     `rest_url` empty: the venue's own. `key_file`: the key or secret of `key_id`. `budget`: the path of the keeper of
     the account's limits; empty: the venue's usual limits are kept for these calls alone. `feed`: its name.
+    `simulated`: this node's own venue, which has to be asked where it is.
     """
 
     venue: str
@@ -55,6 +56,7 @@ class InstrumentSource(msgspec.Struct, frozen=True, kw_only=True):
     key_file: str = ""
     budget: str = ""
     feed: str = ""
+    simulated: bool = False
 
 
 def specs(settings: InstrumentSettings, sources: Sequence[InstrumentSource] = ()) -> list[ChildSpec]:
@@ -110,10 +112,12 @@ class InstrumentMaster(Actor):
         self.lost = 0
         self.loaded = False
         self.troubles: dict[str, str] = {}
+        self.followed: dict[str, frozenset[str]] = {}
 
     def on_start(self) -> None:
         """Hear what sessions say, and when the database comes."""
         self.subscribe(Instrument)
+        self.subscribe(FeedMarkets)
         self.subscribe(DatabaseReady)
 
     async def on_continue(self) -> None:
@@ -182,6 +186,18 @@ class InstrumentMaster(Actor):
         self.lost += 1
 
     @receive
+    def feed_markets(self, message: FeedMarkets) -> None:
+        """A feed follows other markets: ask what they are."""
+        before = self.followed.get(message.feed, frozenset())
+        self.followed[message.feed] = frozenset(message.markets)
+        for source in self.sources:
+            if source.feed == message.feed:
+                new = self.followed[message.feed] - before - frozenset(source.markets)
+                if new:
+                    asked = msgspec.structs.replace(source, markets=tuple(sorted(new)))
+                    self.spawn(self._refresh_once, asked, name=f"refresh-{source.venue}")
+
+    @receive
     def asked(self, message: _Asked) -> None:
         """How asking a venue went."""
         self.troubles[message.source] = message.trouble
@@ -211,30 +227,40 @@ class InstrumentMaster(Actor):
 
     async def _refresh_for_ever(self, source: InstrumentSource) -> None:
         while True:
-            try:
-                trouble = await self._refresh(source)
-            except (CallFailed, VenueError, OSError, ValueError) as error:
-                trouble = f"{type(error).__name__}: {error}"
-            await self.ref.send(_Asked(source.venue, trouble), timeout=60.0)
+            more = self.followed.get(source.feed, frozenset()) - frozenset(source.markets)
+            whole = msgspec.structs.replace(source, markets=(*source.markets, *sorted(more)))
+            trouble = await self._refresh_once(whole)
             await trio.sleep(self.retry_s if trouble else self.refresh_s)
 
-    async def _refresh(self, source: InstrumentSource) -> str:
-        """Ask one venue for all pages; what went wrong, or nothing. Raises what the client and the venue raise."""
-        credentials = None
-        if source.key_file:
-            secret = await self.offload(Path(source.key_file).read_bytes, timeout=5.0)
-            credentials = Credentials(source.key_id, secret)
-        rest = rest_of(source.venue, credentials)
+    async def _refresh_once(self, source: InstrumentSource) -> str:
+        """Ask one venue; what went wrong, or nothing."""
+        try:
+            await self._refresh(source)
+        except (NotConnected, CallFailed, VenueError, OSError, ValueError) as error:
+            trouble = f"{type(error).__name__}: {error}"
+        else:
+            trouble = ""
+        await self.ref.send(_Asked(source.venue, trouble), timeout=60.0)
+        return trouble
+
+    async def _refresh(self, source: InstrumentSource) -> None:
+        """Ask one venue for all pages. Raises what the client and the venue raise."""
         if not self.whole_lists and not source.markets:
-            return ""
+            return
+        account = Account(source.venue, "", source.rest_url, source.simulated, source.key_id, source.key_file)
+        access = await find(self, account)
+        marks = tuple(sorted(access.marks))
+        rest = rest_of(source.venue, access.credentials)
         call = rest.instruments(() if self.whole_lists else source.markets)
         budget = self.lookup(source.budget) if source.budget else None
-        async with HistoryClient(rest, source.rest_url, self.clock, budget) as client:
+        async with HistoryClient(rest, access.rest_url, self.clock, budget) as client:
             while True:
                 found, following = await client.ask(call, rest.read_instruments)
+                if marks:
+                    found = tuple(msgspec.structs.replace(each, marks=marks) for each in found)
                 await self.ref.send(_Learned(found), timeout=60.0)
                 if following is None:
-                    return ""
+                    return
                 call = following
 
 

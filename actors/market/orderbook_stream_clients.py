@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import secrets
+from functools import partial
 
 import msgspec
-import trio
 
+from actors.edge.attachment import serve_attached
 from actors.edge.call import Call
 from actors.edge.websocket import SocketClosed, WebSocket
 from actors.market.orderbook_stream import AttachBooks, ChangeBooks, Connection, DetachBooks, ResyncBooks
@@ -25,11 +26,6 @@ from protocols.orderbook_stream import (
 )
 from runtime import ActorRef
 
-TRY_AGAIN_LATER = 1013
-"""The close code of a server that has no room or is restarting (IANA's registry of WebSocket close codes)."""
-RETRY_S = 0.1
-PATIENCE_S = 10.0
-"""How long a connection waits for a stream actor that is being restarted before it is closed."""
 PONG = encode_server(PongMessage()).decode()
 
 
@@ -43,28 +39,21 @@ async def orderbook_socket(request: OrderbookQuery, socket: WebSocket, call: Cal
     """Serve one client."""
     connection = Connection(f"books_{secrets.token_hex(8)}", socket)
     stream = call.ref(ORDERBOOK_STREAM)
-    ended = False
-    try:
-        try:
-            await stream.ask(AttachBooks(connection))
-        except (Refused, Unknown) as error:
-            await _say_error(socket, error)
-            await socket.close(TRY_AGAIN_LATER, "no room")
-            ended = True
-            return
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(_stay_attached, connection, stream)
-            if request.market:
-                await _do(connection, stream, ChangeBooks(connection, subscribe=True, markets=request.market))
-            await _listen(connection, stream)
-            nursery.cancel_scope.cancel()
-        ended = True
-    except SocketClosed:
-        ended = True
-    finally:
-        if not ended:
-            socket.abort()  # the edge was ended: nothing may be offered to a socket that nobody serves
-        stream.tell(DetachBooks(connection))
+
+    async def serve() -> None:
+        if request.market:
+            await _do(connection, stream, ChangeBooks(connection, subscribe=True, markets=request.market))
+        await _listen(connection, stream)
+
+    await serve_attached(
+        connection,
+        stream,
+        partial(AttachBooks, connection),
+        DetachBooks(connection),
+        serve,
+        partial(_say_error, socket),
+        "the order book stream is not available",
+    )
 
 
 async def _listen(connection: Connection, stream: ActorRef) -> None:
@@ -98,21 +87,6 @@ async def _do(connection: Connection, stream: ActorRef, request: Request[None]) 
         await stream.ask(request)
     except (Refused, Unknown) as error:
         await _say_error(connection.socket, error)
-
-
-async def _stay_attached(connection: Connection, stream: ActorRef) -> None:
-    """Turn to the next incarnation of the stream actor whenever one has ended; give up after a while."""
-    while True:
-        await connection.detached.wait()
-        with trio.move_on_after(PATIENCE_S):
-            while connection.detached.is_set():
-                try:
-                    await stream.ask(AttachBooks(connection))
-                except (Refused, Unknown):
-                    await trio.sleep(RETRY_S)
-        if connection.detached.is_set():
-            connection.socket.close_soon(TRY_AGAIN_LATER, "the stream of books is not available")
-            return
 
 
 def _field(text: str) -> str | None:

@@ -278,15 +278,15 @@ class SessionCore(ABC):
 
     def receive_decoded(self, packed: bytes, ts_recv: int, now: int) -> list[Event]:
         """What a frame says that `LARGE` has decoded elsewhere. Raises WireError as `receive`."""
-        raise NotImplementedError
+        raise RuntimeError(f"{self.VENUE} has its frames decoded nowhere else")
 
     def answered(self, call: RestCall, status: int, body: bytes, ts_recv: int, now: int) -> list[Event]:
         """What a REST answer says. Errors are answers, too (`status`); never raises for what the venue sent."""
-        raise NotImplementedError
+        raise RuntimeError(f"{self.VENUE} makes no REST calls")
 
     def failed(self, call: RestCall, reason: str, ts: int, now: int) -> list[Event]:
         """A call had no answer: no connection, no time. Plan to make it again."""
-        raise NotImplementedError
+        raise RuntimeError(f"{self.VENUE} makes no REST calls")
 
     @abstractmethod
     def request_snapshot(self, market: str, now: int) -> None:

@@ -212,6 +212,7 @@ class MarketStore(Actor):
             core.want_lost()
             self._ask_books()
             core.store_old(OLD_AT_ONCE)
+            core.close_buckets(TICK_S / REPORT_S)
         self._measure()
 
     @receive

@@ -12,7 +12,8 @@ for those in `take_wanted()` and hands them to `join`. Until then the changes wa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final, Literal
 
 from actors.market.rows import CHECKPOINT, SNAPSHOT, BookDeltaRow, StoredSide
@@ -69,6 +70,7 @@ class StoreCore:
         self._signals = signals
         self.books: dict[str, StoredBook] = {}
         self.sessions: dict[str, StoredSession] = {}
+        self._looked_at: Iterator[StoredBook] = iter(())
         self.messages = 0
         self.rows = 0
         """Rows of books of any kind, without session events."""
@@ -297,15 +299,25 @@ class StoreCore:
     # -- time ------------------------------------------------------------------------------------------------
 
     def tick(self) -> None:
-        """Tell how far the sessions are, and close buckets in which nothing happens any more."""
-        now = self._now()
+        """Tell how far the sessions are, and forget those that have ended."""
         remembered = {book.last.id for book in self.books.values() if book.last is not None}
         for session in list(self.sessions.values()):
             if session.messages != session.reported:
                 self._events.tell("progress", session)
             elif not session.markets and session.id not in remembered:
                 del self.sessions[session.id]
-        for book in self.books.values():
+
+    def close_buckets(self, share: float = 1.0) -> None:
+        """Close buckets in which nothing happens any more, looking at a share of the books: each row takes a while.
+
+        Called again and again it looks at all in turn.
+        """
+        now = self._now()
+        for _ in range(math.ceil(share * len(self.books))):
+            book = next(self._looked_at, None)
+            if book is None:
+                self._looked_at = iter(list(self.books.values()))
+                book = next(self._looked_at)
             bucket = book.bucket
             if bucket is None:
                 continue

@@ -9,7 +9,8 @@ import msgspec
 import pytest
 import trio
 
-from actors.market.capability import FeedSettings, VenueSettings, branch
+from actors.market.capability import branch
+from actors.market.feed_settings import FeedSettings, VenueSettings
 from benchmarks import __main__ as command
 from benchmarks import ask, fanout, lag, log, machine, path, population, quiet, report, restart, route, tell, wake
 from benchmarks.harness import (

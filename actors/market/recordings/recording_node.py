@@ -11,7 +11,8 @@ from typing import Final
 import msgspec
 import trio
 
-from actors.market.capability import FeedSettings, branch
+from actors.market.capability import branch
+from actors.market.feed_settings import FeedSettings
 from protocols.control import Probe, Refused, Unknown
 from protocols.paths import feed_session
 from runtime.node import Node, NodeSettings, open_node

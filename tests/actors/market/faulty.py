@@ -14,7 +14,8 @@ from typing import Any
 
 import trio
 
-from actors.market.capability import FeedSettings, VenueSettings, branch
+from actors.market.capability import branch
+from actors.market.feed_settings import FeedSettings, VenueSettings
 from actors.market.simulated.face import Client, Face
 from actors.market.simulated.kalshi_face import KEY_ID
 from actors.market.simulated.ledger import Best

@@ -9,8 +9,11 @@ from typing import TypeVar
 
 import trio
 
-from actors.market.capability import FeedSettings, VenueSettings, branch
+from actors.market.capability import branch
+from actors.market.feed_settings import FeedSettings, VenueSettings
+from actors.market.instrument_master import InstrumentSettings
 from protocols.control import ActorEvent, Lagged, Message
+from protocols.instruments import Instrument
 from protocols.market import (
     BookStale,
     BookUpdate,
@@ -35,6 +38,7 @@ TOPICS: tuple[tuple[type[Message], str | None], ...] = (
     (BookStale, None),
     (FeedStatus, None),
     (FeedMarkets, None),
+    (Instrument, None),
     (MarketStatus, None),
     (Quote, None),
     (Trade, None),
@@ -111,9 +115,10 @@ async def open_market(
     venue: VenueSettings = VenueSettings(rate=0),  # noqa: B008 - frozen
     beside: Sequence[ChildSpec] = (),
     log: NodeLog | None = None,
+    instruments: InstrumentSettings | None = None,
 ) -> AsyncIterator[Market]:
     """A node with these feeds; the simulated venue stands still unless it is told to run."""
-    spec = branch(feeds, venue, tmp_path)
+    spec = branch(feeds, venue, tmp_path, instruments=instruments)
     node_settings = NodeSettings(data_dir=str(tmp_path))
     # The market starts last, so that the test hears its first word.
     async with open_node(node_settings, (*beside,), log=log) as node:

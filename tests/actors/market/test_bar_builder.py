@@ -12,7 +12,8 @@ import trio.testing
 
 from actors.market.bar_builder import BarSettings, specs
 from actors.market.bars_intervals import parse_interval
-from actors.market.capability import FeedSettings, VenueSettings, branch
+from actors.market.capability import branch
+from actors.market.feed_settings import FeedSettings, VenueSettings
 from protocols.control import Probe
 from protocols.instruments import Instrument, PriceRange
 from protocols.market import Bar, BookStale, FeedMarkets, FeedStatus, MarketStatus, Trade

@@ -7,7 +7,8 @@ import msgspec
 import pytest
 
 from actors.market import capability
-from actors.market.capability import FeedSettings, VenueSettings, branch
+from actors.market.capability import branch
+from actors.market.feed_settings import FeedSettings, VenueSettings
 from actors.storage.capability import Settings as DatabaseSettings
 from protocols.control import Probe
 from protocols.market import FeedStatus, ListMarkets

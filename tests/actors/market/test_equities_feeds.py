@@ -12,7 +12,7 @@ import trio
 import trio.testing
 from trio_websocket import ConnectionClosed, WebSocketRequest, serve_websocket
 
-from actors.market.capability import FeedSettings
+from actors.market.feed_settings import FeedSettings
 from protocols.market import Bar, FeedStatus, Ticker, Trade
 from runtime import Tap
 from tests.actors.market.kit import PATIENCE_S, open_market

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.market.capability import FeedSettings, VenueSettings
+from actors.market.feed_settings import FeedSettings, VenueSettings
 from protocols.control import Refused
 from protocols.market import (
     BookUpdate,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from actors.market.capability import FeedSettings
+from actors.market.feed_settings import FeedSettings
 from actors.market.history_commands import data
 from protocols.control import Refused
 from runtime import NodeSettings

@@ -13,7 +13,7 @@ from typing import Any
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection, WebSocketRequest, serve_websocket
 
-from actors.market.capability import FeedSettings
+from actors.market.feed_settings import FeedSettings
 from protocols.control import Probe
 from protocols.market import BookUpdate
 from tests.actors.market.kit import Market, open_market

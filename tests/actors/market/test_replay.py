@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from actors.market.capability import FeedSettings
+from actors.market.feed_settings import FeedSettings
 from actors.market.importers.opening import open_recording
 from actors.market.recordings.entries import Begin, Entry, Received, RecordingHeader
 from actors.market.recordings.reader import RecordingReader

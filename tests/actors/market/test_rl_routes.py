@@ -8,7 +8,7 @@ import httpx
 import msgspec
 
 from actors.edge.edge import GetEdgeAddress
-from actors.market.capability import FeedSettings
+from actors.market.feed_settings import FeedSettings
 from actors.market.rl_routes import yes_no
 from protocols.control import Probe, ProbeReport
 from protocols.market import BookStale, BookUpdate, BookView, Level, LevelChange

@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 
 from actors.edge.edge import GetEdgeAddress
-from actors.market.capability import FeedSettings
+from actors.market.feed_settings import FeedSettings
 from protocols.market import GetBook
 from runtime import ChildSpec
 from tests.actors.market.kit import ALPHA, BETA, open_market

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from trio_websocket import ConnectionRejected, open_websocket_url
 
-from actors.market.capability import FeedSettings, VenueSettings
+from actors.market.feed_settings import FeedSettings, VenueSettings
 from actors.market.session import full_jitter
 from protocols.control import Probe, ProbeReport
 from protocols.market import BookStale, BookUpdate, GetBookPosition, MarketStatus, Quote, Trade

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import trio
 
-from actors.market.capability import FeedSettings
+from actors.market.feed_settings import FeedSettings
 from actors.market.rebuild import rebuilt
 from actors.market.rows import ROWS
 from actors.market.store import specs

@@ -401,3 +401,19 @@ def test_whatever_is_lost_every_stored_chain_is_whole_and_its_books_are_the_live
                 core.join(view)
     check_chains(log, feed)
     assert not core.blocked
+
+
+def test_buckets_of_quiet_books_are_closed_a_share_at_a_time() -> None:
+    log = Log()
+    now = START
+    core = StoreCore(log.append, lambda: now, node="n", life=1, signals=True)
+    for market in "ABCD":
+        core.update(snapshot(market, bids={45: 10}, asks={55: 1}))
+        core.update(delta(2, ("bid", 45, 1), market=market))
+    now += 60 * 10**9
+    closed = []
+    for _ in range(8):
+        core.close_buckets(0.25)
+        closed.append(sum(isinstance(row, OrderbookSignalRow) for row in log.rows))
+    # The first look at each sees that it was touched, the second that it was not.
+    assert closed == [0, 0, 0, 0, 1, 2, 3, 4]

@@ -126,6 +126,7 @@ def _market(market: SimulatedMarket, ts: int) -> dict[str, Any]:
         "expiration_value": "",
         "price_level_structure": "linear_cent",
         "price_ranges": [{"start": "0.0000", "end": "1.0000", "step": _price(engine.tick)}],
+        "fractional_trading_enabled": True,
         "exchange_index": 0,
         "market_id": market_id(market.name),
     }

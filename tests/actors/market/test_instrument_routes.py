@@ -37,6 +37,7 @@ async def test_definitions_come_from_the_venues_and_follow_the_feeds(tmp_path: P
             alpha = (await client.get(f"/api/v1/instruments/{ALPHA}")).json()
             assert (alpha["venue"], alpha["kind"], alpha["currency"]) == ("kalshi", "prediction", "USD")
             assert alpha["price_ranges"] == [{"start": "0", "end": "1", "step": "0.01"}]
+            assert alpha["lot"] == "0.01"
             coin = (await client.get("/api/v1/instruments/BTCUSDT.BINANCE")).json()
             assert (coin["symbol"], coin["base"], coin["kind"]) == ("BTCUSDT", "BTC", "spot")
             assert coin["price_ranges"][0]["step"] == "0.01"

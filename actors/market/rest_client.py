@@ -36,7 +36,7 @@ class CallFailed(Exception):
 
 
 class RestAnswer(msgspec.Struct, frozen=True):
-    """What came back. `ts_recv` in wall nanoseconds; `retry_s`: the venue's `Retry-After`, or a guess at a 429."""
+    """What came back. `ts_recv` in wall nanoseconds; `retry_s`: the venue's `Retry-After`."""
 
     status: int
     body: bytes
@@ -87,10 +87,8 @@ class RestClient:
         if "date" in answered:
             self.venue_clock.observe(answered["date"], sent, received)
         retry_s = retry_after(answered.get("retry-after"), received)
-        if status in (418, 429):
-            retry_s = RETRY_S if retry_s is None else retry_s
-            if self.budget is not None:
-                self.budget.tell(CloseBudget(REST, retry_s))
+        if status in (418, 429) and self.budget is not None:
+            self.budget.tell(CloseBudget(REST, RETRY_S if retry_s is None else retry_s))
         return RestAnswer(status, body, received, retry_s)
 
     async def _send(self, call: RestCall, headers: Headers) -> tuple[int, httpx.Headers, bytes]:

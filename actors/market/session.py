@@ -302,6 +302,7 @@ class VenueSession(Actor):
             return
         if self._recorder is not None:
             self._recorder.answer(answer.ts_recv, message.call, answer.status, answer.body)
+        self.core.retry_s = answer.retry_s
         about = (message.call, answer.status, answer.body, answer.ts_recv, self.clock.monotonic())
         if len(answer.body) <= LARGE_BYTES:
             events = self.core.answered(*about)

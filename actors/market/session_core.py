@@ -163,6 +163,8 @@ class SessionCore(ABC):
         self.broken = ""
         self.hold_s = 0.0
         """After the end of this connection: the least time before the next one."""
+        self.retry_s: float | None = None
+        """Set by the shell before `answered`: how long the venue asks to wait, None where it does not say."""
         self.rejected: set[str] = set()
         self.counts: Counter[str] = Counter()
         self.tally = Tally()

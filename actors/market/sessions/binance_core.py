@@ -295,7 +295,9 @@ class BinanceSession(BinanceStreams):
         self._later(book)
         if error.status in (RATE_LIMITED, BANNED, FORBIDDEN) or int(error.code) == TOO_MANY_REQUESTS:
             self._limited += 1
-            wait = round((error.retry_s or 1.0) * SECOND) * min(self._limited, 30)
+            # What the venue asks for; where it asks for nothing, longer each time.
+            told, guessed = self.retry_s, (error.retry_s or 1.0) * min(self._limited, 30)
+            wait = round((guessed if told is None else told) * SECOND)
             self._calls_from = self._now + wait
 
     def _later(self, book: DepthBook) -> None:

@@ -422,6 +422,17 @@ def test_a_limit_holds_all_calls_back(status: int, code: int, least_s: float) ->
     assert talk.core.state == "live"
 
 
+def test_the_wait_that_the_venue_names_is_kept() -> None:
+    talk = asked(SPOT, "A")
+    (call,) = talk.calls()
+    talk.core.retry_s = 2.0
+    talk.refuse(call, 429, -1003)
+    talk.wait(1.75)
+    assert talk.calls() == []
+    talk.wait(0.5)
+    assert len(talk.calls()) == 1
+
+
 def test_an_unwell_server_is_asked_again_later_and_later() -> None:
     talk = asked(SPOT, "A")
     waits = []

@@ -11,7 +11,8 @@ import msgspec
 
 from protocols.market import level_changes, pack_levels
 from protocols.nanos import NumberFaults
-from protocols.venues.kalshi import Codec, SnapshotFrame, decode
+from protocols.venues.kalshi import SnapshotFrame, decode
+from protocols.venues.kalshi_messages import Codec
 
 
 class PackedSnapshot(msgspec.Struct, gc=False, array_like=True):

@@ -29,10 +29,10 @@ def rfc3339_nanos(text: str) -> int:
     return _zoned(whole, rest)
 
 
-def rfc3339_text(nanos: int) -> str:
-    """The time with nine decimals, in UTC: `2026-08-09T21:05:48.505350477Z`."""
+def rfc3339_text(nanos: int, decimals: int = 9) -> str:
+    """The time in UTC with so many decimals (1 to 9), cut: `2026-08-09T21:05:48.505350477Z`."""
     seconds, fraction = divmod(nanos, NANO)
-    return f"{_second_text(seconds)}.{fraction:09d}Z"
+    return f"{_second_text(seconds)}.{f'{fraction:09d}'[:decimals]}Z"
 
 
 # Messages come many to a second, and a snapshot repeats one time thousands of times.

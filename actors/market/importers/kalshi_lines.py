@@ -16,7 +16,7 @@ import msgspec
 from actors.market.importers.imported import Imported, open_text
 from actors.market.recordings.entries import Begin, Entry, Received, RecordingError, RecordingHeader
 from actors.market.session_core import SessionOptions
-from protocols.venues.kalshi import event_time
+from protocols.venues.kalshi_messages import event_time
 from protocols.venues.rfc3339 import rfc3339_nanos
 
 FORMAT: Final = "kalshi-lines"

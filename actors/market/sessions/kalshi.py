@@ -31,7 +31,6 @@ from actors.market.sessions.kalshi_subscriptions import NOT_KNOWN, Subscription
 from protocols.market import SYNTHETIC
 from protocols.venues import kalshi
 from protocols.venues.kalshi import (
-    Codec,
     DeltaFrame,
     ErrorFrame,
     Frame,
@@ -45,6 +44,7 @@ from protocols.venues.kalshi import (
     TradeFrame,
     UnsubscribedFrame,
 )
+from protocols.venues.kalshi_messages import Codec
 from protocols.venues.kalshi_signing import Signer
 from protocols.venues.rest import RestCall
 

@@ -22,7 +22,7 @@ from actors.market.simulated.market import MINUTE, Happened, PublicTrade, Simula
 from protocols.market import LevelChange, Side
 from protocols.nanos import NANO
 from protocols.venues import coinbase
-from protocols.venues.kalshi import rfc3339_text
+from protocols.venues.rfc3339 import rfc3339_text
 from protocols.venues.simulated import FaultOrder
 
 _EPOCH: Final = "1970-01-01T00:00:00Z"
@@ -68,7 +68,7 @@ class CoinbaseFace(Face):
 
     def greet(self, link: Link, request: Request) -> Client:
         """A client, who has to subscribe soon."""
-        desk = CoinbaseDesk(self.markets, self._opening, lambda: rfc3339_text(self.clock.now()))
+        desk = CoinbaseDesk(self.markets, self._opening, lambda: rfc3339_text(self.clock.now(), 6))
         self._greeted[link.number] = self._pulses
         return Client(link, desk, desk.told)
 
@@ -110,7 +110,7 @@ class CoinbaseFace(Face):
                 client.link.offer((desk.frame(coinbase.LEVEL2, payload, market.name, market.ledger.version),))
 
     def _update(self, market: SimulatedMarket, changed: dict[tuple[Side, int], None]) -> bytes:
-        now = rfc3339_text(self.clock.now())
+        now = rfc3339_text(self.clock.now(), 6)
         size = market.ledger.size
         levels = ",".join([_level(side, price, size(side, price), now) for side, price in changed])
         return f'[{{"type":"update","product_id":"{market.name}","updates":[{levels}]}}]'.encode()
@@ -158,7 +158,7 @@ class CoinbaseFace(Face):
                 self._send(coinbase.TICKER, product, self._ticker("update", self.markets[product]))
         if self._pulses % _HEARTBEAT_PULSES == 0:
             self._beats += 1
-            beat = {"current_time": rfc3339_text(self.clock.now()), "heartbeat_counter": self._beats}
+            beat = {"current_time": rfc3339_text(self.clock.now(), 6), "heartbeat_counter": self._beats}
             self._send(coinbase.HEARTBEATS, "", _encoder.encode([beat]))
             for product, market in self.markets.items():
                 self._send(coinbase.CANDLES, product, self._candles("update", market, 1))

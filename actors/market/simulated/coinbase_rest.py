@@ -15,7 +15,7 @@ from actors.market.simulated.http import Answer, Request
 from actors.market.simulated.market import MINUTE, MinuteBar, PublicTrade, SimulatedMarket
 from protocols.market import Level
 from protocols.nanos import NANO, decimal_text
-from protocols.venues.kalshi import rfc3339_text
+from protocols.venues.rfc3339 import rfc3339_text
 
 _PATH: Final = re.compile(r"/api/v3/brokerage(?:/market)?(?P<path>/.*)")
 _PRODUCT: Final = re.compile(r"/products/(?P<product>[^/]+)(?P<rest>/[a-z]+)?")
@@ -50,7 +50,7 @@ def trade(each: PublicTrade, product: str) -> dict[str, Any]:
         "trade_id": str(each.trade_id),
         "price": price(each.price),
         "size": size(each.size),
-        "time": rfc3339_text(each.ts),
+        "time": rfc3339_text(each.ts, 6),
         "side": "SELL" if each.taker_side == "bid" else "BUY",
     }
 
@@ -74,7 +74,7 @@ def answer(request: Request, markets: Mapping[str, SimulatedMarket], ts: int) ->
         return _error(404, "NOT_FOUND", "not found")
     path = found["path"]
     if path == "/time":
-        iso = rfc3339_text(ts)
+        iso = rfc3339_text(ts, 6)
         return json_answer({"iso": iso, "epochSeconds": str(ts // NANO), "epochMillis": str(ts // 1_000_000)})
     if path == "/products":
         return _products(request, markets)
@@ -179,6 +179,6 @@ def _book(request: Request, markets: Mapping[str, SimulatedMarket], ts: int) -> 
         "product_id": market.name,
         "bids": side(ledger.levels("bid", limit)),
         "asks": side(ledger.levels("ask", limit)),
-        "time": rfc3339_text(ts),
+        "time": rfc3339_text(ts, 6),
     }
     return json_answer({"pricebook": book})

@@ -32,7 +32,6 @@ from protocols.venues.kalshi import (
     TickerBody,
     TradeBody,
     UnsubscribedFrame,
-    rfc3339_text,
 )
 from protocols.venues.kalshi_commands import (
     ACTIONS,
@@ -42,6 +41,7 @@ from protocols.venues.kalshi_commands import (
     Params,
     decode_command,
 )
+from protocols.venues.rfc3339 import rfc3339_text
 
 CHANNELS: Final = (kalshi.ORDERBOOK, kalshi.TRADE, kalshi.TICKER, kalshi.LIFECYCLE)
 TICKER_FORM: Final = re.compile(r"[A-Z0-9][A-Z0-9.\-]*")
@@ -91,7 +91,7 @@ def public_event(market: str, event: FlowEvent, ts: int, version: int = 0) -> Pu
     """Encode one event of the order flow; `ts` is when it is sent, in nanoseconds."""
     ts_ms = ts // _MILLISECOND
     if isinstance(event, LevelChange):
-        text = rfc3339_text(ts)
+        text = rfc3339_text(ts, 6)
         yes_body = _delta(market, event, event.price, text, ts_ms)
         body = yes_body if event.side == "bid" else _delta(market, event, NANO - event.price, text, ts_ms)
         return PublicEvent(kalshi.ORDERBOOK, b"orderbook_delta", market, body, yes_body, version)

@@ -19,7 +19,7 @@ from actors.market.simulated.http import Answer, Request
 from actors.market.simulated.market import MINUTE, MinuteBar, PublicTrade, SimulatedMarket
 from protocols.market import Level
 from protocols.nanos import NANO, decimal_text
-from protocols.venues.kalshi import rfc3339_text
+from protocols.venues.rfc3339 import rfc3339_text
 
 PREFIX: Final = "/trade-api/v2"
 _DAY: Final = 86_400 * NANO
@@ -101,11 +101,11 @@ def _market(market: SimulatedMarket, ts: int) -> dict[str, Any]:
         "title": f"Simulated market {market.name}",
         "yes_sub_title": "Yes",
         "no_sub_title": "No",
-        "created_time": rfc3339_text(opened),
-        "open_time": rfc3339_text(opened),
-        "close_time": rfc3339_text(opened + 365 * _DAY),
-        "expiration_time": rfc3339_text(opened + 372 * _DAY),
-        "latest_expiration_time": rfc3339_text(opened + 372 * _DAY),
+        "created_time": rfc3339_text(opened, 6),
+        "open_time": rfc3339_text(opened, 6),
+        "close_time": rfc3339_text(opened + 365 * _DAY, 6),
+        "expiration_time": rfc3339_text(opened + 372 * _DAY, 6),
+        "latest_expiration_time": rfc3339_text(opened + 372 * _DAY, 6),
         "settlement_timer_seconds": 1800,
         "status": _STATUS.get(engine.phase, "closed"),
         "response_price_units": "usd_cent",
@@ -213,7 +213,7 @@ def _trade(trade: PublicTrade, ticker: str) -> dict[str, Any]:
         "taker_outcome_side": outcome,
         "taker_book_side": trade.taker_side,
         "is_block_trade": False,
-        "created_time": rfc3339_text(trade.ts),
+        "created_time": rfc3339_text(trade.ts, 6),
     }
 
 

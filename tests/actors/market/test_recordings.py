@@ -36,7 +36,7 @@ from protocols.market import (
     level_changes,
 )
 from protocols.nanos import NANO
-from protocols.venues.kalshi import Codec, decode_orderbook
+from protocols.venues.kalshi_messages import Codec, decode_orderbook
 
 pytestmark = pytest.mark.recordings
 

@@ -23,7 +23,15 @@ from actors.market.simulated.wide_flow import WideFlow
 from protocols.control import Refused
 from protocols.market import LevelChange
 from protocols.nanos import NANO
-from protocols.venues import binance, binance_commands, coinbase, kalshi, kalshi_commands, kalshi_signing
+from protocols.venues import (
+    binance,
+    binance_commands,
+    coinbase,
+    kalshi,
+    kalshi_commands,
+    kalshi_messages,
+    kalshi_signing,
+)
 from protocols.venues.simulated import FaultOrder
 
 PEM = kalshi_signing.generate_ed25519_pem()
@@ -116,7 +124,7 @@ async def test_kalshi_over_rest_has_markets_books_trades_and_candles() -> None:
         assert [each["ticker"] for each in first["markets"] + rest["markets"]] == ["SIM-A", "SIM-B", "SIM-C"]
         assert rest["cursor"] == ""
         book = await get(standin, "kalshi", f"{prefix}/markets/SIM-A/orderbook")
-        levels = kalshi.decode_orderbook(book.content, kalshi.Codec())
+        levels = kalshi_messages.decode_orderbook(book.content, kalshi_messages.Codec())
         ledger = standin.faces["kalshi"].markets["SIM-A"].ledger
         assert {(each.side, each.price, each.size) for each in levels} == {
             *(("bid", each.price, each.size) for each in ledger.levels("bid")),

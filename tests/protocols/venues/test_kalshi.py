@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 
 from protocols.market import LevelChange
 from protocols.nanos import NANO
-from protocols.venues import kalshi
+from protocols.venues import kalshi_messages
 from protocols.venues.errors import WireError
 from protocols.venues.kalshi import (
-    Codec,
     DeltaFrame,
     ErrorFrame,
     FillFrame,
@@ -28,10 +27,11 @@ from protocols.venues.kalshi import (
     TradeFrame,
     UnsubscribedFrame,
     decode,
-    decode_orderbook,
     encode,
 )
 from protocols.venues.kalshi_commands import decode_command
+from protocols.venues.kalshi_messages import Codec, decode_orderbook
+from protocols.venues.rfc3339 import rfc3339_text
 
 CENT = NANO // 100
 
@@ -115,14 +115,14 @@ def test_a_delta_is_a_signed_change_with_its_address_and_times() -> None:
 
 
 def test_event_time_is_the_milliseconds_where_the_finer_text_disagrees() -> None:
-    assert kalshi.event_time(1669149841250, "2022-11-22T20:44:01.999999Z") == 1669149841250 * 1_000_000
-    assert kalshi.event_time(1669149841250, "2022-11-22T20:44:01Z") == 1669149841250 * 1_000_000
-    assert kalshi.event_time(None, "2022-11-22T20:44:01.250817+00:00") == 1669149841250817000
-    assert kalshi.event_time(None, None) == 0
+    assert kalshi_messages.event_time(1669149841250, "2022-11-22T20:44:01.999999Z") == 1669149841250 * 1_000_000
+    assert kalshi_messages.event_time(1669149841250, "2022-11-22T20:44:01Z") == 1669149841250 * 1_000_000
+    assert kalshi_messages.event_time(None, "2022-11-22T20:44:01.250817+00:00") == 1669149841250817000
+    assert kalshi_messages.event_time(None, None) == 0
 
 
 def test_time_text_of_the_venue_is_written_to_the_microsecond() -> None:
-    assert kalshi.rfc3339_text(1669149841250817999) == "2022-11-22T20:44:01.250817Z"
+    assert rfc3339_text(1669149841250817999, 6) == "2022-11-22T20:44:01.250817Z"
 
 
 def test_prices_outside_a_dollar_are_dropped_and_counted() -> None:

@@ -9,8 +9,9 @@ import pytest
 from protocols.market import level_changes, unpack_levels
 from protocols.venues import kalshi
 from protocols.venues.errors import WireError
-from protocols.venues.kalshi import Codec, SnapshotBody, SnapshotFrame
+from protocols.venues.kalshi import SnapshotBody, SnapshotFrame
 from protocols.venues.kalshi_large import decode_no_price, decode_yes_price, read_packed
+from protocols.venues.kalshi_messages import Codec
 
 
 def frame(levels: int, size: str = "2.50") -> bytes:

@@ -56,6 +56,8 @@ class KalshiMarkets(SessionCore):
         self._subscriptions: dict[int, Subscription] = {}
         self._ended: set[int] = set()
         self._pending: dict[int, Pending] = {}
+        # Which subscription a `get_snapshot` was for; its error does not say.
+        self._asked: dict[int, int] = {}
         self._next_id = 0
         self._made = 0
 
@@ -82,6 +84,7 @@ class KalshiMarkets(SessionCore):
         self._subscriptions.clear()
         self._ended.clear()
         self._pending.clear()
+        self._asked.clear()
         self._next_id = 0
         self._made = 0
 

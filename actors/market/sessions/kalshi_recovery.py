@@ -27,6 +27,8 @@ RECOVERY_SPACING: Final = SECOND // 2
 RESUBSCRIBE, RECONNECT = 2, 3
 # Errors that say "later", not "no".
 _LATER: Final = frozenset({ErrorCode.UNABLE_TO_PROCESS, ErrorCode.COMMAND_TIMEOUT, ErrorCode.TOO_MANY_REQUESTS})
+_REMEMBERED: Final = 256
+"""Of how many questions for snapshots it is known to whom they went."""
 
 
 class KalshiRecovery(KalshiMarkets):
@@ -42,6 +44,11 @@ class KalshiRecovery(KalshiMarkets):
         pending = self._pending.pop(frame.id, None)
         if subscription is None and pending is not None and pending.sid:
             subscription = self._subscriptions.get(pending.sid)
+        asked = self._asked.get(frame.id)
+        if subscription is None and asked is not None:
+            subscription = self._subscriptions.get(asked)
+            if subscription is None and body.code == ErrorCode.UNKNOWN_SID:
+                return  # a question to a subscription that has ended meanwhile
         if body.code in TERMINAL or body.code == ErrorCode.UNKNOWN_SID:
             if subscription is not None:
                 self._resubscribe(subscription, f"error {body.code}")
@@ -166,7 +173,11 @@ class KalshiRecovery(KalshiMarkets):
             return
         self.tally.recoveries += not proof
         for part in parts(markets):
-            self._commands.append(kalshi_commands.get_snapshot(self._id(), subscription.sid, part))
+            id = self._id()
+            self._asked[id] = subscription.sid
+            if len(self._asked) > _REMEMBERED:
+                del self._asked[next(iter(self._asked))]
+            self._commands.append(kalshi_commands.get_snapshot(id, subscription.sid, part))
 
     def _arrived(self, market: str, subscription: Subscription) -> None:
         """A snapshot of this market has come: its book is current."""

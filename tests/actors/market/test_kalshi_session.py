@@ -319,6 +319,27 @@ def test_a_terminal_error_makes_the_books_stale_and_subscribes_again(code: int) 
     assert updates(talk.get(type="orderbook_snapshot", sid=5, seq=1, msg=msg)) == ["A"]
 
 
+def test_a_question_to_a_subscription_that_has_ended_meanwhile_costs_nothing() -> None:
+    talk = live("A")
+    talk.seq += 1
+    talk.delta("A")
+    (question,) = talk.commands()
+    talk.next(type="error", msg={"code": 25, "msg": "Subscription buffer overflow"})
+    unknown = {"type": "error", "msg": {"code": 7, "msg": "Unknown subscription ID"}}
+    assert kinds(talk.get(id=question["id"], **unknown)) == ["error"]
+    assert talk.core.broken == ""
+    talk.subscribed(sid=5)
+    # One that still stands, and that the venue knows no more, is made again.
+    talk.get(type="orderbook_snapshot", sid=5, seq=1, msg={"market_ticker": "A", "yes_dollars_fp": [["0.4", "1"]]})
+    talk.get(type="ok", sid=5, seq=3, msg={"market_tickers": ["A"]})
+    talk.wait(1)
+    question = talk.commands()[-1]
+    assert kinds(talk.get(id=question["id"], **unknown)) == ["error", "resubscribed"]
+    # And an error that answers nothing of ours leaves nothing to trust.
+    talk.get(id=99, **unknown)
+    assert talk.core.broken == "error 7 that names no subscription"
+
+
 def test_an_error_that_names_a_market_takes_only_that_market_out() -> None:
     talk = Conversation("A", "B")
     (command,) = talk.commands()

@@ -21,7 +21,11 @@ _READ_S: Final = 5.0
 
 
 class Account(msgspec.Struct, frozen=True):
-    """What a configuration says of a venue. Empty addresses: the venue's own. `simulated`: ask this node's venue."""
+    """What a configuration says of a venue. `simulated`: ask this node's venue.
+
+    Empty addresses: the venue's own. But where `url` is somebody else's, an empty `rest_url` is nobody's: a practice
+    stream must never be joined with what the real venue says.
+    """
 
     venue: str
     url: str = ""
@@ -32,7 +36,10 @@ class Account(msgspec.Struct, frozen=True):
 
 
 class Access(msgspec.Struct, frozen=True):
-    """Where to connect, with which key, and the marks of everything that comes from there."""
+    """Where to connect, with which key, and the marks of everything that comes from there.
+
+    `url` empty: the venue's own address; `rest_url` empty: there is none.
+    """
 
     url: str
     rest_url: str
@@ -55,10 +62,11 @@ async def find(actor: Actor, account: Account) -> Access:
         key_id, key_file = venue.key_id, venue.key_file
         marks = frozenset(venue.marks) | {SYNTHETIC}
     else:
-        url, rest_url = account.url or core.URL, account.rest_url or core.REST_URL
+        url = account.url
+        rest_url = account.rest_url or ("" if url else core.REST_URL)
         key_id, key_file = account.key_id, account.key_file
-        demo = "demo" in url.partition("://")[2].partition("/")[0]
-        marks = core.marks_at(url) | ({DEMO} if demo else frozenset())
+        demo = any("demo" in address.partition("://")[2].partition("/")[0] for address in (url, rest_url))
+        marks = core.marks_at(url or core.URL) | ({DEMO} if demo else frozenset())
     credentials: Credentials | None = None
     if key_file:
         try:

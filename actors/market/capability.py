@@ -169,7 +169,8 @@ def _own_venue(feed: FeedSettings) -> bool:
 
 def _asked(feeds: Sequence[FeedSettings]) -> list[FeedSettings]:
     """Feeds whose venue can be asked over REST: not a recording, nor a simulated venue of somebody else's."""
-    return [feed for feed in feeds if feed.venue != "replay" and (feed.venue != "simulated" or not feed.url)]
+    live = (feed for feed in feeds if feed.venue != "replay")
+    return [feed for feed in live if not feed.url or (feed.rest_url and feed.venue != "simulated")]
 
 
 def _source(feed: FeedSettings, markets: tuple[str, ...]) -> instrument_master.InstrumentSource:

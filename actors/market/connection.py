@@ -41,6 +41,28 @@ class NotConnected(Exception):
         self.retry_s = retry_s
 
 
+class Polling:
+    """Stands for the connection to a venue that has no socket: it lasts until somebody ends it."""
+
+    def __init__(self) -> None:
+        self.reason = ""
+        self._ended = trio.Event()
+
+    def send(self, command: bytes) -> bool:
+        """There is nobody to send it to."""
+        return False
+
+    def end(self, reason: str) -> None:
+        """End it. The first reason counts."""
+        self.reason = self.reason or reason
+        self._ended.set()
+
+    async def ended(self) -> str:
+        """Wait for the end; why."""
+        await self._ended.wait()
+        return self.reason
+
+
 class Connection:
     """`run` it once. `commands_s`: how many commands a second the venue takes."""
 

@@ -69,6 +69,8 @@ class RestClient:
         priority: int = NORMAL,
     ) -> RestAnswer:
         """Make the call once. `headers(ts)`: key or signature for the venue's wall time. Raises CallFailed."""
+        if not self.base_url:
+            raise CallFailed("there is no address for REST calls: `url` is not the venue's own, so set `rest_url`, too")
         if self.budget is not None:
             try:
                 await self.budget.ask(TakeBudget(REST, float(call.cost), priority), timeout=self.budget_s)

@@ -15,7 +15,7 @@ import msgspec
 import trio
 
 from actors.market.access import Account, find
-from actors.market.connection import Connection, NotConnected
+from actors.market.connection import Connection, NotConnected, Polling
 from actors.market.feed_tree import end_books, start_books
 from actors.market.large_frames import LARGE_BYTES, decode
 from actors.market.recordings.entries import RecordingHeader
@@ -109,8 +109,7 @@ class VenueSession(Actor):
         self.options = msgspec.convert(options or {}, SessionOptions)
         self.core = self.core_class(feed, markets, channels, self.options)
         self.configured = frozenset(markets)
-        # A venue may serve these channels at an address of their own.
-        self.account = Account(venue, url or self.core.URL, rest_url, simulated, key_id, key_file)
+        self.account = Account(venue, url, rest_url, simulated, key_id, key_file)
         self.url = ""
         self.marks = frozenset(marks)
         self.silence_s = silence_s
@@ -125,7 +124,7 @@ class VenueSession(Actor):
         self.reconnects = 0
         self.tried = False
         self._heard = False
-        self._link: Connection | None = None
+        self._link: Connection | Polling | None = None
         self._rest: RestClient | None = None
         self._recorder: Recorder | None = None
         # Jitter has to differ between processes; nothing else here is random.
@@ -146,9 +145,10 @@ class VenueSession(Actor):
         except (Refused, Unknown) as error:
             self.logger.warning("the market index does not answer", why=str(error))
         else:
-            added = frozenset(known.markets) - self.configured
-            self._distrust(added)
-            self.core.follow(added, self.clock.now(), self.clock.monotonic())
+            followed = frozenset(known.markets)
+            self._distrust(followed - self.configured)
+            self.core.follow(followed - self.configured, self.clock.now(), self.clock.monotonic())
+            self.core.unfollow(self.configured - followed, self.clock.now(), self.clock.monotonic())
         self.every(self.tick_s, Tick())
         self.spawn(self._connect_for_ever, name="connection")
 
@@ -192,8 +192,9 @@ class VenueSession(Actor):
         except (Refused, Unknown) as error:
             raise NotConnected(f"no budget: {error}") from None
         if self.core.POLLED:
+            self._link = polling = Polling()
             await self.ref.send(Connected(connection, tuple(sorted(marks))))
-            await trio.sleep_forever()
+            return await polling.ended()
         self._link = link = Connection(
             self.url, self.clock, self.venue_clock, self.silence_s, self.core_class.COMMANDS_PER_S
         )
@@ -223,7 +224,8 @@ class VenueSession(Actor):
     async def _find(self) -> frozenset[str]:
         """Where the venue is, and with which key. Marks that are known before it has said a word."""
         access = await find(self, self.account)
-        self.url = access.url
+        # A venue may serve these channels at an address of their own.
+        self.url = access.url or self.core.URL
         if access.credentials is not None:
             try:
                 self.core.use(access.credentials)
@@ -347,13 +349,12 @@ class VenueSession(Actor):
 
     @receive
     def ended(self, message: Ended) -> None:
-        """The connection is gone, or there was none."""
-        if message.connection != self.connection:
-            return
+        """The connection is gone, or there was none. It comes before the next one begins, however late that is."""
         self.tried = True
         self.reconnects += 1
         session = self.core.session
-        self._link = None
+        if message.connection == self.connection:
+            self._link = None
         self.report.publish(self.core.disconnected("disconnected", self.clock.now()))
         if session:
             self.report.keep("disconnected", session, message.reason)
@@ -435,14 +436,18 @@ class VenueSession(Actor):
 
     @receive
     async def rebuild(self, message: Rebuild) -> None:
-        """Give them what was added again."""
+        """Tell them again what was added, and what was left."""
         added = self.core.markets - self.configured
+        left = self.configured - self.core.markets
         try:
+            if left:
+                await self.lookup(MARKET_INDEX).ask(ReleaseMarkets(self.feed, tuple(sorted(left))), timeout=_ASK_S)
+                await end_books(self, self.feed, left)
             if added:
                 await self.lookup(MARKET_INDEX).ask(self._claim(added), timeout=_ASK_S)
                 await self._keep_books(added)
         except (Refused, Unknown) as error:
-            self.logger.warning("the books of added markets are not back", why=str(error))
+            self.logger.warning("followed and left markets are not as they were", why=str(error))
             self.after(10 * _REBUILD_S, Rebuild())
 
     def _claim(self, markets: frozenset[str]) -> ClaimMarkets:

@@ -7,9 +7,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+import trio
 
 from actors.market.feed_settings import FeedSettings, VenueSettings
-from protocols.control import Refused
+from protocols.control import ActorEvent, Refused
 from protocols.market import (
     BookUpdate,
     FeedMarkets,
@@ -19,9 +20,10 @@ from protocols.market import (
     Quote,
     UnfollowMarkets,
 )
-from protocols.paths import MARKET_INDEX, feed_books, feed_session
+from protocols.paths import MARKET_INDEX, feed_book, feed_books, feed_session
+from protocols.venues.simulated import RunSteps
 from runtime import KillChild
-from tests.actors.market.kit import ALPHA, BETA, Market, open_market
+from tests.actors.market.kit import ALPHA, BETA, PATIENCE_S, Market, open_market
 
 GAMMA, DELTA = "SIM-GAMMA", "SIM-DELTA"
 VENUE = VenueSettings(rate=0, markets=(ALPHA, BETA, GAMMA, DELTA))
@@ -94,6 +96,25 @@ async def test_what_was_added_survives_a_crash_of_whoever_knows_it(tmp_path: Pat
             pass  # the session tells the index again, a moment after its restart
         await market.run(100)
         assert await market.same_as_engine(ALPHA, BETA)
+
+
+@pytest.mark.parametrize("path", [feed_session("sim"), feed_books("sim"), MARKET_INDEX])
+async def test_what_was_left_stays_left_through_a_crash_of_whoever_knows_it(tmp_path: Path, path: str) -> None:
+    async with following(tmp_path, ALPHA, BETA) as market:
+        await market.state("live")
+        await market.node.ref(feed_session("sim")).ask(UnfollowMarkets((BETA,)))
+        market.past.clear()
+        parent, _, name = path.rpartition("/")
+        await market.node.ref(parent).ask(KillChild(name))
+        await market.next(ActorEvent, lambda event: (event.path, event.event) == (path, "started"))
+        with trio.fail_after(PATIENCE_S):
+            while await followed(market) != (ALPHA,) or market.books() != [feed_book("sim", ALPHA)]:
+                await trio.lowlevel.checkpoint()
+        if path == feed_session("sim"):
+            await market.state("live")
+        await market.node.ref("/market/venue").ask(RunSteps(50))
+        while not await market.same_as_engine(ALPHA):
+            await market.next(BookUpdate)
 
 
 async def test_the_busiest_markets_are_found_and_followed(tmp_path: Path) -> None:

@@ -89,7 +89,6 @@ class Recorder:
         self._closing = False
         self._turn = False
         self._left = False
-        self._due = 0
         self._folder.mkdir(parents=True, exist_ok=True)
         self._previous: Path | None = None
         self._before: Recorder | None = None
@@ -168,12 +167,6 @@ class Recorder:
         if known and added:
             self.header = msgspec.structs.replace(self.header, markets=tuple(sorted({*known, *added})))
             self._turn = True
-
-    def flush_if_due(self, now: int) -> None:
-        """Wake the thread, once a second of `now` (monotonic nanoseconds). It wakes by itself, too."""
-        if now >= self._due:
-            self._due = now + NANO
-            self._wake.set()
 
     def close(self) -> None:
         """Write what there is, finish the file and end the thread: as long as the disk takes, so not on a loop.
@@ -263,15 +256,19 @@ class Recorder:
                 self._backlog -= block.bytes
         with self._lock:
             self._resume()
-            last = self._open if self._open.entries else None
-            if last is not None and self._closing:
+            last = self._open
+            closing = self._closing and bool(last.entries)
+            if closing:
                 self._open = Block()
-        if last is not None and self._closing:
+        if closing:
             self._write(last)
+            with self._lock:
+                self._backlog -= last.bytes
 
     def _resume(self) -> None:
         """Record again, beginning with a note of what is missing."""
-        if self._missing and self._backlog <= self._most // 2:
+        # At the end nothing comes behind it, and what is missing is told however full the backlog is.
+        if self._missing and (self._closing or self._backlog <= self._most // 2):
             block = self._open
             ts = max(self._missing_since, block.last)
             pieces = note_parts(ts, self._missing, f"lost: {self._missing_why}")

@@ -71,6 +71,14 @@ class Market:
         """Wait until the feed says that it is in this state."""
         return await self.next(FeedStatus, lambda message: (message.feed, message.state) == (feed, state))
 
+    async def states(self, **wanted: str) -> None:
+        """Wait until each feed has said that it is in its state, in whatever order they do."""
+        left = dict(wanted)
+        while left:
+            status = await self.next(FeedStatus)
+            if left.get(status.feed) == status.state:
+                del left[status.feed]
+
     async def killed(self, path: str) -> None:
         """Kill an actor, and wait until its next life has begun."""
         parent, _, name = path.rpartition("/")

@@ -154,8 +154,7 @@ async def test_the_index_knows_every_market_of_every_feed(tmp_path: Path) -> Non
     past = FeedSettings(name="past", venue="replay", file=str(SAMPLE), speed=0)
     sim = FeedSettings(name="sim", markets=("SIM-C",))
     async with open_market(tmp_path, past, sim, venue=VenueSettings(rate=0, markets=("SIM-C",))) as market:
-        await market.state("live", "sim")
-        await market.state("ended", "past")
+        await market.states(sim="live", past="ended")
         index = market.node.ref("/market/index")
         found = await index.ask(ListMarkets())
         assert [(each.market, each.feed, each.marks) for each in found.markets] == [

@@ -63,8 +63,7 @@ async def test_a_market_that_is_left_has_no_book_and_another_feed_may_take_it(tm
         FeedSettings(name="two", markets=(GAMMA,), backoff_s=0.05),
     )
     async with open_market(tmp_path, *feeds, venue=VENUE) as market:
-        await market.state("live", "one")
-        await market.state("live", "two")
+        await market.states(one="live", two="live")
         one, two = (market.node.ref(feed_session(name)) for name in ("one", "two"))
         with pytest.raises(Refused, match="the market 'SIM-BETA' is in the feed 'one'"):
             await two.ask(FollowMarkets((BETA,)))

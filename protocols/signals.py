@@ -175,6 +175,35 @@ class ReadSignals(Request[SignalPage], frozen=True, gc=False, tag="read_signals"
     stream: str = SIGNALS
 
 
+class StoredUpdate(msgspec.Struct, frozen=True, gc=False):
+    """What became of a signal, with its place in `SIGNAL_UPDATES` and whose signal it is."""
+
+    seq: int
+    ts_stored: int
+    update: UpdateSignal
+    symbol: str
+    strategy_id: str
+
+
+class SignalUpdatePage(Message, frozen=True, gc=False, tag="signal_update_page"):
+    """A part of the stream of updates, in order; `next_seq`, `last_seq` and `missing` as in SignalPage."""
+
+    updates: tuple[StoredUpdate, ...]
+    next_seq: int
+    last_seq: int
+    missing: tuple[Span, ...] = ()
+
+
+class ReadSignalUpdates(Request[SignalUpdatePage], frozen=True, gc=False, tag="read_signal_updates"):
+    """Asks the hub for the stored updates from `from_seq` on, at most `limit` (and `MOST_PER_PAGE`).
+
+    Refused `unavailable` as ReadSignals is.
+    """
+
+    from_seq: int
+    limit: int = MOST_PER_PAGE
+
+
 class GetSignal(Request[StoredSignal], frozen=True, gc=False, tag="get_signal"):
     """Asks the hub for one signal. Refused `not_found`, `unavailable`."""
 

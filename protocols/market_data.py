@@ -45,6 +45,16 @@ class GetBars(Request[BarList], frozen=True, gc=False, tag="get_bars"):
     source: BarSource | None = None
 
 
+class BuildBars(Request[None], frozen=True, gc=False, tag="build_bars"):
+    """Asks the bar builder for bars of one more interval of a market, from now on and for as long as it lives.
+
+    What is built already is not built twice. Refused `invalid` for an interval that is none.
+    """
+
+    market: str
+    interval: str
+
+
 class TradeList(Message, frozen=True, gc=False, tag="trade_list"):
     """Trades in the order in which they came. `kept_from`: all received since are in memory; None: none is."""
 

@@ -8,14 +8,14 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 import msgspec
 import trio
 
-from actors.market.bars_intervals import MS, DayBounds, parse_interval
+from actors.market.bars_intervals import MS, DayBounds, Interval, parse_interval
 from actors.market.bars_kept import KeptBars, KeptTrades
 from actors.market.bars_market import EventClock, MarketBars, Sources, event_time
 from actors.market.calendars import ALWAYS, Calendar, calendar_of
-from protocols.control import Lagged, Message, Probe, ProbeReport
+from protocols.control import Lagged, Message, Probe, ProbeReport, Refused
 from protocols.instruments import Instrument
 from protocols.market import Bar, BookStale, FeedMarkets, FeedStatus, MarketStatus, Quote, Trade
-from protocols.market_data import BARS, BarList, GetBars, GetTrades, TradeList
+from protocols.market_data import BARS, BarList, BuildBars, GetBars, GetTrades, TradeList
 from runtime import Actor, ChildSpec, Mailbox, Overflow, receive
 
 TICK_S: Final = 0.25
@@ -85,6 +85,8 @@ class BarBuilder(Actor):
         self.bars = KeptBars(kept)
         self.trades: dict[str, KeptTrades] = {}
         self.markets: dict[str, MarketBars] = {}
+        self.asked: dict[str, tuple[Interval, ...]] = {}
+        """What somebody wants to have built of a market beyond `intervals`."""
         self.clocks: dict[str, EventClock] = {}
         self.session_of: dict[str, str] = {}
         self.feed_session: dict[str, str] = {}
@@ -116,7 +118,7 @@ class BarBuilder(Actor):
             self.repeated += 1
             return
         self._hear(message.market, message.session, message.ts_event, message.ts_recv)
-        if self.intervals:
+        if self.intervals or message.market in self.asked:
             self._publish(self._market(message.market).trade(message))
 
     @receive
@@ -149,7 +151,8 @@ class BarBuilder(Actor):
         market = self.markets.get(name)
         if market is None:
             day = self._day(self.calendar_of.get(name, ALWAYS))
-            market = self.markets[name] = MarketBars(name, self.intervals, self.source, self.grace, day)
+            intervals = (*self.intervals, *self.asked.get(name, ()))
+            market = self.markets[name] = MarketBars(name, intervals, self.source, self.grace, day)
         return market
 
     def _hear(self, market: str, session: str, ts_event: int, ts_recv: int) -> None:
@@ -284,6 +287,20 @@ class BarBuilder(Actor):
         return day
 
     # Who asks.
+
+    @receive
+    def build(self, request: BuildBars) -> None:
+        """Build bars of one more interval of a market."""
+        try:
+            interval = parse_interval(request.interval)
+        except ValueError as error:
+            raise Refused("invalid", str(error), "interval") from None
+        asked = self.asked.get(request.market, ())
+        if interval in (*self.intervals, *asked):
+            return
+        self.asked[request.market] = (*asked, interval)
+        if request.market in self.markets:
+            self.markets[request.market].build(interval, self._day(self.calendar_of.get(request.market, ALWAYS)))
 
     @receive
     def find_bars(self, request: GetBars) -> BarList:

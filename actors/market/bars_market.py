@@ -63,14 +63,28 @@ class MarketBars:
         self.market = market
         self.ended = False
         """No empty bars any more: the market is closed or not followed. The next trade begins again."""
-        timed = [each for each in intervals if each.kind == "time"]
-        trades, quotes = source != "quotes", source != "trades"
-        self._traded = [TimeBars(market, each, "trades", grace, day) for each in timed if trades]
-        self._quoted = [TimeBars(market, each, "quotes", grace, day) for each in timed if quotes]
-        self._counted = [CountBars(market, each) for each in intervals if each.kind != "time" and trades]
-        self._timed = [*self._traded, *self._quoted]
+        self._source = source
+        self._grace = grace
+        self._traded: list[TimeBars] = []
+        self._quoted: list[TimeBars] = []
+        self._counted: list[CountBars] = []
+        self._timed: list[TimeBars] = []
         self._latest = 0
         self._down = False
+        for each in intervals:
+            self.build(each, day)
+
+    def build(self, interval: Interval, day: DayBounds | None = None) -> None:
+        """Build bars of one more interval, from the next trade or quote on."""
+        trades, quotes = self._source != "quotes", self._source != "trades"
+        if interval.kind == "time":
+            if trades:
+                self._traded.append(TimeBars(self.market, interval, "trades", self._grace, day))
+            if quotes:
+                self._quoted.append(TimeBars(self.market, interval, "quotes", self._grace, day))
+            self._timed = [*self._traded, *self._quoted]
+        elif trades:
+            self._counted.append(CountBars(self.market, interval))
 
     @property
     def idle(self) -> bool:

@@ -14,10 +14,10 @@ from actors.market.bar_builder import BarSettings, specs
 from actors.market.bars_intervals import parse_interval
 from actors.market.capability import branch
 from actors.market.feed_settings import FeedSettings, VenueSettings
-from protocols.control import Probe
+from protocols.control import Probe, Refused
 from protocols.instruments import Instrument, PriceRange
 from protocols.market import Bar, BookStale, FeedMarkets, FeedStatus, MarketStatus, Trade
-from protocols.market_data import BARS, GetBars, GetTrades
+from protocols.market_data import BARS, BuildBars, GetBars, GetTrades
 from protocols.nanos import NANO
 from runtime import Node, NodeSettings, StartChild, Tap, open_node, supervisor
 from tests.actors.market.test_bars import astuple, binance_trades, numpy_bars
@@ -221,3 +221,21 @@ async def test_a_replayed_recording_makes_the_bars_that_a_plain_aggregation_of_i
         assert len(filled) >= len(expected) - 3
         assert {mark for bar in own for mark in bar.marks} == {"delayed", "stale"}
         assert ["stale" in bar.marks for bar in own] == [True] + [False] * (len(own) - 1)
+
+
+async def test_bars_of_another_interval_are_built_of_one_market_once_somebody_asks() -> None:
+    async with building() as builder:
+        await builder.say(trade(1, 50))
+        bars = builder.node.ref(BARS)
+        await bars.ask(BuildBars("M", "10s"))
+        await bars.ask(BuildBars("M", "10s"))
+        await bars.ask(BuildBars("M", "1m"))  # is built already
+        await builder.say(trade(11, 60), trade(21, 70), trade(11, 5, market="N"), trade(21, 5, market="N"))
+        found = await builder.bars(1)
+        assert [(bar.market, bar.interval, bar.open) for bar in found] == [("M", "10s", 60)]
+        await builder.say(trade(61, 80))
+        assert sorted((bar.interval, bar.market) for bar in await builder.bars(5)) == [
+            ("10s", "M"), ("10s", "M"), ("10s", "M"), ("10s", "M"), ("1m", "M"),
+        ]  # fmt: skip
+        with pytest.raises(Refused, match="interval"):
+            await bars.ask(BuildBars("M", "soon"))

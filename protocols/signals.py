@@ -414,11 +414,25 @@ class SignalUpdateRow(Row, frozen=True, gc=False, kw_only=True, tag="signal_upda
     pnl_percentage: float | None
     slippage: float | None
     fill_rate: float | None
+    symbol: str = ""
+    strategy_id: str = ""
+    """Those of the signal."""
 
     @classmethod
-    def of(cls, seq: int, ts_stored: int, update: UpdateSignal) -> SignalUpdateRow:
+    def of(cls, stored: StoredUpdate) -> SignalUpdateRow:
         """The row of an update that is about to be stored."""
-        return cls(stream=SIGNAL_UPDATES, seq=seq, ts_stored=ts_stored, **msgspec.structs.asdict(update))
+        return cls(
+            stream=SIGNAL_UPDATES,
+            seq=stored.seq,
+            ts_stored=stored.ts_stored,
+            symbol=stored.symbol,
+            strategy_id=stored.strategy_id,
+            **msgspec.structs.asdict(stored.update),
+        )
+
+    def stored(self) -> StoredUpdate:
+        """The update with its place, equal to what was stored."""
+        return StoredUpdate(self.seq, self.ts_stored, self.update(), self.symbol, self.strategy_id)
 
     def update(self) -> UpdateSignal:
         """The update of this row, equal to the one that was stored."""

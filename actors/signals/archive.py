@@ -18,9 +18,11 @@ from protocols.signals import (
     SIGNALS,
     SignalPage,
     SignalRow,
+    SignalUpdatePage,
     SignalUpdateRow,
     Span,
     StoredSignal,
+    StoredUpdate,
 )
 from protocols.storage import QueryResult, RunQuery
 from runtime import ActorRef
@@ -38,6 +40,10 @@ PAGE = f"{_FROM} WHERE s.stream = $1 AND s.seq >= $2 AND s.seq < $3 ORDER BY s.s
 BY_ID = f"{_FROM} WHERE s.signal_id = $1 ORDER BY s.seq LIMIT 1"
 LATEST = f"{_FROM} WHERE s.symbol = $1 AND s.stream = $2 AND s.seq < $3 ORDER BY s.seq DESC LIMIT $4"
 END = "SELECT coalesce(max(seq), 0) FROM signals WHERE stream = $1"
+UPDATES_END = "SELECT coalesce(max(seq), 0) FROM signal_updates WHERE stream = $1"
+UPDATE_PAGE = f"""
+    SELECT {_UPDATE_COLUMNS} FROM signal_updates WHERE stream = $1 AND seq >= $2 AND seq < $3 ORDER BY seq LIMIT $4
+"""  # noqa: S608
 LAST_UPDATE = f"""
     SELECT {_UPDATE_COLUMNS} FROM signal_updates WHERE stream = $1 AND signal_id = $2 ORDER BY seq DESC LIMIT 1
 """  # noqa: S608
@@ -76,26 +82,43 @@ async def read_page(queries: ActorRef, from_seq: int, before_seq: int, limit: in
 
     Raises Refused `unavailable`: there is no database, or it has not got the first of them yet.
     """
-    result = await _query(queries, PAGE, (SIGNALS, from_seq, before_seq, limit))
-    signals = stored(result)
+    signals = stored(await _query(queries, PAGE, (SIGNALS, from_seq, before_seq, limit)))
+    places = tuple(each.seq for each in signals)
+    next_seq, missing = await _holes(queries, SIGNALS, places, from_seq, before_seq)
+    return SignalPage(SIGNALS, signals, next_seq, 0, missing)
+
+
+async def read_updates(queries: ActorRef, from_seq: int, before_seq: int, limit: int) -> SignalUpdatePage:
+    """The stored updates from `from_seq` on and before `before_seq`, as `read_page` has signals."""
+    found = await _query(queries, UPDATE_PAGE, (SIGNAL_UPDATES, from_seq, before_seq, limit))
+    updates = tuple(row.stored() for row in found.into(SignalUpdateRow))
+    places = tuple(each.seq for each in updates)
+    next_seq, missing = await _holes(queries, SIGNAL_UPDATES, places, from_seq, before_seq)
+    return SignalUpdatePage(updates, next_seq, 0, missing)
+
+
+async def _holes(
+    queries: ActorRef, stream: str, places: tuple[int, ...], from_seq: int, before_seq: int
+) -> tuple[int, tuple[Span, ...]]:
+    """Where a page that has these places ends, and what it lacks."""
     missing: list[Span] = []
     expected = from_seq
-    for each in signals:
-        if each.seq > expected:
-            missing.append(Span(expected, each.seq - 1))
-        expected = each.seq + 1
-    if not signals:
-        end = await end_of_stream(queries)
+    for place in places:
+        if place > expected:
+            missing.append(Span(expected, place - 1))
+        expected = place + 1
+    if not places:
+        end = await end_of_stream(queries, stream)
         if end < before_seq - 1:
-            raise Refused("unavailable", f"the database has signals up to {end}, not {from_seq} yet")
+            raise Refused("unavailable", f"the database has {stream} up to {end}, not {from_seq} yet")
         missing.append(Span(from_seq, before_seq - 1))
         expected = before_seq
-    return SignalPage(SIGNALS, signals, expected, 0, tuple(missing))
+    return expected, tuple(missing)
 
 
-async def end_of_stream(queries: ActorRef) -> int:
-    """The place of the newest signal in the database, 0 if there is none. Raises Refused `unavailable`."""
-    end: int = (await _query(queries, END, (SIGNALS,))).rows[0][0]
+async def end_of_stream(queries: ActorRef, stream: str = SIGNALS) -> int:
+    """The place of the newest signal or update in the database, 0 if there is none. Raises Refused `unavailable`."""
+    end: int = (await _query(queries, END if stream == SIGNALS else UPDATES_END, (stream,))).rows[0][0]
     return end
 
 
@@ -107,11 +130,11 @@ async def find_signal(queries: ActorRef, signal_id: str) -> StoredSignal:
     return found[0]
 
 
-async def last_update(queries: ActorRef, signal_id: str) -> SignalUpdateRow | None:
+async def last_update(queries: ActorRef, signal_id: str) -> StoredUpdate | None:
     """The newest update of a signal. Raises Refused `unavailable`."""
     result = await _query(queries, LAST_UPDATE, (SIGNAL_UPDATES, signal_id))
     found = result.into(SignalUpdateRow)
-    return found[0] if found else None
+    return found[0].stored() if found else None
 
 
 async def latest(queries: ActorRef, symbol: str, before_seq: int, limit: int) -> tuple[StoredSignal, ...]:

@@ -1,119 +1,137 @@
-"""The signals that the hub remembers: their places, the newest ones whole, and which ids they have.
+"""What the hub remembers: the newest signals with their ids and states, and the newest updates.
 
-A bounded window on the end of the stream. Places are numbered without holes, so what is in the window is found by
-arithmetic; what is before it is in the database.
+Two windows on the ends of two streams; what is before them is in the database.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Sequence
 from itertools import islice
 
-import msgspec
-
-from protocols.signals import SignalStatus, StoredSignal, UpdateSignal
-
-
-class LastUpdate(msgspec.Struct, frozen=True):
-    """The newest update of a signal and its place in its own stream."""
-
-    seq: int
-    update: UpdateSignal
+from actors.signals.window import Window
+from protocols.signals import SignalStatus, StoredSignal, StoredUpdate
 
 
 class History:
     """The newest `capacity` signals of a stream that ends at `last`."""
 
     def __init__(self, capacity: int, last: int = 0) -> None:
-        if capacity < 1:
-            raise ValueError(f"a history holds at least 1 signal, not {capacity}")
-        self.capacity = capacity
-        self.last = last
-        """The place of the newest signal, 0 if there is none."""
-        self._signals: deque[StoredSignal] = deque()
+        self._window: Window[StoredSignal] = Window(capacity, last)
         self._places: dict[str, int] = {}
-        self._updates: dict[str, LastUpdate] = {}
+        self._updates: dict[str, StoredUpdate] = {}
 
     def __len__(self) -> int:
-        return len(self._signals)
+        return len(self._window)
+
+    @property
+    def capacity(self) -> int:
+        """How many signals are remembered at most."""
+        return self._window.capacity
+
+    @property
+    def last(self) -> int:
+        """The place of the newest signal, 0 if there is none."""
+        return self._window.last
 
     @property
     def first(self) -> int:
         """The place of the oldest signal that is remembered; `last + 1` if none is."""
-        return self.last - len(self._signals) + 1
+        return self._window.first
 
     def add(self, stored: StoredSignal) -> None:
         """Remember the next signal. Raises ValueError if its place is not the next one."""
-        if stored.seq != self.last + 1:
-            raise ValueError(f"after place {self.last} comes {self.last + 1}, not {stored.seq}")
-        if len(self._signals) == self.capacity:
-            oldest = self._signals.popleft().signal.signal_id
+        gone = self._window.add(stored)
+        if gone is not None:
+            oldest = gone.signal.signal_id
             # An id may have come again after its first signal had been forgotten.
-            if self._places.get(oldest) == self.last - self.capacity + 1:
+            if self._places.get(oldest) == gone.seq:
                 del self._places[oldest]
                 self._updates.pop(oldest, None)
-        self._signals.append(stored)
         self._places[stored.signal.signal_id] = stored.seq
-        self.last = stored.seq
 
-    def restore(self, signals: Sequence[StoredSignal], updates: Iterable[LastUpdate]) -> None:
+    def restore(self, signals: Sequence[StoredSignal], updates: Iterable[StoredUpdate]) -> None:
         """Take over what an earlier life left; `signals` are in order, and nothing was added yet.
 
         Only the part that reaches up to `last` without a hole is used. `updates` come in their order.
         """
-        kept: deque[StoredSignal] = deque()
-        wanted = self.last
-        for stored in reversed(signals):
-            if stored.seq != wanted or len(kept) == self.capacity:
-                break
-            kept.appendleft(stored)
-            wanted -= 1
-        self._signals = kept
-        self._places = {stored.signal.signal_id: stored.seq for stored in kept}
+        self._window.restore(signals)
+        self._places = {stored.signal.signal_id: stored.seq for stored in self._window}
         for update in updates:
-            if update.update.signal_id in self._places:
-                self.update(update)
+            self.update(update)
 
     def at(self, seq: int) -> StoredSignal | None:
         """The signal at a place, if it is remembered."""
-        index = seq - self.first
-        return self._signals[index] if 0 <= index < len(self._signals) else None
+        return self._window.at(seq)
 
     def find(self, signal_id: str) -> StoredSignal | None:
         """The signal with an id, if it is remembered."""
         seq = self._places.get(signal_id)
-        return None if seq is None else self.at(seq)
+        return None if seq is None else self._window.at(seq)
 
-    def last_update(self, signal_id: str) -> LastUpdate | None:
+    def last_update(self, signal_id: str) -> StoredUpdate | None:
         """The newest update of a remembered signal."""
         return self._updates.get(signal_id)
 
-    def update(self, update: LastUpdate) -> None:
+    def update(self, update: StoredUpdate) -> None:
         """Note what became of a remembered signal; of another one, nothing."""
-        signal_id = update.update.signal_id
-        seq = self._places.get(signal_id)
-        if seq is None:
-            return
-        self._updates[signal_id] = update
-        index = seq - self.first
-        self._signals[index] = with_status(self._signals[index], update.update.status)
+        known = self.find(update.update.signal_id)
+        if known is not None:
+            self._updates[update.update.signal_id] = update
+            self._window.replace(with_status(known, update.update.status))
 
     def read(self, from_seq: int, limit: int) -> tuple[StoredSignal, ...] | None:
         """At most `limit` signals from a place on; None if that place is before the window."""
-        start = from_seq - self.first
-        if start < 0:
-            return None
-        # Walking a deque to its middle is slow; most readers are near its end.
-        size = len(self._signals)
-        if start > size // 2:
-            tail = tuple(islice(reversed(self._signals), max(0, size - start)))[::-1]
-            return tail[:limit]
-        return tuple(islice(self._signals, start, start + limit))
+        return self._window.read(from_seq, limit)
+
+    def remembered(self) -> Iterable[StoredSignal]:
+        """All that is remembered, in order."""
+        return iter(self._window)
 
     def latest(self, symbol: str, limit: int) -> tuple[StoredSignal, ...]:
         """The newest signals of a symbol that are remembered, the newest first."""
-        return tuple(islice((each for each in reversed(self._signals) if each.signal.symbol == symbol), limit))
+        return tuple(islice((each for each in reversed(self._window) if each.signal.symbol == symbol), limit))
+
+
+class UpdateHistory:
+    """The newest `capacity` updates of their stream, and which of them is the newest of its signal."""
+
+    def __init__(self, capacity: int, last: int = 0) -> None:
+        self._window: Window[StoredUpdate] = Window(capacity, last)
+        self._newest: dict[str, StoredUpdate] = {}
+
+    @property
+    def last(self) -> int:
+        """The place of the newest update, 0 if there is none."""
+        return self._window.last
+
+    @property
+    def first(self) -> int:
+        """The place of the oldest update that is remembered; `last + 1` if none is."""
+        return self._window.first
+
+    def add(self, stored: StoredUpdate) -> None:
+        """Remember the next update. Raises ValueError if its place is not the next one."""
+        gone = self._window.add(stored)
+        if gone is not None and self._newest.get(gone.update.signal_id) is gone:
+            del self._newest[gone.update.signal_id]
+        self._newest[stored.update.signal_id] = stored
+
+    def restore(self, updates: Sequence[StoredUpdate]) -> None:
+        """Take over what an earlier life left: the part that reaches up to `last` without a hole."""
+        self._window.restore(updates)
+        self._newest = {each.update.signal_id: each for each in self._window}
+
+    def newest_of(self, signal_id: str) -> StoredUpdate | None:
+        """The newest update of a signal, if that is remembered."""
+        return self._newest.get(signal_id)
+
+    def read(self, from_seq: int, limit: int) -> tuple[StoredUpdate, ...] | None:
+        """At most `limit` updates from a place on; None if that place is before the window."""
+        return self._window.read(from_seq, limit)
+
+    def of_signal(self, signal_id: str) -> tuple[StoredUpdate, ...]:
+        """The updates of a signal that are remembered, in order."""
+        return tuple(each for each in self._window if each.update.signal_id == signal_id)
 
 
 def with_status(stored: StoredSignal, status: SignalStatus) -> StoredSignal:

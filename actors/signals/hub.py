@@ -16,7 +16,7 @@ import msgspec
 import trio
 
 from actors.signals import archive
-from actors.signals.history import History, LastUpdate, with_status
+from actors.signals.history import History, UpdateHistory, with_status
 from actors.signals.tail import read_tail
 from actors.signals.validation import check_signal, check_update
 from protocols.control import Probe, ProbeReport, Refused, Request, Unknown
@@ -29,14 +29,17 @@ from protocols.signals import (
     GetSignal,
     LatestSignals,
     ReadSignals,
+    ReadSignalUpdates,
     Signal,
     SignalAccepted,
     SignalPage,
     SignalRow,
     SignalStored,
     SignalUpdated,
+    SignalUpdatePage,
     SignalUpdateRow,
     StoredSignal,
+    StoredUpdate,
     SubmitSignal,
     UpdateSignal,
 )
@@ -53,7 +56,7 @@ class ApplyUpdate(Request[SignalUpdated], frozen=True, gc=False, tag="apply_upda
 
     update: UpdateSignal
     known: StoredSignal
-    last: LastUpdate | None
+    last: StoredUpdate | None
 
 
 class SignalHub(Actor):
@@ -77,6 +80,7 @@ class SignalHub(Actor):
         """Take up the stream where the log has it."""
         self.subscribe(DatabaseReady)
         self.history = History(self.capacity, self.log.last_seq(SIGNALS))
+        self.outcomes = UpdateHistory(self.capacity, self.log.last_seq(SIGNAL_UPDATES))
 
     async def on_continue(self) -> None:
         """Remember what the log still holds; signals wait meanwhile."""
@@ -88,6 +92,7 @@ class SignalHub(Actor):
             self.logger.warning("the log's end cannot be read; older signals come from the database", error=str(error))
         else:
             self.history.restore(tail.signals, tail.updates)
+            self.outcomes.restore(tail.updates)
 
     @receive
     def database_ready(self, message: DatabaseReady) -> None:
@@ -137,17 +142,22 @@ class SignalHub(Actor):
         """Go on with an update whose signal had to be looked up."""
         return self._update(request.update, request.known, request.last)
 
-    def _update(self, request: UpdateSignal, known: StoredSignal, last: LastUpdate | None) -> SignalUpdated:
+    def _update(self, request: UpdateSignal, known: StoredSignal, last: StoredUpdate | None) -> SignalUpdated:
         if last is not None and last.update == request:
             return SignalUpdated(request.signal_id, last.seq, True)
         now = self.clock.now()
         check_update(known, request, now)
-        seq = self.log.last_seq(SIGNAL_UPDATES) + 1
-        self.log.append(SignalUpdateRow.of(seq, now, request))
-        self.history.update(LastUpdate(seq, request))
+        return SignalUpdated(request.signal_id, self._note(request, known.signal.symbol, known.signal.strategy_id, now))
+
+    def _note(self, update: UpdateSignal, symbol: str, strategy_id: str, now: int) -> int:
+        """Store an update. Raises Refused `log_full`."""
+        stored = StoredUpdate(self.log.last_seq(SIGNAL_UPDATES) + 1, now, update, symbol, strategy_id)
+        self.log.append(SignalUpdateRow.of(stored))
+        self.history.update(stored)
+        self.outcomes.add(stored)
         self.updates += 1
-        self.publish(SignalStored(SIGNAL_UPDATES, seq))
-        return SignalUpdated(request.signal_id, seq)
+        self.publish(SignalStored(SIGNAL_UPDATES, stored.seq))
+        return stored.seq
 
     @receive
     def read(self, request: ReadSignals) -> SignalPage | None:
@@ -163,6 +173,19 @@ class SignalHub(Actor):
             next_seq = max(from_seq, signals[-1].seq + 1) if signals else from_seq
             return SignalPage(SIGNALS, signals, next_seq, history.last)
         self.answer_later(self._read_archive, request)
+        return None
+
+    @receive
+    def read_updates(self, request: ReadSignalUpdates) -> SignalUpdatePage | None:
+        """Answer with a page of the updates, from memory if it reaches back that far."""
+        if request.limit < 1:
+            raise Refused("invalid", f"a page holds at least 1 update, not {request.limit}", "limit")
+        from_seq = max(1, request.from_seq)
+        updates = self.outcomes.read(from_seq, min(request.limit, MOST_PER_PAGE))
+        if updates is not None:
+            next_seq = max(from_seq, updates[-1].seq + 1) if updates else from_seq
+            return SignalUpdatePage(updates, next_seq, self.outcomes.last)
+        self.answer_later(self._read_archived_updates, request)
         return None
 
     @receive
@@ -235,16 +258,25 @@ class SignalHub(Actor):
         page = await archive.read_page(self.lookup(QUERIES), max(1, request.from_seq), self.history.first, limit)
         return msgspec.structs.replace(page, last_seq=self.history.last)
 
+    async def _read_archived_updates(self, request: ReadSignalUpdates) -> SignalUpdatePage:
+        limit = min(request.limit, MOST_PER_PAGE)
+        from_seq = max(1, request.from_seq)
+        page = await archive.read_updates(self.lookup(QUERIES), from_seq, self.outcomes.first, limit)
+        return msgspec.structs.replace(page, last_seq=self.outcomes.last)
+
     async def _find(self, request: GetSignal) -> StoredSignal:
         return await archive.find_signal(self.lookup(QUERIES), request.signal_id)
 
     async def _update_archived(self, request: UpdateSignal) -> SignalUpdated:
         queries = self.lookup(QUERIES)
         known = await archive.find_signal(queries, request.signal_id)
-        row = await archive.last_update(queries, request.signal_id)
-        last = None
-        if row is not None:
-            known, last = with_status(known, row.status), LastUpdate(row.seq, row.update())
+        last = await archive.last_update(queries, request.signal_id)
+        # The database may not have got the newest one yet; what it lacks is remembered.
+        newest = self.outcomes.newest_of(request.signal_id)
+        if newest is not None and (last is None or last.seq < newest.seq):
+            last = newest
+        if last is not None:
+            known = with_status(known, last.update.status)
         return await self.ref.ask(ApplyUpdate(request, known, last))
 
     async def _latest_archived(self, request: GetLatestSignals) -> LatestSignals:

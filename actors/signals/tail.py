@@ -11,8 +11,15 @@ from pathlib import Path
 
 import msgspec
 
-from actors.signals.history import LastUpdate
-from protocols.signals import SIGNAL_UPDATES, SIGNALS, SignalRow, SignalUpdateRow, StoredSignal, row_from_log
+from protocols.signals import (
+    SIGNAL_UPDATES,
+    SIGNALS,
+    SignalRow,
+    SignalUpdateRow,
+    StoredSignal,
+    StoredUpdate,
+    row_from_log,
+)
 from runtime.segments import (
     SEGMENT_HEADER,
     STREAMS,
@@ -33,7 +40,7 @@ class Tail(msgspec.Struct):
     """The last signals and updates, each in order."""
 
     signals: list[StoredSignal]
-    updates: list[LastUpdate]
+    updates: list[StoredUpdate]
 
 
 def read_tail(directory: Path, capacity: int) -> Tail:
@@ -82,6 +89,5 @@ def _read_segment(content: bytes, wanted: dict[int, Table]) -> Tail:
         if table.name == SignalRow.table:
             tail.signals.append(msgspec.convert(row, SignalRow).stored())
         else:
-            update = msgspec.convert(row, SignalUpdateRow)
-            tail.updates.append(LastUpdate(update.seq, update.update()))
+            tail.updates.append(msgspec.convert(row, SignalUpdateRow).stored())
     return tail

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from protocols.signals import Signal, StoredSignal
+from protocols.signals import Signal, SignalStatus, StoredSignal, StoredUpdate, UpdateSignal
 
 NOW = 1_750_000_000_000_000_000
 SECOND = 1_000_000_000
@@ -27,3 +27,7 @@ def signal(number: int = 1, symbol: str = "A", **changes: Any) -> Signal:
 
 def stored(seq: int, symbol: str = "A", **changes: Any) -> StoredSignal:
     return StoredSignal(seq, NOW, signal(seq, symbol, **changes))
+
+
+def update(seq: int, signal_id: str, status: SignalStatus, **changes: Any) -> StoredUpdate:
+    return StoredUpdate(seq, NOW, UpdateSignal(signal_id=signal_id, status=status, **changes), "A", "test")

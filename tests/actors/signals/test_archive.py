@@ -21,6 +21,7 @@ from protocols.signals import (
     GetSignal,
     MarketConditions,
     ReadSignals,
+    ReadSignalUpdates,
     Signal,
     Span,
     UpdateSignal,
@@ -182,3 +183,20 @@ async def test_after_a_restart_of_the_node_the_whole_history_is_there(tmp_path: 
     async with desk(tmp_path, Settings(history=10), storage(database)) as at, at.client("*", resume_from=1) as client:
         await at.submit([signal(41)])
         assert await client.signals(41) == list(range(1, 42))
+
+
+async def test_a_page_of_updates_comes_from_the_database_and_says_what_it_lacks(tmp_path: Path, database: str) -> None:
+    async with archived(tmp_path, database, [signal(number, "AB"[number % 2]) for number in range(1, 8)]) as at:
+        hub = at.node.ref(HUB)
+        for number in range(1, 8):
+            await hub.ask(UpdateSignal(signal_id=f"sig_{number}", status="active", decision_id=f"d{number}"))
+        await moved(at, "signal_updates", 7)
+        await afetch(database, "WITH gone AS (DELETE FROM signal_updates WHERE seq = 2 RETURNING 1) SELECT 1")
+        page = await hub.ask(ReadSignalUpdates(1))
+        assert [(each.seq, each.symbol, each.update.decision_id) for each in page.updates] == [
+            (1, "B", "d1"),
+            (3, "B", "d3"),
+            (4, "A", "d4"),
+        ]
+        assert (page.next_seq, page.last_seq, page.missing) == (5, 7, (Span(2, 2),))
+        assert [each.seq for each in (await hub.ask(ReadSignalUpdates(5))).updates] == [5, 6, 7]

@@ -4,9 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.signals.history import History, LastUpdate
-from protocols.signals import UpdateSignal
-from tests.actors.signals.samples import stored
+from actors.signals.history import History
+from tests.actors.signals.samples import stored, update
 
 
 def filled(capacity: int, count: int) -> History:
@@ -67,13 +66,13 @@ def test_a_place_out_of_turn_is_an_error() -> None:
 
 def test_updates_show_in_the_signal_and_go_with_it() -> None:
     history = filled(3, 3)
-    update = LastUpdate(1, UpdateSignal(signal_id="sig_2", status="executed"))
-    history.update(update)
-    history.update(LastUpdate(2, UpdateSignal(signal_id="unknown", status="executed")))
+    executed = update(1, "sig_2", "executed")
+    history.update(executed)
+    history.update(update(2, "unknown", "executed"))
     found = history.find("sig_2")
     assert found is not None
     assert found.status == "executed"
-    assert history.last_update("sig_2") == update
+    assert history.last_update("sig_2") == executed
     for seq in (4, 5):
         history.add(stored(seq))
     assert history.last_update("sig_2") is None

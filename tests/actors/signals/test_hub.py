@@ -19,6 +19,7 @@ from protocols.signals import (
     GetSignal,
     MarketConditions,
     ReadSignals,
+    ReadSignalUpdates,
     Signal,
     SignalRow,
     SignalStored,
@@ -30,7 +31,7 @@ from protocols.signals import (
 from runtime import ActorRef, Done, KillChild, Node, NodeSettings, open_node
 from runtime.log import open_log
 from runtime.log_reader import LogReader
-from tests.actors.signals.samples import NOW, SECOND, signal
+from tests.actors.signals.samples import NOW, SECOND, signal, update
 
 
 @asynccontextmanager
@@ -151,9 +152,8 @@ async def test_the_log_is_read_from_its_end_over_segments_that_hold_other_things
     log = open_log(tmp_path / "log", segment_bytes=64 << 10, max_bytes=16 << 20, reserve_bytes=0)
     for seq in range(1, 11):
         log.append(SignalRow.of(seq, NOW, signal(seq)))
-    noise = UpdateSignal(signal_id="sig_7", status="active")
     for seq in range(1, 3_001):
-        log.append(SignalUpdateRow.of(seq, NOW, noise))
+        log.append(SignalUpdateRow.of(update(seq, "sig_7", "active")))
     log.append(SignalRow.of(11, NOW, signal(11)))
     tail = read_tail(tmp_path / "log", 3)
     assert [each.seq for each in tail.signals][-3:] == [9, 10, 11]
@@ -191,3 +191,27 @@ async def test_a_page_has_bounds_and_the_end_of_the_stream(tmp_path: Path) -> No
         assert await refusal(ref, ReadSignals(1, stream="orders")) == ("not_found", "stream")
         latest = await ref.ask(GetLatestSignals("A", 1))
         assert [each.seq for each in latest.signals] == [4]
+
+
+async def test_updates_are_read_by_position_with_the_symbol_and_strategy_of_their_signal(tmp_path: Path) -> None:
+    async with hub(tmp_path, history=3) as (ref, node):
+        for number in range(1, 6):
+            await ref.ask(SubmitSignal(signal(number, "AB"[number % 2])))
+        with node.open_tap((SignalStored, SIGNAL_UPDATES)) as tap:
+            for number in range(1, 6):
+                await ref.ask(UpdateSignal(signal_id=f"sig_{number}", status="active")) if number > 2 else None
+            assert (await tap.receive())[-1] == SignalStored(SIGNAL_UPDATES, 3)
+        page = await ref.ask(ReadSignalUpdates(1))
+        assert [(each.seq, each.update.signal_id, each.symbol) for each in page.updates] == [
+            (1, "sig_3", "B"),
+            (2, "sig_4", "A"),
+            (3, "sig_5", "B"),
+        ]
+        assert {each.strategy_id for each in page.updates} == {"test"}
+        assert (page.next_seq, page.last_seq) == (4, 3)
+        assert (await ref.ask(ReadSignalUpdates(2, 1))).next_seq == 3
+        await node.ref("/signals").ask(KillChild("hub"))
+        assert await ref.ask(ReadSignalUpdates(1)) == page
+        await ref.ask(UpdateSignal(signal_id="sig_5", status="cancelled"))
+        assert await refusal(ref, ReadSignalUpdates(1)) == ("unavailable", None)
+        assert await refusal(ref, ReadSignalUpdates(1, 0)) == ("invalid", "limit")

@@ -6,7 +6,7 @@ import hashlib
 from datetime import UTC, datetime
 
 from actors.strategies.strategy import Draft
-from protocols.market import STALE, Quote, Trade
+from protocols.market import STALE, Bar, Quote, Trade
 from protocols.signals import Signal
 
 
@@ -34,20 +34,38 @@ class Marks:
 
 
 class Composer:
-    """Makes signals of one strategy. `exchanges`: by market; of the others it is `exchange`."""
+    """Makes the signals of one run of a strategy. `exchanges`: by market; of the others it is `exchange`.
 
-    def __init__(self, strategy_id: str, source: str, version: str, exchange: str, exchanges: dict[str, str]) -> None:
+    `run` names the run (default: the strategy's id) and `count` is how many signals it has made: the id of a signal
+    follows from the two and the time, so a replay of the run makes the same ids. Whoever takes up a run where another
+    life of it ended gives the count along.
+    """
+
+    def __init__(
+        self,
+        strategy_id: str,
+        source: str,
+        version: str,
+        exchange: str,
+        exchanges: dict[str, str],
+        *,
+        run: str = "",
+        count: int = 0,
+    ) -> None:
         self.strategy_id = strategy_id
         self.source = source
         self.version = version
         self.exchange = exchange
         self.exchanges = exchanges
+        self.run = run or strategy_id
+        self.count = count
 
-    def signal(self, draft: Draft, index: int, cause: Quote | Trade, marks: tuple[str, ...], now: int) -> Signal:
-        """The signal of the `index`-th draft that `cause` led to, made at `now` (wall time, ns)."""
-        key = f"{self.strategy_id}\0{cause.market}\0{cause.session}\0{cause.seq}\0{index}"
+    def signal(self, draft: Draft, cause: Quote | Trade | Bar | None, marks: tuple[str, ...], now: int) -> Signal:
+        """The next signal: of a draft that `cause` (None: a timer) led to, made at `now` (wall time, ns)."""
+        self.count += 1
+        session, seq, ts_event, ts_recv = _address(cause)
         return Signal(
-            signal_id=signal_id(key, now),
+            signal_id=signal_id(self.run, self.count, now),
             ts_created=now,
             ts_expires=now + draft.validity_ns,
             strategy_id=self.strategy_id,
@@ -63,17 +81,33 @@ class Composer:
             market_conditions=draft.market_conditions,
             metadata=draft.metadata,
             marks=marks,
-            source_session=cause.session,
-            source_seq=cause.seq,
-            ts_event=cause.ts_event,
-            ts_recv=cause.ts_recv,
+            source_session=session,
+            source_seq=seq,
+            ts_event=ts_event,
+            ts_recv=ts_recv,
         )
 
 
-def signal_id(key: str, ts: int) -> str:
-    """`sig_YYYYMMDD_HHMMSS_8hex`: the time (UTC) and 32 bits of a hash of `key` and time.
+def signal_id(run: str, count: int, ts: int) -> str:
+    """`sig_YYYYMMDD_HHMMSS_8hex`: the time (UTC), and the `count`-th number of 32 bits behind the run's hash.
 
-    32 bits may meet by chance; then the hub says `id_taken`, and the id of a longer key is tried.
+    So the signals of a run have different ids. Two runs may meet by chance within a second; then the hub says
+    `id_taken`, and `next_id` is tried.
     """
-    digest = hashlib.blake2b(f"{key}\0{ts}".encode(), digest_size=4).hexdigest()
-    return f"sig_{datetime.fromtimestamp(ts // 1_000_000_000, UTC):%Y%m%d_%H%M%S}_{digest}"
+    start = int.from_bytes(hashlib.blake2b(run.encode(), digest_size=4).digest(), "big")
+    return f"sig_{datetime.fromtimestamp(ts // 1_000_000_000, UTC):%Y%m%d_%H%M%S}_{(start + count) % 2**32:08x}"
+
+
+def next_id(taken: str, attempt: int) -> str:
+    """The id to be tried, as the `attempt`-th, instead of one that another signal has: the same time, other digits."""
+    digest = hashlib.blake2b(f"{taken} {attempt}".encode(), digest_size=4).hexdigest()
+    return f"{taken[:-8]}{digest}"
+
+
+def _address(cause: Quote | Trade | Bar | None) -> tuple[str, int, int, int]:
+    """Session, seq, the venue's time and ours, of what led to a signal; a bar has only times, a timer has nothing."""
+    if cause is None:
+        return "", 0, 0, 0
+    if isinstance(cause, Bar):
+        return "", 0, cause.end, cause.ts_recv
+    return cause.session, cause.seq, cause.ts_event, cause.ts_recv

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from actors.strategies.composing import signal_id
+from actors.strategies.composing import next_id
 from protocols.control import Refused, Unknown
 from protocols.signals import Signal
 
@@ -74,7 +74,7 @@ class Outbox:
         self._attempts += 1
         self.retries += 1
         if isinstance(outcome, Refused) and outcome.code == "id_taken":
-            again = signal_id(f"{signal.signal_id}\0{self._attempts}", signal.ts_created)
+            again = next_id(signal.signal_id, self._attempts)
             self._waiting[0] = msgspec.structs.replace(signal, signal_id=again)
             return 0.0
         return float(min(MOST_DELAY_S, FIRST_DELAY_S * 2.0 ** min(self._attempts - 1, 16)))

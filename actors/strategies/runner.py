@@ -102,8 +102,8 @@ class StrategyRunner(Actor):
 
     def _take(self, drafts: Sequence[Draft], cause: Quote | Trade, marks: tuple[str, ...]) -> None:
         now = self.last_execution = self.clock.now()
-        for index, draft in enumerate(drafts):
-            lost = self.outbox.add(self.composer.signal(draft, index, cause, marks, now))
+        for draft in drafts:
+            lost = self.outbox.add(self.composer.signal(draft, cause, marks, now))
             self.generated += 1
             if lost is not None:
                 self._note_loss(lost)

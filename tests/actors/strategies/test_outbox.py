@@ -1,20 +1,23 @@
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.strategies.composing import Composer, Marks
+from actors.strategies.composing import Composer, Marks, next_id
 from actors.strategies.outbox import GivenUp, Outbox
 from actors.strategies.strategy import Draft
 from protocols.control import Refused, Unknown
-from protocols.market import Quote
+from protocols.market import Bar, Quote
 from protocols.signals import Signal
 from tests.actors.strategies.quotes import NOW, SECOND, quote
 
-COMPOSER = Composer("imbalance", "catalogue", "1", "kalshi", {"B": "binance"})
+
+def composer(run: str = "", count: int = 0) -> Composer:
+    return Composer("imbalance", "catalogue", "1", "kalshi", {"B": "binance"}, run=run, count=count)
 
 
 def draft(**changes: Any) -> Draft:
@@ -22,23 +25,37 @@ def draft(**changes: Any) -> Draft:
 
 
 def signal(index: int = 0, cause: Quote | None = None, now: int = NOW) -> Signal:
-    return COMPOSER.signal(draft(), index, cause or quote(0), ("synthetic",), now)
+    return composer(count=index).signal(draft(), cause or quote(0), ("synthetic",), now)
 
 
 def test_a_signal_has_identity_times_and_cause_beside_what_the_draft_says() -> None:
     made = signal(cause=quote(3, seq=17, session="feed-1"))
-    assert made.signal_id.startswith("sig_20250615_150640_")
-    assert len(made.signal_id) == len("sig_20250615_150640_") + 8
+    assert re.fullmatch("sig_20250615_150640_[0-9a-f]{8}", made.signal_id)
     assert (made.strategy_id, made.exchange, made.symbol) == ("imbalance", "kalshi", "A")
     assert (made.source_session, made.source_seq) == ("feed-1", 17)
     assert (made.ts_event, made.ts_created, made.ts_expires) == (NOW + 3 * SECOND, NOW, NOW + 60 * SECOND)
-    assert COMPOSER.signal(draft(market="B"), 0, quote(0), (), NOW).exchange == "binance"
+    assert composer().signal(draft(market="B"), quote(0), (), NOW).exchange == "binance"
 
 
-def test_the_drafts_of_one_input_have_different_ids_and_the_same_input_the_same() -> None:
-    assert signal(0).signal_id != signal(1).signal_id
-    assert signal(0).signal_id == signal(0).signal_id
-    assert signal(0, quote(0, seq=2)).signal_id != signal(0).signal_id
+@given(st.text(max_size=20), st.integers(0, 2**33), st.integers(1, 30))
+def test_ids_differ_within_a_run_and_a_replay_repeats_them(run: str, count: int, made: int) -> None:
+    first, again = composer(run, count), composer(run, count)
+    ids = [first.signal(draft(), quote(0), (), NOW).signal_id for _ in range(made)]
+    assert len(set(ids)) == made
+    assert ids == [again.signal(draft(), quote(0), (), NOW).signal_id for _ in range(made)]
+    assert first.count == count + made
+
+
+def test_two_runs_of_a_strategy_have_different_ids() -> None:
+    assert composer("run 1").signal(draft(), None, (), NOW) != composer("run 2").signal(draft(), None, (), NOW)
+
+
+def test_a_bar_gives_its_times_and_a_timer_nothing() -> None:
+    bar = Bar("A", "1m", NOW - SECOND, NOW, 1, 1, 1, 1, "", None, None, "trades", NOW + 5)
+    made = composer().signal(draft(), bar, (), NOW)
+    assert (made.source_session, made.source_seq, made.ts_event, made.ts_recv) == ("", 0, NOW, NOW + 5)
+    made = composer().signal(draft(), None, (), NOW)
+    assert (made.source_session, made.source_seq, made.ts_event, made.ts_recv) == ("", 0, 0, 0)
 
 
 def test_lasting_marks_stay_and_stale_is_of_one_input_alone() -> None:
@@ -68,6 +85,7 @@ def test_an_id_that_is_taken_is_changed_at_once() -> None:
     assert outbox.reject(first, Refused("id_taken", "", "signal_id"), NOW) == 0
     assert outbox.head.signal_id != first.signal_id
     assert outbox.head.signal_id[:20] == first.signal_id[:20]
+    assert outbox.head.signal_id == next_id(first.signal_id, 1)
     assert outbox.head.ts_created == first.ts_created
 
 

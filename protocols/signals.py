@@ -71,6 +71,7 @@ class Signal(Message, frozen=True, gc=False, kw_only=True, tag="signal"):
     risk_score: float = 0.0
     """0 to 1."""
     position_size: int | None = None
+    """As the strategy means it; where the node has derived it (`metadata.derived`), a share of the capital."""
     max_drawdown: float | None = None
     current_price: int | None = None
     market_conditions: MarketConditions | None = None

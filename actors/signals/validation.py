@@ -26,7 +26,8 @@ from protocols.signals import (
 )
 
 MOST_TEXT: Final = 200
-MOST_METADATA: Final = 16_384
+MOST_METADATA: Final = 18_432
+"""16 KiB of the strategy's own, and what the node adds."""
 
 _ACTIONS: Final = frozenset(get_args(Action))
 _ORDER_TYPES: Final = frozenset(get_args(OrderType))

@@ -77,6 +77,8 @@ class Composer:
             confidence=draft.confidence,
             execution_params=draft.execution_params,
             risk_score=draft.risk_score,
+            position_size=draft.position_size,
+            max_drawdown=draft.max_drawdown,
             current_price=draft.current_price,
             market_conditions=draft.market_conditions,
             metadata=draft.metadata,

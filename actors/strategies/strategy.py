@@ -38,6 +38,8 @@ class Draft(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     validity_ns: int
     execution_params: ExecutionParams = ExecutionParams()
     risk_score: float = 0.0
+    position_size: int | None = None
+    max_drawdown: float | None = None
     current_price: int | None = None
     market_conditions: MarketConditions | None = None
     metadata: msgspec.Raw = NO_METADATA

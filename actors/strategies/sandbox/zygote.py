@@ -177,11 +177,15 @@ class Zygote:
         """Wait for its end, which is an error unless `close` was called; cancelled, end it. Raises ZygoteFailed."""
         try:
             how = await self.wait()
+            if not self._closing:
+                raise ZygoteFailed(how)
         finally:
             with trio.CancelScope(shield=True):
                 await self.close()
-        if not self._closing:
-            raise ZygoteFailed(how)
+
+    async def drain(self) -> None:
+        """Wait until none of its workers lives. Raises ZygoteFailed if it ends before."""
+        await self._until(lambda: not self._workers)
 
     async def close(self) -> None:
         """End it and all its workers. Their `ended` then says "closed"."""
@@ -281,11 +285,11 @@ class Zygote:
 
     async def _reap_orphans(self) -> None:
         """Workers whose zygote is dead are children of this process now, unless their namespace has died."""
-        for descriptor in self._dead:
+        dead, self._dead = self._dead, []
+        for descriptor in dead:
             with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(descriptor, signal.SIGKILL)
             await trio.lowlevel.wait_readable(descriptor)
             with suppress(ChildProcessError):
                 os.waitid(os.P_PIDFD, descriptor, os.WEXITED | os.WNOHANG)  # noqa: ASYNC222 - it has ended
             os.close(descriptor)
-        self._dead.clear()

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from actors.signals.expiry import OpenSignal
 from protocols.control import Refused
 from protocols.signals import (
     MOST_PER_PAGE,
@@ -44,6 +45,16 @@ UPDATES_END = "SELECT coalesce(max(seq), 0) FROM signal_updates WHERE stream = $
 UPDATE_PAGE = f"""
     SELECT {_UPDATE_COLUMNS} FROM signal_updates WHERE stream = $1 AND seq >= $2 AND seq < $3 ORDER BY seq LIMIT $4
 """  # noqa: S608
+OPEN_SIGNALS = """
+    SELECT s.seq, s.ts_expires, s.signal_id, s.symbol, s.strategy_id, s.deployment_id, s.decision_id
+    FROM signals s
+    WHERE s.stream = $1 AND s.seq > $2 AND s.seq < $3 AND s.ts_expires > $4
+      AND NOT EXISTS (
+          SELECT 1 FROM signal_updates u
+          WHERE u.signal_id = s.signal_id AND u.status IN ('executed', 'cancelled', 'expired')
+      )
+    ORDER BY s.seq LIMIT $5
+"""
 LAST_UPDATE = f"""
     SELECT {_UPDATE_COLUMNS} FROM signal_updates WHERE stream = $1 AND signal_id = $2 ORDER BY seq DESC LIMIT 1
 """  # noqa: S608
@@ -135,6 +146,22 @@ async def last_update(queries: ActorRef, signal_id: str) -> StoredUpdate | None:
     result = await _query(queries, LAST_UPDATE, (SIGNAL_UPDATES, signal_id))
     found = result.into(SignalUpdateRow)
     return found[0].stored() if found else None
+
+
+async def open_signals(queries: ActorRef, before_seq: int, expires_after: int, most: int) -> tuple[OpenSignal, ...]:
+    """At most `most` signals before a place that expire after a time and are neither done nor known as expired.
+
+    Raises Refused `unavailable`.
+    """
+    found: list[OpenSignal] = []
+    while len(found) < most:
+        size = min(MOST_PER_PAGE, most - len(found))
+        after = found[-1].seq if found else 0
+        page = await _query(queries, OPEN_SIGNALS, (SIGNALS, after, before_seq, expires_after, size))
+        found += page.into(OpenSignal)
+        if len(page.rows) < size:
+            break
+    return tuple(found)
 
 
 async def latest(queries: ActorRef, symbol: str, before_seq: int, limit: int) -> tuple[StoredSignal, ...]:

@@ -38,6 +38,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """Signals that are kept ready to be sent to a client that resumes."""
     validity_s: Annotated[float, msgspec.Meta(gt=0)] = 300.0
     """When a signal expires that does not say so itself, in seconds after it was created."""
+    test_endpoints: bool = False
+    """Whether `POST /api/signals/test` makes signals; they are marked synthetic. Without it the path is not there."""
     patience_s: Annotated[float, msgspec.Meta(ge=0)] = 10.0
     """How long a client that resumes waits for a database that is away, in seconds."""
 
@@ -55,7 +57,11 @@ def branch(settings: Settings) -> ChildSpec:
     hub = ChildSpec(
         name=HUB.rpartition("/")[2],
         actor="actors.signals.hub:SignalHub",
-        arguments={"history": settings.history, "validity_s": settings.validity_s},
+        arguments={
+            "history": settings.history,
+            "validity_s": settings.validity_s,
+            "test_endpoints": settings.test_endpoints,
+        },
         backoff=BACKOFF,
     )
     stream = ChildSpec(

@@ -11,6 +11,7 @@ from typing import Final, get_args
 
 import msgspec
 
+from actors.signals.expiry import OPEN
 from protocols.control import Refused
 from protocols.market import MARKS
 from protocols.nanos import INT64_MAX
@@ -38,7 +39,8 @@ _NEXT: Final[dict[str, frozenset[str]]] = {
     "active": frozenset({"executed", "cancelled", "expired"}),
     "executed": frozenset({"executed"}),
     "cancelled": frozenset(),
-    "expired": frozenset(),
+    # A fill is a fact: an order that was begun in time may be executed after its signal has expired.
+    "expired": frozenset({"executed"}),
 }
 
 
@@ -80,9 +82,8 @@ def check_update(known: StoredSignal, update: UpdateSignal, now: int) -> None:
     """Raise Refused `invalid` or `conflict` if this cannot have become of the signal."""
     _choice("status", update.status, _STATUSES)
     status = known.status_at(now)
-    # An execution that was begun in time may be reported after the signal's expiry.
-    allowed = _NEXT[known.status] if status == "expired" and known.status != "expired" else _NEXT[status]
-    if update.status not in allowed:
+    expires = update.status == "expired" and known.status in OPEN
+    if update.status not in _NEXT[status] and not expires:
         raise Refused("conflict", f"a signal that is {status} cannot become {update.status}", "status")
     for name in ("deployment_id", "decision_id", "client_order_id", "currency"):
         value = getattr(update, name)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from datetime import UTC, datetime
-
+from actors.signals.ids import signal_id
 from actors.strategies.strategy import Draft
 from protocols.market import STALE, Bar, Quote, Trade
 from protocols.signals import Signal
@@ -88,22 +86,6 @@ class Composer:
             ts_event=ts_event,
             ts_recv=ts_recv,
         )
-
-
-def signal_id(run: str, count: int, ts: int) -> str:
-    """`sig_YYYYMMDD_HHMMSS_8hex`: the time (UTC), and the `count`-th number of 32 bits behind the run's hash.
-
-    So the signals of a run have different ids. Two runs may meet by chance within a second; then the hub says
-    `id_taken`, and `next_id` is tried.
-    """
-    start = int.from_bytes(hashlib.blake2b(run.encode(), digest_size=4).digest(), "big")
-    return f"sig_{datetime.fromtimestamp(ts // 1_000_000_000, UTC):%Y%m%d_%H%M%S}_{(start + count) % 2**32:08x}"
-
-
-def next_id(taken: str, attempt: int) -> str:
-    """The id to be tried, as the `attempt`-th, instead of one that another signal has: the same time, other digits."""
-    digest = hashlib.blake2b(f"{taken} {attempt}".encode(), digest_size=4).hexdigest()
-    return f"{taken[:-8]}{digest}"
 
 
 def _address(cause: Quote | Trade | Bar | None) -> tuple[str, int, int, int]:

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from actors.strategies.composing import next_id
+from actors.signals.ids import next_id
 from protocols.control import Refused, Unknown
 from protocols.signals import Signal
 

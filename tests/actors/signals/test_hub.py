@@ -29,16 +29,17 @@ from protocols.signals import (
     row_from_log,
 )
 from runtime import ActorRef, Done, KillChild, Node, NodeSettings, open_node
+from runtime.clock import Clock
 from runtime.log import open_log
 from runtime.log_reader import LogReader
 from tests.actors.signals.samples import NOW, SECOND, signal, update
 
 
 @asynccontextmanager
-async def hub(folder: Path, **settings: Any) -> AsyncIterator[tuple[ActorRef, Node]]:
+async def hub(folder: Path, clock: Clock | None = None, **settings: Any) -> AsyncIterator[tuple[ActorRef, Node]]:
     log = open_log(folder / "log", segment_bytes=64 << 10, max_bytes=16 << 20, reserve_bytes=0)
     try:
-        async with open_node(NodeSettings(), (branch(Settings(**settings)),), log=log) as node:
+        async with open_node(NodeSettings(), (branch(Settings(**settings)),), log=log, clock=clock) as node:
             yield node.ref(HUB), node
     finally:
         log.close()

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.strategies.composing import Composer, Marks, next_id
+from actors.signals.ids import next_id
+from actors.strategies.composing import Composer, Marks
 from actors.strategies.outbox import GivenUp, Outbox
 from actors.strategies.strategy import Draft
 from protocols.control import Refused, Unknown

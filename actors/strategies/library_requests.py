@@ -173,7 +173,25 @@ class GetVersion(Request[StrategyVersionRow], frozen=True, gc=False, tag="get_ve
     version: int
 
 
+class VersionFields(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """What a version holds; None: as in the version before."""
+
+    name: str | None = None
+    code: str | None = None
+    description: str | None = None
+    main_file: str | None = None
+    parameters: msgspec.Raw | None = None
+    tags: tuple[str, ...] | None = None
+    symbols: tuple[str, ...] | None = None
+    timeframes: tuple[str, ...] | None = None
+    author: str | None = None
+
+    def given(self) -> dict[str, Any]:
+        """The fields that are not None."""
+        values = {name: getattr(self, name) for name in self.__struct_fields__}
+        return {name: value for name, value in values.items() if value is not None}
+
+
 def fields_of(row: StrategyVersionRow) -> dict[str, Any]:
     """The fields of a row that a new version takes over unless it changes them."""
-    kept = ("name", "description", "code", "main_file", "parameters", "tags", "symbols", "timeframes", "author")
-    return {name: getattr(row, name) for name in kept}
+    return {name: getattr(row, name) for name in VersionFields.__struct_fields__}

@@ -1,28 +1,41 @@
 """Strategies as a capability: settings, branch of the tree, routes.
 
+/sandbox                the zygote that locked workers are forked from
+/library                strategies of all sources, with their versions
 /strategies             dynamic; a strategy that gives up ends alone
 └── <name>              transient; a supervisor of its own
-    └── runner          the strategy
+    └── runner          the strategy, or the actor that stands for its locked worker
 /roster                 starts them, lists them, answers the probe
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
 from actors.strategies.catalogue import StrategyError, checked, find
-from actors.strategies.roster import Entry
+from actors.strategies.library_requests import StrategyVersionRow
+from actors.strategies.library_settings import LibrarySettings
+from actors.strategies.library_settings import specs as library_specs
+from actors.strategies.package import SANDBOX
+from actors.strategies.records import MIN_INTERVAL_S, Entry
 from actors.strategies.routes import routes as routes
+from actors.strategies.run_rows import StrategyRunRow
+from actors.strategies.sandbox.keeper import SandboxSettings
+from actors.strategies.signal_path import settings_of
 from actors.strategies.status import ROSTER
-from protocols.control import Row
+from protocols.control import Refused, Row
 from protocols.paths import STRATEGIES
 from runtime import ChildSpec, RestartLimit, dynamic_supervisor
 from runtime.capability import Whole
 from runtime.settings import Configuration, ConfigurationError, Issue
 
 SECTION: Final = "strategies"
+SANDBOX_SECTION: Final = "sandbox"
+RUNS_SECTION: Final = "runs"
+LIBRARY_SECTION: Final = "library"
 LIMIT: Final = RestartLimit(count=10, seconds=30.0)
 
 
@@ -32,27 +45,70 @@ class StrategySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     name: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=100)]
     """Its place in the tree, `/strategies/<name>`, and the `strategy_id` of its signals."""
     strategy: str
-    """A name of the catalogue, or `package.module:Class` (trusted code: it runs in the node)."""
+    """A name of the catalogue, or `package.module:Class` (trusted code: it runs in the node). With `source`: an id."""
+    source: Literal["", "own", "folder", "workflow", "ai_ml", "no_code"] = ""
+    """Where in the library it is; it then runs in the sandbox. Empty: trusted code."""
     markets: tuple[Annotated[str, msgspec.Meta(min_length=1, max_length=200)], ...] = ()
     """The markets that it sees; empty: all that are quoted on this node."""
     parameters: dict[str, Any] = {}
     """What the strategy declares; an unknown or ill-typed one is an error of the configuration."""
+    timeframes: tuple[str, ...] = ("1m",)
+    """Of the bars that a sandboxed strategy sees of each market."""
+    timeframes_of: dict[str, tuple[str, ...]] = {}
+    """By market, where they are others."""
+    execution_interval_s: Annotated[float, msgspec.Meta(ge=MIN_INTERVAL_S)] | None = None
+    """How often a sandboxed strategy is called, in seconds; not given: at every bar."""
+    settings: dict[str, Any] = {}
+    """Filters, cooldown and the like of a sandboxed strategy: the fields of `POST /api/strategies/…/configure`."""
     exchange: str = ""
     """What its signals say of where the market is; empty: the venue of the feed."""
 
 
-sections: dict[str, Any] = {SECTION: tuple[StrategySettings, ...]}
+class RunsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`[runs]`: strategies that are started over HTTP."""
+
+    max_concurrent: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 10
+    """How many may run, beside those of the configuration."""
+
+
+sections: dict[str, Any] = {
+    SECTION: tuple[StrategySettings, ...],
+    SANDBOX_SECTION: SandboxSettings,
+    RUNS_SECTION: RunsSettings,
+    LIBRARY_SECTION: LibrarySettings,
+}
 
 
 def children(configuration: Configuration, whole: Whole) -> list[ChildSpec]:
-    """`/strategies` and `/roster`. Raises ConfigurationError for an unknown strategy or a wrong parameter."""
-    return branch(entries(configuration))
+    """The branches of strategies. Raises ConfigurationError for an unknown strategy or a wrong parameter."""
+    venues, only = _venues(configuration)
+    runs: RunsSettings = configuration.section(RUNS_SECTION)
+    sandbox: SandboxSettings = configuration.section(SANDBOX_SECTION)
+    library = library_specs(configuration.section(LIBRARY_SECTION))
+    return [*library, *branch(entries(configuration), sandbox, runs, venues, only)]
 
 
-def branch(strategies: tuple[Entry, ...]) -> list[ChildSpec]:
-    """`/strategies` and `/roster` with these strategies."""
-    arguments = {"strategies": strategies}
+def branch(
+    strategies: tuple[Entry, ...],
+    sandbox: SandboxSettings | None = None,
+    runs: RunsSettings | None = None,
+    venues: dict[str, str] | None = None,
+    only: str = "",
+) -> list[ChildSpec]:
+    """`/sandbox` (where there are settings for it), `/strategies` and `/roster` with these strategies."""
+    limits = msgspec.structs.asdict(sandbox or SandboxSettings())
+    arguments = {
+        "strategies": strategies,
+        "most": (runs or RunsSettings()).max_concurrent,
+        "venues": venues or {},
+        "only": only,
+        "limits": limits,
+    }
+    keeper = ChildSpec(
+        name=SANDBOX.strip("/"), actor="actors.strategies.sandbox.keeper:SandboxKeeper", arguments=limits
+    )
     return [
+        *([keeper] if sandbox is not None else []),
         dynamic_supervisor(STRATEGIES.strip("/"), limit=LIMIT),
         ChildSpec(name=ROSTER.strip("/"), actor="actors.strategies.roster:Roster", arguments=arguments),
     ]
@@ -70,15 +126,23 @@ def entries(configuration: Configuration) -> tuple[Entry, ...]:
         entry = Entry(
             name=each.name,
             strategy=each.strategy,
+            source=each.source,
             markets=tuple(dict.fromkeys(each.markets)),
+            timeframes=each.timeframes,
+            timeframes_of=each.timeframes_of,
             parameters=each.parameters,
+            settings=each.settings,
+            interval_s=each.execution_interval_s,
             exchange=each.exchange or only,
             exchanges={} if each.exchange else {name: venues[name] for name in each.markets if name in venues},
         )
-        try:
-            checked(find(each.strategy), each.parameters)
-        except StrategyError as error:
-            issues.append(_issue(configuration, f"{place}.{error.field}", error.message))
+        if each.source:
+            issues += _sandboxed_issues(configuration, place, each)
+        else:
+            try:
+                checked(find(each.strategy), each.parameters)
+            except StrategyError as error:
+                issues.append(_issue(configuration, f"{place}.{error.field}", error.message))
         try:
             entry.spec()
         except ValueError as error:
@@ -90,6 +154,19 @@ def entries(configuration: Configuration) -> tuple[Entry, ...]:
     if issues:
         raise ConfigurationError(issues)
     return tuple(found)
+
+
+def _sandboxed_issues(configuration: Configuration, place: str, settings: StrategySettings) -> list[Issue]:
+    """What can be said of a sandboxed strategy before its source is read."""
+    issues = []
+    if not settings.markets:
+        issues.append(_issue(configuration, f"{place}.markets", "a sandboxed strategy names its markets"))
+    try:
+        settings_of(settings.settings)
+    except Refused as refused:
+        field = (refused.field or "").removeprefix("configuration")
+        issues.append(_issue(configuration, f"{place}.settings{field}", refused.message))
+    return issues
 
 
 def _venues(configuration: Configuration) -> tuple[dict[str, str], str]:
@@ -109,9 +186,9 @@ def _issue(configuration: Configuration, key: str, message: str) -> Issue:
 
 def probes(configuration: Configuration) -> list[tuple[str, str]]:
     """Who answers for strategies."""
-    return [("strategies", ROSTER)]
+    return [("strategies", ROSTER), ("sandbox", SANDBOX)]
 
 
-migrations: str | None = None
-rows: tuple[type[Row], ...] = ()
+migrations: str | None = str(Path(__file__).parent / "migrations")
+rows: tuple[type[Row], ...] = (StrategyRunRow, StrategyVersionRow)
 commands: dict[str, str] = {}

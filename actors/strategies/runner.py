@@ -10,7 +10,7 @@ import trio
 from actors.strategies.catalogue import make, source_of
 from actors.strategies.composing import Composer, Marks
 from actors.strategies.outbox import GivenUp, Outbox
-from actors.strategies.status import GetRunnerStatus, RunnerStatus
+from actors.strategies.status import ROSTER, GetRunnerStatus, RunLoaded, RunnerStatus
 from actors.strategies.strategy import Draft, Strategy, handles
 from protocols.control import Lagged, Refused, Unknown
 from protocols.market import Quote, Trade
@@ -58,6 +58,8 @@ class StrategyRunner(Actor):
                 self.subscribe(kind, market, lossless=True)
         self.waiting = trio.Event()
         self.spawn(self._deliver, name="outbox")
+        loaded = RunLoaded(name=self.name, version=self.composer.version, incarnation=str(self.incarnation))
+        self.lookup(ROSTER).tell(loaded)
 
     @receive
     def quote(self, quote: Quote) -> None:

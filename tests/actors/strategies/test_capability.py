@@ -8,7 +8,7 @@ import pytest
 
 from actors.strategies import capability
 from actors.strategies.capability import entries
-from actors.strategies.roster import Entry
+from actors.strategies.records import Entry
 from runtime.capability import Whole
 from runtime.settings import Configuration, ConfigurationError, load
 

@@ -13,7 +13,7 @@ import actors.edge.capability
 import actors.signals.capability
 from actors.edge.edge import GetEdgeAddress
 from actors.strategies import capability
-from actors.strategies.roster import Entry
+from actors.strategies.records import Entry
 from actors.strategies.status import ROSTER, ListStrategies, StrategyStatus
 from protocols.control import ActorEvent, Probe
 from protocols.market import Trade

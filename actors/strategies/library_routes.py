@@ -1,0 +1,3 @@
+"""x"""
+from actors.edge.routing import Route
+routes: list[Route] = []

@@ -1,0 +1,455 @@
+"""The actor that stands for a strategy in the sandbox: it feeds the locked worker and sends its signals to the hub.
+
+Its life is the worker's. When the worker ends, or has to be ended, it asks the roster what follows (`policy.py`): it
+crashes, and its supervisor starts it again with a new worker, or the roster ends it for good. What goes in is one row
+of inputs in the order of arrival; what comes out passes the gate (`gate.py`) and the outbox.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any, ClassVar, Final
+
+import msgspec
+import trio
+
+from actors.strategies.outbox import GivenUp, Outbox
+from actors.strategies.sandbox import wire
+from actors.strategies.sandbox.drafts import SignalError
+from actors.strategies.sandbox.inputs import bar_input, quote_input, trade_input
+from actors.strategies.sandbox.keeper import SANDBOX, OpenWorker
+from actors.strategies.sandbox.loaded import Loaded, NotLoaded
+from actors.strategies.sandbox.policy import Cause as EndCause
+from actors.strategies.sandbox.policy import CpuBudget, ErrorBudget
+from actors.strategies.sandbox.worker import WorkerEnded
+from actors.strategies.signal_path import SignalPath, settings_of
+from actors.strategies.status import (
+    ROSTER,
+    Configured,
+    ConfigureRun,
+    GetRun,
+    GetRunLogs,
+    GetRunnerStatus,
+    KeepState,
+    ReportKill,
+    Run,
+    RunFailed,
+    RunLoaded,
+    RunLogs,
+    RunnerStatus,
+    SwapFailed,
+    SwapPackage,
+)
+from actors.strategies.warm_up import warm_up
+from protocols.control import ExitReason, Lagged, Message, Refused, Unknown
+from protocols.market import Bar, Quote, Trade
+from protocols.paths import HUB
+from protocols.signals import SubmitSignal
+from runtime import Actor, Mailbox, receive
+
+ASK_S: Final = 2.0
+ORDER_S: Final = 10.0
+OUTBOX: Final = 1_000
+LOG_LINES: Final = 500
+SAVE_EVERY_S: Final = 60.0
+MINUTE_NS: Final = 60_000_000_000
+
+
+class StrategyKilled(Exception):
+    """The worker has ended or was ended; the supervisor starts another one."""
+
+
+class Tick(Message, frozen=True, gc=False, tag="strategy_tick"):
+    """The execution interval has passed."""
+
+
+class SaveState(Message, frozen=True, gc=False, tag="save_strategy_state"):
+    """It is time to keep the strategy's state."""
+
+
+class SandboxedStrategy(Actor):
+    """Runs what the roster says under `name` (`GetRun`), in a worker of the sandbox."""
+
+    mailbox: ClassVar[Mailbox] = Mailbox(capacity=8192)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.loaded: Loaded | None = None
+        self.over = ""
+        """Why nothing is handled any more; the roster is about to end this actor."""
+        self.executions = self.errors = self.last_execution = self.lost = 0
+        self.last_error = ""
+        self.memory_errors = 0
+        self.outbox = Outbox(OUTBOX)
+        self.logs: deque[tuple[int, wire.LogLine]] = deque(maxlen=LOG_LINES)
+        self.cut = 0
+        self.metrics: dict[str, float] = {}
+        self.seen: dict[tuple[str, str], int] = {}
+        self.sources: dict[tuple[str, str], str] = {}
+        self.heard: set[tuple[type[Message], str]] = set()
+
+    def on_start(self) -> None:
+        """Be there; the rest takes longer."""
+        self.started = self.clock.now()
+        self.waiting = trio.Event()
+        self.spawn(self._deliver, name="outbox")
+
+    async def on_continue(self) -> None:
+        """Load the strategy and fill its windows; inputs wait meanwhile."""
+        roster = self.lookup(ROSTER)
+        self.run = await roster.ask(GetRun(self.name), ORDER_S)
+        self.way = SignalPath(self.name, self.run)
+        self.errors_left = ErrorBudget(self.run.error_budget)
+        self.cpu = CpuBudget(int(self.run.cpu_share * MINUTE_NS), self.clock.monotonic())
+        for market, interval in self.run.windows:
+            self._hear(Bar, market)
+            self.seen[market, interval] = 0
+        try:
+            self.loaded = await self._load(self.run, self.run.state)
+        except NotLoaded as error:
+            self._give_up("invalid", error.reason, error.field, error.problems)
+            return
+        except Refused as refused:
+            self._give_up(refused.code, refused.message, refused.field or "")
+            return
+        except WorkerEnded as ended:
+            await self._ended(ended.cause, f"while it was loaded: {ended.detail}")
+            return
+        self._tell_loaded()
+        if self.run.interval_s is not None:
+            self.every(self.run.interval_s, Tick())
+        if self.loaded.ready.keeps_state:
+            self.every(SAVE_EVERY_S, SaveState())
+
+    async def on_stop(self, reason: ExitReason) -> None:
+        """Keep the state, and end the worker."""
+        if self.loaded is not None:
+            await self._save()
+            await self.loaded.close()
+
+    # What a strategy is given.
+
+    @receive
+    async def bar(self, bar: Bar) -> None:
+        """Hand a bar of one of its windows to the strategy; one that it has had is left out."""
+        window = (bar.market, bar.interval)
+        seen = self.seen.get(window)
+        if seen is None or bar.start <= seen or self.sources.setdefault(window, bar.source) != bar.source:
+            return
+        self.seen[window] = bar.start
+        self.way.assessor.bar(bar)
+        await self._feed(bar_input(bar, self.clock.now()), bar)
+
+    @receive
+    async def quote(self, quote: Quote) -> None:
+        """Hand a quote to the strategy."""
+        self.way.assessor.quote(quote)
+        await self._feed(quote_input(quote, self.clock.now()), quote)
+
+    @receive
+    async def trade(self, trade: Trade) -> None:
+        """Hand a trade to the strategy."""
+        await self._feed(trade_input(trade, self.clock.now()), trade)
+
+    @receive
+    async def tick(self, message: Tick) -> None:
+        """Call the strategy with what there is."""
+        await self._feed(wire.TimerInput(self.clock.now()), None)
+
+    @receive
+    async def lagged(self, message: Lagged) -> None:
+        """Tell the strategy that inputs are missing here."""
+        self.lost += max(1, message.count)
+        if message.key:
+            self.way.assessor.gap(message.key)
+        self._note(f"{message.count} of {message.topic} {message.key or '(all markets)'} were lost")
+        for market in (message.key,) if message.key else self.run.markets:
+            await self._feed(wire.GapInput(market, self.clock.now()), None)
+
+    async def _feed(self, given: wire.Input, cause: Quote | Trade | Bar | None) -> None:
+        loaded = self.loaded
+        if loaded is None or self.over:
+            return
+        marks = self.way.marks.of(cause.marks if cause is not None else ())
+        try:
+            reply = await loaded.run((given,))
+        except WorkerEnded as ended:
+            await self._ended(ended.cause, ended.detail)
+            return
+        self.executions += 1
+        self.last_execution = self.clock.now()
+        if reply.logs or reply.metrics or reply.cut:
+            self._note_reply(reply)
+        if reply.signals:
+            self._take(reply.signals, cause, marks)
+        if isinstance(reply, wire.Failed):
+            await self._failed(reply)
+        elif self.memory_errors:
+            self.memory_errors = 0
+        if self.cpu.spent(reply.cpu_us * 1000, self.clock.monotonic()) and not self.over:
+            share = f"more than {self.run.cpu_share:g} of a processor over a minute"
+            loaded.worker.kill()
+            await self._ended("cpu_budget", share)
+
+    def _take(
+        self, signals: tuple[wire.WireSignal, ...], cause: Quote | Trade | Bar | None, marks: tuple[str, ...]
+    ) -> None:
+        now = self.clock.now()
+        for each in signals:
+            try:
+                signal = self.way.signal(each, cause, marks, now)
+            except SignalError as error:
+                self._note(f"a signal is left out: {error}")
+                continue
+            if signal is not None and (lost := self.outbox.add(signal)) is not None:
+                self._note_loss(lost)
+        self.waiting.set()
+
+    async def _failed(self, reply: wire.Failed) -> None:
+        at = f" (line {reply.line})" if reply.line else ""
+        self._note(f"{reply.error}: {reply.message}{at}")
+        if reply.memory:
+            self.memory_errors += 1
+            if self.memory_errors == 2:
+                assert self.loaded is not None
+                self.loaded.worker.kill()
+                await self._ended("memory", f"twice in a row beyond its limit{at}")
+                return
+        else:
+            self.memory_errors = 0
+        if self.errors_left.spent(self.clock.monotonic()):
+            self._give_up("errors", f"more than {self.errors_left.most} errors, the last: {self.last_error}")
+
+    # What becomes of it.
+
+    async def _ended(self, cause: EndCause, detail: str) -> None:
+        """The worker is gone: crash, or be ended, as the roster says."""
+        if self.loaded is not None:
+            await self.loaded.close()
+        self.loaded = None
+        try:
+            sentence = await self.lookup(ROSTER).ask(
+                ReportKill(self.name, self.run.package.version, cause, detail), ORDER_S
+            )
+        except (Refused, Unknown) as error:
+            raise StrategyKilled(f"{cause}: {detail} (and the roster does not answer: {error})") from error
+        if sentence.action == "restart":
+            raise StrategyKilled(sentence.reason)
+        self.over = sentence.reason
+
+    def _give_up(self, code: str, reason: str, field: str = "", problems: tuple[wire.Problem, ...] = ()) -> None:
+        self.over = reason
+        version = self.run.package.version
+        failed = RunFailed(
+            name=self.name, version=version, code=code, reason=reason, field=field, problems=problems[:20]
+        )
+        self.lookup(ROSTER).tell(failed)
+
+    # Loading and changing.
+
+    async def _load(self, run: Run, state: bytes | None) -> Loaded:
+        """A worker with the strategy, its windows filled. Raises NotLoaded, Refused, WorkerEnded."""
+        package = run.package
+        worker = await self.lookup(SANDBOX).ask(OpenWorker(name=self.name, own=run.own), ORDER_S)
+        try:
+            given = msgspec.json.decode(package.parameters) | msgspec.json.decode(run.parameters)
+            lookback = self.way.settings.lookback_periods
+            load = wire.Load(
+                1,
+                package.strategy_id,
+                package.version,
+                package.main_file,
+                package.code,
+                run.windows,
+                msgspec.Raw(msgspec.msgpack.encode(given)),
+                lookback,
+                run.interval_s is None,
+                state,
+                run.log_bytes,
+                self.clock.now(),
+            )
+            loaded = await Loaded.load(worker, load, run.load_s, run.call_s)
+            await self._warm_up(loaded, max(lookback, loaded.ready.lookback))
+        except BaseException:
+            with trio.CancelScope(shield=True):
+                await worker.close()
+            raise
+        self._add_logs(loaded.ready.logs)
+        for kind in (Quote, Trade):
+            if kind.__name__.lower() in loaded.ready.handles:
+                for market in run.markets:
+                    self._hear(kind, market)
+        return loaded
+
+    async def _warm_up(self, loaded: Loaded, count: int) -> None:
+        for market, interval in self.run.windows:
+            found = await warm_up(self, market, interval, count)
+            if found.missing:
+                self.logger.warning("a window begins short", market=market, interval=interval, why=found.missing)
+            if found.source is not None:
+                self.sources[market, interval] = found.source
+            now = self.clock.now()
+            await loaded.history([bar_input(bar, now) for bar in found.bars])
+            for bar in found.bars:
+                self.way.marks.of(bar.marks)
+                self.way.assessor.bar(bar)
+            if found.bars:
+                self.seen[market, interval] = max(self.seen[market, interval], found.bars[-1].start)
+
+    def _hear(self, kind: type[Message], market: str) -> None:
+        if (kind, market) not in self.heard:
+            self.heard.add((kind, market))
+            self.subscribe(kind, market, lossless=True)
+
+    @receive
+    async def swap(self, message: SwapPackage) -> None:
+        """Take another version: built beside this one, with its state, and put in its place between two inputs."""
+        package = message.package
+        if self.over or package.version == self.run.package.version:
+            return
+        run = msgspec.structs.replace(self.run, package=package)
+        before = self.loaded
+        try:
+            state = None if before is None else await before.save(self.clock.now())
+        except WorkerEnded as ended:
+            await self._ended(ended.cause, f"while it saved its state: {ended.detail}")
+            return
+        try:
+            loaded = await self._load(run, state)
+        except NotLoaded as error:
+            self._not_swapped(package.version, error.reason)
+        except (Refused, WorkerEnded) as error:
+            self._not_swapped(package.version, str(error))
+        else:
+            self.run, self.loaded = run, loaded
+            self.way.version(package.version)
+            if before is not None:
+                await before.close()
+            self._tell_loaded()
+
+    def _not_swapped(self, version: str, reason: str) -> None:
+        self._note(f"version {version} is not taken: {reason}")
+        self.lookup(ROSTER).tell(SwapFailed(self.name, version, reason))
+
+    def _tell_loaded(self) -> None:
+        assert self.loaded is not None
+        ready = self.loaded.ready
+        self.remark = f"{self.run.package.version} in process {self.loaded.worker.pid}"
+        self.lookup(ROSTER).tell(
+            RunLoaded(
+                name=self.name,
+                version=self.run.package.version,
+                incarnation=str(self.incarnation),
+                contract=ready.contract,
+                parameters=self.loaded.parameters,
+                declared=ready.parameters,
+            )
+        )
+
+    @receive
+    async def configure(self, request: ConfigureRun) -> Configured:
+        """Change settings and parameters, all or none."""
+        if self.loaded is None or self.over:
+            raise Refused("not_running", self.over or "the strategy is being loaded")
+        settings = settings_of(msgspec.json.decode(request.settings))
+        parameters: dict[str, Any] = msgspec.json.decode(request.parameters)
+        if parameters:
+            try:
+                await self.loaded.configure(parameters, self.clock.now())
+            except WorkerEnded as ended:
+                await self._ended(ended.cause, f"while it took parameters: {ended.detail}")
+        self.way.configure(settings)
+        if self.loaded is None:
+            raise Refused("not_running", self.over or "its worker has ended")
+        return Configured(self.loaded.parameters)
+
+    @receive
+    async def save_state(self, message: SaveState) -> None:
+        """Keep the strategy's state for its next life."""
+        await self._save()
+
+    async def _save(self) -> None:
+        if self.loaded is None or self.over:
+            return
+        try:
+            state = await self.loaded.save(self.clock.now())
+        except WorkerEnded as ended:
+            self.logger.warning("the state was not saved", why=str(ended))
+            return
+        if state is not None:
+            self.lookup(ROSTER).tell(KeepState(self.name, self.run.package.version, state))
+
+    # What is told of it.
+
+    @receive
+    def status(self, request: GetRunnerStatus) -> RunnerStatus:
+        """Say how this life is."""
+        outbox = self.outbox
+        figures: dict[str, str | int | float | bool | None] = {
+            "executions": self.executions,
+            "signals_accepted": outbox.accepted,
+            "signals_given_up": outbox.given_up,
+            "submit_retries": outbox.retries,
+            "inputs_lost": self.lost,
+            "log_bytes_cut": self.cut,
+        }
+        if self.loaded is not None:
+            figures |= {"contract": self.loaded.ready.contract, "pid": self.loaded.worker.pid}
+            figures |= self.way.figures()
+        figures |= {f"metric.{name}": value for name, value in self.metrics.items()}
+        generated = self.way.generated if self.loaded is not None else 0
+        return RunnerStatus(
+            str(self.incarnation),
+            self.started,
+            self.last_execution,
+            generated,
+            len(outbox),
+            self.errors,
+            self.over or self.last_error,
+            tuple(figures.items()),
+        )
+
+    @receive
+    def tell_logs(self, request: GetRunLogs) -> RunLogs:
+        """The last lines that the strategy has logged."""
+        return RunLogs(tuple(self.logs)[-request.limit :], self.cut)
+
+    def _note_reply(self, reply: wire.Done | wire.Failed) -> None:
+        self.cut += reply.cut
+        self._add_logs(reply.logs)
+        for metric in reply.metrics:
+            if metric.name in self.metrics or len(self.metrics) < 100:
+                self.metrics[metric.name] = metric.value
+
+    def _add_logs(self, lines: tuple[wire.LogLine, ...]) -> None:
+        now = self.clock.now()
+        self.logs.extend((now, line) for line in lines)
+
+    def _note(self, text: str) -> None:
+        self.errors += 1
+        self.last_error = text
+
+    def _note_loss(self, lost: GivenUp) -> None:
+        self.logger.error("a signal is given up", signal_id=lost.signal.signal_id, why=lost.why)
+        self._note(f"the signal {lost.signal.signal_id} was given up: {lost.why}")
+
+    # Signals leave in the order in which they were made, each until the hub has stored it.
+
+    async def _deliver(self) -> None:
+        hub, outbox = self.lookup(HUB), self.outbox
+        while True:
+            if not outbox:
+                self.waiting = trio.Event()
+                await self.waiting.wait()
+                continue
+            signal = outbox.head
+            try:
+                await hub.ask(SubmitSignal(signal), ASK_S)
+            except (Refused, Unknown) as outcome:
+                step = outbox.reject(signal, outcome, self.clock.now())
+                if isinstance(step, GivenUp):
+                    self._note_loss(step)
+                elif step:
+                    await trio.sleep(step)
+            else:
+                outbox.accept(signal)

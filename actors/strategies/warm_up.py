@@ -1,0 +1,63 @@
+"""The bars from before a strategy's start: from the bar builder's memory and, further back, from the database."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from protocols.control import Refused, Unknown
+from protocols.market import Bar
+from protocols.market_data import BARS, BarSource, BuildBars, GetBars
+from protocols.paths import QUERIES
+from protocols.storage import RunQuery
+from runtime import Actor
+
+ASK_S: Final = 5.0
+_PREFERRED: Final[tuple[BarSource, ...]] = ("venue", "trades", "quotes")
+_SQL: Final = """
+    SELECT DISTINCT ON (ts_start) market, bar_interval AS interval, ts_start AS start, ts_end AS "end", open, high, low,
+           close, coalesce(volume, '') AS volume, trades, vwap, source, ts_recv, empty, late, marks
+    FROM market_bars WHERE market = $1 AND bar_interval = $2 AND source = $3 AND ts_start < $4
+    ORDER BY ts_start DESC LIMIT $5
+"""
+
+
+class WarmUp(msgspec.Struct, frozen=True):
+    """Bars of one window, oldest first, and where they come from. `source` None: nothing is known of it yet.
+
+    `missing`: why there are not as many as were asked for, where that may be more than their not having happened.
+    """
+
+    bars: tuple[Bar, ...]
+    source: BarSource | None
+    missing: str = ""
+
+
+async def warm_up(actor: Actor, market: str, interval: str, count: int) -> WarmUp:
+    """The last `count` bars of a window; from now on its bars are built if nobody else makes them.
+
+    Raises Refused `invalid` for an interval that is none.
+    """
+    builder = actor.lookup(BARS)
+    try:
+        await builder.ask(BuildBars(market, interval), ASK_S)
+        kept = await builder.ask(GetBars(market, interval, limit=count), ASK_S)
+    except (Refused, Unknown) as error:
+        if isinstance(error, Refused) and error.code == "invalid":
+            raise
+        return WarmUp((), None, f"no bars: {error}")
+    if len(kept.bars) >= count:
+        return WarmUp(kept.bars, kept.source)
+    before = kept.bars[0].start if kept.bars else 2**63 - 1
+    missing = ""
+    for source in _PREFERRED if kept.source is None else (kept.source,):
+        try:
+            arguments = (market, interval, source, before, count - len(kept.bars))
+            older = (await actor.lookup(QUERIES).ask(RunQuery(_SQL, arguments), ASK_S)).into(Bar)
+        except (Refused, Unknown) as error:
+            missing = f"no older bars: {error}"
+            break
+        if older:
+            return WarmUp((*reversed(older), *kept.bars), source)
+    return WarmUp(kept.bars, kept.source, missing)

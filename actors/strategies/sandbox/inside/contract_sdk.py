@@ -1,0 +1,132 @@
+"""The contract of the SDK: a subclass of `BaseStrategy`, told of bars, quotes, trades, gaps and the interval."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from actors.strategies.sandbox.inside.clock import CLOCK
+from actors.strategies.sandbox.inside.contract import NONE, Contract, ContractError, Kind, lookback_of
+from actors.strategies.sandbox.inside.journal import Journal
+from actors.strategies.sandbox.inside.results import wire_signal
+from actors.strategies.sandbox.wire import (
+    BarInput,
+    GapInput,
+    Input,
+    Load,
+    QuoteInput,
+    TimerInput,
+    TradeInput,
+    WireSignal,
+)
+from actors.strategies.sdk.bars import Bar, Quote, Trade
+from actors.strategies.sdk.base import BaseStrategy, build, handled
+from actors.strategies.sdk.parameters import ParameterProblem, ParametersError, declared
+from actors.strategies.sdk.session import Session
+
+
+class SdkContract(Contract):
+    """One life of an SDK strategy."""
+
+    kind: ClassVar[Kind] = "sdk"
+
+    def __init__(self, load: Load, strategy: type[BaseStrategy], journal: Journal) -> None:
+        super().__init__(load, strategy.__name__, declared(strategy))
+        self.session = Session(self.windows, journal.log, strategy_id=load.strategy_id, is_live=True, now=load.now)
+        self.values = self.session.parameters = _same_object(self.values, self.session.parameters)
+        self.strategy = build(strategy, self.session)
+        self.handles = handled(strategy)
+        required = self.strategy.get_required_data()
+        if not isinstance(required, Mapping):
+            raise ContractError(f"get_required_data: expected a dictionary, got {type(required).__name__}")
+        lookback = lookback_of(required.get("history_bars"), "history_bars")
+        if lookback is not None:
+            self.windows.look_back(lookback)
+        self._validate()
+
+    def start(self, state: object, *, restored: bool) -> None:
+        """Give back a state, where there is one, and initialize."""
+        if restored:
+            self.strategy.on_load(state)
+        self.strategy.initialize()
+
+    def handle(self, given: Input, index: int) -> Sequence[WireSignal]:
+        """Hand an input to the strategy; returns its signals."""
+        session = self.session
+        CLOCK.now = session.now = now = given.now
+        kind = type(given)
+        if kind is BarInput:
+            self.windows.append(given)  # type: ignore[arg-type]
+            bar = _bar(given)  # type: ignore[arg-type]
+            session.at(now, bar)
+            self.strategy.on_bar(bar)
+        elif isinstance(given, QuoteInput):
+            mid = (given.bid + given.ask) / 2.0
+            if mid == mid:
+                self.windows.prices[given.symbol] = mid
+            self.strategy.on_quote(Quote(given.symbol, given.bid, given.bid_size, given.ask, given.ask_size, given.ts))
+        elif isinstance(given, TradeInput):
+            self.windows.prices[given.symbol] = given.price
+            self.strategy.on_trade(Trade(given.symbol, given.price, given.size, given.taker, given.ts))
+        elif isinstance(given, TimerInput):
+            self.strategy.on_timer()
+        elif isinstance(given, GapInput):
+            self.windows.clear(given.symbol)
+            self.strategy.on_gap(given.symbol)
+        signals = session.take_signals()
+        return [wire_signal(each, index, self.symbols) for each in signals] if signals else NONE
+
+    def settled(self, given: Mapping[str, Any]) -> None:
+        """Put parameters in force, all or none. Raises ParametersError, also for what `validate_parameters` says."""
+        before = dict(self.values)
+        super().settled(given)
+        if hasattr(self, "strategy"):
+            try:
+                self._validate()
+            except BaseException:
+                self.values.clear()
+                self.values.update(before)
+                raise
+
+    def changed(self) -> None:
+        """Tell the strategy."""
+        self.strategy.on_parameters_changed()
+
+    def discard(self) -> None:
+        """Forget the signals of the input at hand."""
+        self.session.take_signals()
+
+    def metrics(self) -> Mapping[str, float]:
+        """The figures recorded since the last time."""
+        return self.session.take_metrics()
+
+    @property
+    def keeps_state(self) -> bool:
+        """Always: the variables, or what its own `on_save` returns."""
+        return True
+
+    def state(self) -> object:
+        """What `on_save` returns."""
+        return self.strategy.on_save()
+
+    def finalize(self) -> None:
+        """Tell the strategy."""
+        self.strategy.finalize()
+
+    def _validate(self) -> None:
+        wrong = self.strategy.validate_parameters()
+        if wrong:
+            problems = [ParameterProblem("parameters", str(each)[:1024], "others") for each in wrong]
+            raise ParametersError(problems)
+
+
+def _bar(given: BarInput) -> Bar:
+    return Bar(
+        given.symbol, given.timeframe, given.start, given.open, given.high, given.low, given.close, given.volume,
+        given.trades, given.vwap, given.end,
+    )  # fmt: skip
+
+
+def _same_object(values: dict[str, Any], parameters: dict[str, Any]) -> dict[str, Any]:
+    parameters.update(values)
+    return parameters

@@ -104,7 +104,7 @@ class Bars:
         bars.close[-1]      bars["close"][-1]      bars[-1].close      bars.last.close
         bars.tail(20).high.max()                   for bar in bars: ...
 
-    The columns are those of the window itself, for reading: copy one (`bars.close.copy()`) to change it.
+    The columns are for reading: whether a table shows what was written into another one is not said.
     """
 
     __slots__ = (

@@ -53,7 +53,7 @@ class BaseStrategy(ABC):
     # -- what a strategy may define ------------------------------------------------------------------------
 
     def initialize(self) -> None:
-        """Called once before the first input; bars of before the start are in `self.data` already."""
+        """Called once, before there is any input. Bars of before the start come behind it, into the windows alone."""
 
     @abstractmethod
     def on_bar(self, bar: Bar) -> None:

@@ -96,7 +96,8 @@ def talib(name: str, bars: Bars | Mapping[str, ArrayLike], **parameters: float) 
         lookback = function.lookback(settled)
         found = function.call(*columns, **settled)
     except Exception as error:
-        raise ValueError(f"{name}: {error}") from None
+        given = ", ".join(f"{key}={value!r}" for key, value in parameters.items())
+        raise ValueError(f"{name}({given}): {error}") from None
     outputs = found if isinstance(found, tuple) else (found,)
     result = []
     for output in outputs:

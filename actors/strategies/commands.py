@@ -1,0 +1,509 @@
+"""`bin/troupe strategy`: begin a strategy, check it, and run it over a file of bars, without a node.
+
+`check` and `run` load the file into a locked worker, as a node does: what passes here is accepted there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from itertools import islice
+from pathlib import Path
+from time import monotonic
+from typing import Any, Final, TextIO
+
+import msgspec
+import trio
+
+from actors.market.bars_intervals import parse_interval
+from actors.strategies import synthetic_bars, trial
+from actors.strategies.bar_files import BarFile, BarFileError, Coarser, merged, time_text
+from actors.strategies.sandbox.control import Limits
+from actors.strategies.sandbox.loaded import NotLoaded
+from actors.strategies.sandbox.wire import BarInput, Level, Load, ParameterInfo, Problem, Ready, WireSignal
+from actors.strategies.sandbox.worker import WorkerEnded
+from actors.strategies.sandbox.zygote import ZygoteFailed
+from actors.strategies.templates import TEMPLATES, template
+from protocols.control import Refused
+from runtime.settings import Configuration
+
+FAILED: Final = 1
+LOOKBACK: Final = 200
+KEPT: Final = 1000
+"""Signals that an answer holds; `--signals` writes all of them."""
+SHOWN: Final = 20
+EVERY_S: Final = 1.0
+MOST_SOURCE: Final = 1024 * 1024
+"""A file beyond this is no strategy; the worker's own bound is far below."""
+
+Answer = tuple[str, dict[str, Any]] | tuple[str, dict[str, Any], int]
+
+
+def strategy(arguments: Sequence[str], configuration: Configuration | None) -> Answer:
+    """Begin a strategy, check it in a locked worker, run it over bars of a file.
+
+    Answers with the exit status 1 where the strategy is not accepted or has failed. Raises Refused for files that
+    cannot be read or written.
+    """
+    given = _parser().parse_args(arguments)
+    answers: dict[str, Callable[[argparse.Namespace], Answer]] = {
+        "new": _new,
+        "check": _check,
+        "run": _run,
+        "sample": _sample,
+    }
+    return answers[given.verb](given)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="troupe strategy", description=(strategy.__doc__ or "").partition("\n")[0])
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    new = verbs.add_parser("new", help="write a small strategy to begin with")
+    new.add_argument("name", metavar="NAME", help="its name: NAME.py is written, which must not be there yet")
+    new.add_argument("--contract", choices=tuple(TEMPLATES), default="sdk", help="what kind of strategy (sdk)")
+    check = verbs.add_parser("check", help="say what is wrong with a strategy, and what can be set")
+    run = verbs.add_parser("run", help="hand it the bars of a file, and show its signals")
+    for each in (check, run):
+        each.add_argument("file", metavar="FILE", type=Path, help="the strategy: one Python file")
+        each.add_argument(
+            "--parameter",
+            "-p",
+            action="append",
+            default=[],
+            dest="parameters",
+            metavar="NAME=VALUE",
+            help="set a parameter, as fast=5 (repeatable)",
+        )
+        each.add_argument("--memory", type=int, default=256, metavar="MIB", help="what it may allocate (256)")
+    run.add_argument(
+        "--data",
+        action="append",
+        required=True,
+        type=Path,
+        metavar="FILE",
+        help="bars: CSV or CSV.gz, or a folder of `troupe data download` (repeatable: several symbols)",
+    )
+    run.add_argument(
+        "--symbol",
+        action="append",
+        default=[],
+        metavar="S",
+        help="what each file's symbol is called, or which one of it to take (default: the file's name)",
+    )
+    run.add_argument(
+        "--timeframe",
+        action="append",
+        default=[],
+        metavar="T",
+        help="1m, 1h ...: of the bars; longer than the file's, they are put together (repeatable)",
+    )
+    run.add_argument("--lookback", type=int, default=LOOKBACK, metavar="N", help=f"bars that it sees ({LOOKBACK})")
+    run.add_argument("--limit", type=int, metavar="N", help="end after N bars")
+    run.add_argument("--show", type=int, default=SHOWN, metavar="N", help=f"show the last N signals ({SHOWN})")
+    run.add_argument(
+        "--signals", metavar="FILE", help="write all signals there, one line of JSON each; - to the output"
+    )
+    run.add_argument("--errors", type=int, default=0, metavar="N", help="go on after N exceptions of its code (0)")
+    run.add_argument("--quiet", action="store_true", help="show neither progress nor what it logs")
+    sample = verbs.add_parser("sample", help="write made-up bars of a minute as CSV, to try a strategy with")
+    sample.add_argument("file", metavar="FILE", type=Path, help="where to; it must not be there yet")
+    sample.add_argument("--bars", type=int, default=1000, metavar="N", help="how many (1000)")
+    sample.add_argument("--seed", type=int, default=1, metavar="N", help="the same number gives the same bars (1)")
+    return parser
+
+
+# -- new and sample ------------------------------------------------------------------------------------------
+
+
+def _new(given: argparse.Namespace) -> Answer:
+    name = given.name.removesuffix(".py")
+    if not Path(name).name.isidentifier():
+        raise Refused("invalid", f"expected a name such as my_strategy, got {given.name!r}", "name")
+    path = Path(f"{name}.py")
+    _write_new(path, template(given.contract, path.stem))
+    text = f"{path} is written; next: troupe strategy check {path}"
+    return text, {"file": str(path), "contract": given.contract}
+
+
+def _sample(given: argparse.Namespace) -> Answer:
+    if not 1 <= given.bars <= 10_000_000:
+        raise Refused("invalid", f"expected 1 to 10000000 bars, got {given.bars}", "bars")
+    _write_new(given.file, "".join(f"{line}\n" for line in synthetic_bars.lines(given.bars, given.seed)))
+    text = f"{given.file} is written: {given.bars} bars, synthetic"
+    return text, {"file": str(given.file), "bars": given.bars, "seed": given.seed, "synthetic": True}
+
+
+def _write_new(path: Path, text: str) -> None:
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise Refused("conflict", f"{path} is there already", "file") from None
+    except OSError as error:
+        raise Refused("invalid", f"{path} cannot be written: {error.strerror or error}", "file") from None
+
+
+# -- check ---------------------------------------------------------------------------------------------------
+
+
+def _check(given: argparse.Namespace) -> Answer:
+    name, source = _source(given.file)
+    load = trial.load_of(name, source, (("CHECK", "1m"),), _parameters(given.parameters), LOOKBACK)
+    try:
+        ready = trio.run(trial.check, load, _limits(given))
+    except NotLoaded as error:
+        return _rejected(given.file, error.problems)
+    except WorkerEnded as error:
+        return _rejected(given.file, (_ended(error),))
+    except ZygoteFailed as error:
+        raise Refused("unavailable", f"there is no locked worker on this machine: {error}") from error
+    return _accepted(given.file, ready), _described(given.file, ready)
+
+
+def _rejected(file: Path, problems: Sequence[Problem]) -> tuple[str, dict[str, Any], int]:
+    lines = [f"{_place(file, problem)}: {problem.message} [{problem.rule}]" for problem in problems]
+    found = [
+        {
+            "file": str(file),
+            "line": problem.line,
+            "column": problem.column,
+            "rule": problem.rule,
+            "field": problem.field,
+            "message": problem.message,
+        }
+        for problem in problems
+    ]
+    count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
+    return "\n".join([*lines, count]), {"file": str(file), "accepted": False, "problems": found}, FAILED
+
+
+def _ended(error: WorkerEnded) -> Problem:
+    return Problem(error.cause, f"the worker ended: {error.detail}")
+
+
+def _place(file: Path, problem: Problem) -> str:
+    place = str(file)
+    if problem.line:
+        place += f":{problem.line}"
+        if problem.column:
+            place += f":{problem.column}"
+    return f"{place}: {problem.field}" if problem.field and not problem.message.startswith(problem.field) else place
+
+
+def _accepted(file: Path, ready: Ready) -> str:
+    lines = [f"{file}: accepted; {ready.name}, contract {ready.contract}, told of {', '.join(ready.handles)}"]
+    lines.append(f"sees {ready.lookback} bars; {'keeps' if ready.keeps_state else 'keeps no'} state")
+    if ready.parameters:
+        values = msgspec.json.decode(ready.values)
+        rows = [(each.name, _kind(each), _json(values.get(each.name)), each.description) for each in ready.parameters]
+        lines += ["", _table(("parameter", "kind", "value", "meaning"), rows)]
+    lines += [f"log: {line.level}: {line.text}" for line in ready.logs]
+    return "\n".join(lines)
+
+
+def _kind(parameter: ParameterInfo) -> str:
+    if parameter.choices:
+        return f"one of {', '.join(parameter.choices)}"
+    bounds = {"from": parameter.least, "to": parameter.most}
+    return " ".join([parameter.kind, *(f"{word} {bound}" for word, bound in bounds.items() if bound)])
+
+
+def _described(file: Path, ready: Ready) -> dict[str, Any]:
+    return {
+        "file": str(file),
+        "accepted": True,
+        "problems": [],
+        "name": ready.name,
+        "contract": ready.contract,
+        "handles": list(ready.handles),
+        "lookback": ready.lookback,
+        "keeps_state": ready.keeps_state,
+        "parameters": [_parameter(each) for each in ready.parameters],
+        "values": msgspec.json.decode(ready.values),
+        "logs": [{"level": line.level, "text": line.text} for line in ready.logs],
+    }
+
+
+def _parameter(info: ParameterInfo) -> dict[str, Any]:
+    bounds = {"default": info.default, "least": info.least, "most": info.most}
+    return {
+        "name": info.name,
+        "kind": info.kind,
+        **{name: json.loads(text) for name, text in bounds.items() if text},
+        **({"choices": [json.loads(text) for text in info.choices]} if info.choices else {}),
+        "description": info.description,
+    }
+
+
+# -- run -----------------------------------------------------------------------------------------------------
+
+
+def _run(given: argparse.Namespace) -> Answer:
+    name, source = _source(given.file)
+    try:
+        bars, markets = _bars(given)
+    except BarFileError as error:
+        raise Refused("invalid", str(error), "data") from error
+    load = trial.load_of(name, source, markets, _parameters(given.parameters), given.lookback)
+    with ExitStack() as stack:
+        told = _Told(given, _lines_to(given.signals, stack))
+        going = trial.Trial(_limits(given), told.signal, told.log, given.errors)
+        status = 0
+        ended = ""
+        try:
+            interrupted = trio.run(_until_interrupted, going, load, bars, lambda: told.progress(going.figures))
+        except NotLoaded as error:
+            return _rejected(given.file, error.problems)
+        except WorkerEnded as error:
+            interrupted, ended, status = False, f"the worker ended: {error}", FAILED
+        except BarFileError as error:
+            raise Refused("invalid", str(error), "data") from error
+        except ZygoteFailed as error:
+            raise Refused("unavailable", f"there is no locked worker on this machine: {error}") from error
+        finally:
+            told.end()
+    failures = going.figures.failures
+    if len(failures) > given.errors:
+        status = FAILED
+    text = "\n".join([*told.table(given.show), *_summary(given.file, going.figures, ended, interrupted=interrupted)])
+    data = {
+        "file": str(given.file),
+        "markets": [list(market) for market in markets],
+        "complete": not (interrupted or status),
+        "ended": ended or ("interrupted" if interrupted else ""),
+        "signals": told.kept,
+        "signals_left_out": going.figures.signals - len(told.kept),
+        "summary": going.figures.as_data(),
+    }
+    if interrupted:
+        print(text, file=sys.stderr, flush=True)
+        raise KeyboardInterrupt
+    return (text, data, status) if status else (text, data)
+
+
+async def _until_interrupted(
+    going: trial.Trial, load: Load, bars: Iterator[BarInput], progress: Callable[[], None]
+) -> bool:
+    """Run the trial; Ctrl-C ends it in order. Whether it was that."""
+    interrupted = False
+
+    async def listen(scope: trio.CancelScope) -> None:
+        nonlocal interrupted
+        with trio.open_signal_receiver(signal.SIGINT) as signals:
+            async for _ in signals:
+                interrupted = True
+                scope.cancel()
+
+    failure: Exception | None = None
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(listen, nursery.cancel_scope)
+        try:
+            await going.run(load, bars, progress)
+        except (NotLoaded, WorkerEnded, BarFileError, ZygoteFailed) as error:
+            # Past the nursery, which would wrap it into a group.
+            failure = error
+        nursery.cancel_scope.cancel()
+    if failure is not None and not interrupted:
+        raise failure
+    return interrupted
+
+
+def _bars(given: argparse.Namespace) -> tuple[Iterator[BarInput], tuple[tuple[str, str], ...]]:
+    """The bars of all files in order, and their markets. Raises BarFileError, Refused."""
+    if len(given.symbol) > len(given.data):
+        raise Refused("invalid", f"{len(given.symbol)} symbols for {len(given.data)} files", "symbol")
+    try:
+        wanted = [parse_interval(name) for name in given.timeframe]
+    except ValueError as error:
+        raise Refused("invalid", str(error), "timeframe") from None
+    names = [*given.symbol, *("" for _ in given.data[len(given.symbol) :])]
+    files = [BarFile(path, symbol=symbol) for path, symbol in zip(given.data, names, strict=True)]
+    symbols = [symbol for file in files for symbol in file.symbols]
+    if len(set(symbols)) < len(symbols):
+        raise Refused("invalid", f"a symbol is there twice: {', '.join(symbols)}; name them with --symbol", "symbol")
+    finest = files[0].interval
+    if any(file.interval != finest for file in files):
+        raise Refused("invalid", "expected files of one interval", "data")
+    timeframes = wanted or [finest]
+    try:
+        coarser = [Coarser(finest, interval) for interval in timeframes if interval.length != finest.length]
+    except ValueError as error:
+        raise Refused("invalid", str(error), "timeframe") from None
+    keeps = any(interval.length == finest.length for interval in timeframes)
+    markets = tuple((symbol, interval.name) for symbol in symbols for interval in timeframes)
+    found = _with_coarser(merged(files), coarser, keeps=keeps)
+    return islice(found, given.limit), markets
+
+
+def _with_coarser(bars: Iterator[BarInput], coarser: Sequence[Coarser], *, keeps: bool) -> Iterator[BarInput]:
+    # Longer bars that end with a short one come first: when that is handled, all that is complete is to be seen.
+    for bar in bars:
+        for each in coarser:
+            yield from each.take(bar)
+        if keeps:
+            yield bar
+
+
+class _Told:
+    """What comes of a run while it goes: signals are kept and written, progress and logs are talk."""
+
+    def __init__(self, given: argparse.Namespace, lines: TextIO | None) -> None:
+        self.kept: list[dict[str, Any]] = []
+        self._lines = lines
+        self._quiet = given.quiet
+        self._live = sys.stderr.isatty() and not given.quiet
+        self._open = False
+        self._next = monotonic() + EVERY_S
+
+    def signal(self, signal: WireSignal, bar: BarInput) -> None:
+        """A signal, at this bar."""
+        found = signal_data(signal, bar)
+        self.kept.append(found)
+        # The newest are kept: those that are shown, and that an answer holds.
+        if len(self.kept) > 2 * KEPT:
+            del self.kept[:-KEPT]
+        if self._lines is not None:
+            self._lines.write(_json(found) + "\n")
+
+    def log(self, level: Level, text: str, ts: int) -> None:
+        """A line that the strategy has logged."""
+        if not self._quiet:
+            self.end()
+            print(f"{time_text(ts)} {level}: {text}" if ts else f"{level}: {text}", file=sys.stderr)
+
+    def progress(self, figures: trial.Figures) -> None:
+        """Some more bars are done."""
+        if self._quiet or monotonic() < self._next:
+            return
+        self._next = monotonic() + EVERY_S
+        text = f"{figures.bars} bars, {figures.signals} signals"
+        print(f"\r\x1b[K{text}" if self._live else text, end="" if self._live else "\n", file=sys.stderr, flush=True)
+        self._open = self._live
+
+    def end(self) -> None:
+        """What comes next begins a line."""
+        if self._open:
+            print(file=sys.stderr, flush=True)
+            self._open = False
+
+    def table(self, most: int) -> list[str]:
+        """The newest signals for people."""
+        del self.kept[:-KEPT]
+        shown = self.kept[-most:] if most > 0 else []
+        if not shown:
+            return []
+        rows = [
+            (each["time"], each["symbol"], each["action"], f"{each['confidence']:g}", f"{each['price']:g}", _rest(each))
+            for each in shown
+        ]
+        return [_table(("time", "symbol", "action", "confidence", "price", "more"), rows), ""]
+
+
+def _rest(signal: dict[str, Any]) -> str:
+    usual = ("time", "symbol", "timeframe", "action", "confidence", "price", "defaulted")
+    return " ".join(f"{name}={_json(value)}" for name, value in signal.items() if name not in usual)
+
+
+def signal_data(signal: WireSignal, bar: BarInput) -> dict[str, Any]:
+    """A signal for programs: when and at which price it was given, and what the strategy has said of it."""
+    found: dict[str, Any] = {
+        "time": time_text(bar.now),
+        "symbol": signal.symbol,
+        "timeframe": bar.timeframe,
+        "action": signal.action,
+        "confidence": signal.confidence,
+        "price": bar.close,
+    }
+    told = msgspec.structs.asdict(signal)
+    usual = {"order_type": "MARKET", "time_in_force": "GTC", "metadata": "", "defaulted": ()}
+    for name, value in told.items():
+        if name not in found and name != "index" and value is not None and value != usual.get(name):
+            found[name] = msgspec.json.decode(value) if name == "metadata" else value
+    return found
+
+
+def _summary(file: Path, figures: trial.Figures, ended: str, *, interrupted: bool) -> Iterator[str]:
+    for failure in figures.failures:
+        place = f"{file}:{failure.line}" if failure.line else str(file)
+        yield f"{place}: {failure} (at the bar of {time_text(failure.bar.start)})"
+    if ended:
+        yield f"{file}: {ended}"
+    data = figures.as_data()
+    actions = ", ".join(f"{action} {count}" for action, count in sorted(figures.actions.items()))
+    yield f"{figures.bars} bars, {figures.signals} signals{f': {actions}' if actions else ''}"
+    if figures.defaulted:
+        left_out = ", ".join(f"{name} {count} times" for name, count in sorted(figures.defaulted.items()))
+        yield f"left out by the strategy: {left_out}"
+    if figures.bars:
+        yield (
+            f"{data['us_per_bar']:.0f} us per bar, {data['cpu_s']:.2f} s of processor time, "
+            f"{figures.memory / 1048576:.1f} MiB, {figures.elapsed:.2f} s in all"
+        )
+    if figures.metrics:
+        yield "metrics: " + ", ".join(f"{name} {value:g}" for name, value in figures.metrics.items())
+    if figures.logs or figures.cut:
+        yield f"{figures.logs} log lines" + (f", {figures.cut} bytes of log cut" if figures.cut else "")
+    if interrupted:
+        yield "interrupted"
+
+
+# -- what they share -----------------------------------------------------------------------------------------
+
+
+def _source(file: Path) -> tuple[str, str]:
+    try:
+        if file.stat().st_size > MOST_SOURCE:
+            raise Refused("invalid", f"{file} is no strategy: {file.stat().st_size} bytes", "file")
+        return file.name, file.read_bytes().decode()
+    except OSError as error:
+        raise Refused("not_found", f"{file} cannot be read: {error.strerror or error}", "file") from None
+    except UnicodeDecodeError as error:
+        raise Refused("invalid", f"{file} is not in UTF-8: {error}", "file") from None
+
+
+def _parameters(given: Sequence[str]) -> dict[str, Any]:
+    """NAME=VALUE: a value that is JSON is that (5, 0.5, true, "5"), any other is text."""
+    found: dict[str, Any] = {}
+    for each in given:
+        name, equals, text = each.partition("=")
+        if not equals or not name:
+            raise Refused("invalid", f"expected NAME=VALUE, got {each!r}", "parameter")
+        try:
+            value = json.loads(text)
+        except ValueError:
+            value = text
+        found[name] = value
+    return found
+
+
+def _limits(given: argparse.Namespace) -> Limits:
+    if not 16 <= given.memory <= 65_536:
+        raise Refused("invalid", f"expected 16 to 65536 MiB, got {given.memory}", "memory")
+    return Limits(memory_mb=given.memory)
+
+
+def _lines_to(target: str | None, stack: ExitStack) -> TextIO | None:
+    if target is None:
+        return None
+    if target == "-":
+        return sys.stdout
+    try:
+        return stack.enter_context(Path(target).open("w", encoding="utf-8"))
+    except OSError as error:
+        raise Refused("invalid", f"{target} cannot be written: {error.strerror or error}", "signals") from None
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [list(head), *(list(row) for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )

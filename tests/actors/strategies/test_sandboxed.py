@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from pathlib import Path
+from typing import Any
 
 import msgspec
+import pytest
+import trio
+import trio.testing
 
-from tests.actors.strategies.sandbox_desk import bar, sandbox_desk
+from actors.strategies.status import ROSTER, ConfigureStrategy, StartStrategy, StopStrategy
+from protocols.control import Refused
+from protocols.paths import STRATEGIES
+from protocols.signals import StoredSignal
+from runtime import KillChild
+from tests.actors.strategies.sandbox_desk import LIMIT_S, bar, sandbox_desk
 
 UP = """
 def generate_signal(data, parameters):
@@ -32,3 +42,159 @@ async def test_a_strategy_of_ten_lines_makes_signals_of_bars(tmp_path: Path) -> 
         status = await desk.status("up")
         assert (status.status, status.signals_generated, status.error_count) == ("active", 2, 0)
         assert dict(status.figures)["executions"] == 4
+
+
+COUNTS = """
+count = 0
+
+PARAMETERS = {}
+
+class Strategy:
+    def __init__(self):
+        self.count = 0
+
+    def generate_signal(self, data, parameters):
+        self.count += 1
+        return {"action": "BUY", "confidence": 0.5, "metadata": {"count": self.count, "of": VERSION}}
+
+    def on_save(self):
+        return {"count": self.count}
+
+    def on_load(self, saved):
+        self.count = saved["count"]
+
+VERSION = "one"
+"""
+
+
+def metadata(stored: StoredSignal) -> dict[str, Any]:
+    found: dict[str, Any] = msgspec.json.decode(stored.signal.metadata)
+    return found
+
+
+async def refusal(of: Awaitable[object]) -> Refused:
+    with pytest.raises(Refused) as refused:
+        await of
+    return refused.value
+
+
+async def test_a_bar_that_comes_again_and_bars_of_other_windows_are_left_out(tmp_path: Path) -> None:
+    async with sandbox_desk(tmp_path) as desk:
+        await desk.write("counts", COUNTS)
+        await desk.start("counts")
+        five = msgspec.structs.replace(bar(3), interval="5m")
+        desk.say(bar(0), bar(0), five, bar(1, market="B"), msgspec.structs.replace(bar(1), source="trades"), bar(1))
+        assert [metadata(each)["count"] for each in await desk.signals(2)] == [1, 2]
+
+
+async def test_what_cannot_be_started_is_refused_with_the_field(tmp_path: Path) -> None:
+    async with sandbox_desk(tmp_path, most=1) as desk:
+        await desk.write("up", UP)
+        await desk.write("other", UP)
+        await desk.write("wrong", "import os\ndef generate_signal(data, parameters): return None\n")
+        await desk.write("fails", "1 / 0\ndef generate_signal(data, parameters): return None\n")
+        wrong = await refusal(desk.start("wrong"))
+        assert wrong.code == "invalid"
+        assert "wrong.py:1" in wrong.message
+        assert "os" in wrong.message
+        fails = await refusal(desk.start("fails"))
+        assert "ZeroDivisionError" in fails.message
+        assert "line 1" in fails.message
+        assert (await refusal(desk.start("nobody"))).code == "not_found"
+        await desk.start("up")
+        again = await refusal(desk.start("up"))
+        assert (again.code, again.field) == ("invalid", "strategy_id")
+        assert "up" in again.message
+        limit = await refusal(desk.start("other"))
+        assert "1 strategies run, and there may be 1" in limit.message
+        roster = desk.node.ref(ROSTER)
+        live = await refusal(roster.ask(StartStrategy(strategy_id="up", symbols=("A",), execution_mode="live")))
+        assert (live.code, live.field) == ("forbidden", "execution_mode")
+        backtest = await refusal(roster.ask(StartStrategy(strategy_id="up", symbols=("A",), execution_mode="backtest")))
+        assert backtest.code == "not_deployed"
+        often = await refusal(roster.ask(StartStrategy(strategy_id="up", symbols=("A",), execution_interval_s=59.0)))
+        assert often.field == "execution_interval"
+        soon = StartStrategy(strategy_id="other", source="folder", symbols=("A",), timeframe="soon")
+        await roster.ask(StopStrategy("up"))
+        assert (await refusal(roster.ask(soon))).field == "interval"
+        assert (await desk.status("wrong")).status == "error"
+
+
+async def test_a_strategy_is_stopped_and_started_again(tmp_path: Path) -> None:
+    async with sandbox_desk(tmp_path) as desk:
+        await desk.write("counts", COUNTS)
+        first = await desk.start("counts")
+        stopped = await desk.node.ref(ROSTER).ask(StopStrategy("counts"))
+        assert stopped.execution_id == first.execution_id
+        assert (await desk.status("counts")).status == "inactive"
+        assert (await refusal(desk.node.ref(ROSTER).ask(StopStrategy("counts")))).code == "not_running"
+        desk.say(bar(0))
+        second = await desk.start("counts")
+        assert second.execution_id != first.execution_id
+        desk.say(bar(1))
+        [only] = await desk.signals(1)
+        assert metadata(only)["count"] == 1
+
+
+async def test_another_version_takes_over_between_two_bars_with_the_state_of_the_one_before(tmp_path: Path) -> None:
+    async with sandbox_desk(tmp_path) as desk:
+        await desk.write("counts", COUNTS)
+        await desk.start("counts")
+        desk.say(bar(0), bar(1))
+        await desk.signals(2)
+        before = (await desk.status("counts")).version
+        version = await desk.write("counts", COUNTS.replace('"one"', '"two"'))
+        with trio.fail_after(LIMIT_S):
+            while (await desk.status("counts")).version != version:
+                await trio.testing.wait_all_tasks_blocked(0.01)
+        assert version != before
+        desk.say(bar(2))
+        last = (await desk.signals(3))[-1]
+        assert (metadata(last)["count"], metadata(last)["of"]) == (3, "two")
+        assert last.signal.strategy_version == version
+        # One that cannot be built leaves the old one where it is, and the reason in its status.
+        await desk.write("counts", "import socket\n")
+        with trio.fail_after(LIMIT_S):
+            while "is not taken" not in (await desk.status("counts")).last_error:
+                await trio.testing.wait_all_tasks_blocked(0.01)
+        desk.say(bar(3))
+        assert metadata((await desk.signals(4))[-1])["count"] == 4
+
+
+TUNED = """
+PARAMETERS = {"period": Parameter.int(14, least=2, most=50, description="of the average")}
+
+def generate_signal(data, parameters):
+    return {"action": "BUY", "confidence": 0.5, "metadata": {"period": parameters["period"]}}
+"""
+TUNED = "from actors.strategies.sdk import Parameter\n" + TUNED
+
+
+async def test_parameters_are_checked_at_the_start_and_changed_while_it_runs(tmp_path: Path) -> None:
+    async with sandbox_desk(tmp_path) as desk:
+        await desk.write("tuned", TUNED)
+        for value in (1, "much"):
+            wrong = await refusal(desk.start("tuned", period=value))
+            assert (wrong.code, wrong.field) == ("invalid", "parameters.period")
+        await desk.start("tuned", period=20)
+        desk.say(bar(0))
+        await desk.signals(1)
+        roster = desk.node.ref(ROSTER)
+        ask = ConfigureStrategy("tuned", parameters=msgspec.Raw(b'{"period": 60}'))
+        assert (await refusal(roster.ask(ask))).field == "parameters.period"
+        done = await roster.ask(ConfigureStrategy("tuned", parameters=msgspec.Raw(b'{"period": 30}')))
+        assert msgspec.json.decode(done.parameters) == {"period": 30}
+        desk.say(bar(1))
+        assert [metadata(each)["period"] for each in await desk.signals(2)] == [20, 30]
+        # The settings of the gate act from the next bar on.
+        await roster.ask(ConfigureStrategy("tuned", settings=msgspec.Raw(b'{"min_confidence_threshold": 0.9}')))
+        desk.say(bar(2))
+        with trio.fail_after(LIMIT_S):
+            while dict((await desk.status("tuned")).figures)["gate_confidence"] != 1:
+                await trio.testing.wait_all_tasks_blocked(0.01)
+        wrong_field = ConfigureStrategy("tuned", settings=msgspec.Raw(b'{"max_risk_threshold": 2}'))
+        assert (await refusal(roster.ask(wrong_field))).field == "configuration.max_risk_threshold"
+        await desk.node.ref(f"{STRATEGIES}/tuned").ask(KillChild("runner"))
+        await desk.until("tuned", "loading")
+        await desk.until("tuned", "active")
+        assert msgspec.json.decode((await desk.status("tuned")).parameters) == {"period": 30}

@@ -26,7 +26,6 @@ from actors.signals.channels.outbox import Position
 from actors.signals.channels.settings import ChannelSettings
 from protocols.control import Refused
 from protocols.signal_deliveries import Delivery, delivery
-from protocols.signal_stream import TradingSignal
 from protocols.signals import SIGNALS
 from runtime import Actor, Mailbox, receive
 
@@ -72,7 +71,8 @@ redis.call('HSET', KEYS[3], 'identity', identity, 'signals', math.max(have[1], a
 return {'ok', tostring(repeats)}
 """
 
-_decode = msgspec.json.Decoder(TradingSignal).decode
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_status = msgspec.json.Decoder(str).decode
 _RANK: Final = {"pending": 0, "active": 1, "executed": 2, "cancelled": 2, "expired": 2}
 
 
@@ -191,9 +191,12 @@ def after_update(text: bytes | None, update: Delivery) -> bytes | None:
     if text is None:
         return None
     try:
-        signal = _decode(text)
-    except msgspec.DecodeError:
+        # Only the status is read: everything else keeps its digits.
+        fields = _fields(text)
+        status = _status(fields["status"])
+    except (msgspec.DecodeError, KeyError):
         return None  # somebody else's value
-    if _RANK[signal.status] > _RANK[update.status]:
+    if _RANK.get(status, 0) > _RANK[update.status]:
         return None
-    return msgspec.json.encode(msgspec.structs.replace(signal, status=update.status))
+    fields["status"] = msgspec.Raw(msgspec.json.encode(update.status))
+    return msgspec.json.encode(fields)

@@ -28,6 +28,13 @@ from protocols.signals import (
 from protocols.storage import QueryResult, RunQuery
 from runtime import ActorRef
 
+
+def status_of(now: str) -> str:
+    """SQL for the status of signal `s` with newest update `u` at a time: what waits beyond its expiry is expired."""
+    status = "coalesce(u.status, 'pending')"
+    return f"CASE WHEN {status} IN ('pending', 'active') AND s.ts_expires <= {now} THEN 'expired' ELSE {status} END"
+
+
 _COLUMNS = ", ".join(f"s.{name}" for name in SignalRow.__struct_fields__)
 _UPDATE_COLUMNS = ", ".join(SignalUpdateRow.__struct_fields__)
 _FROM = f"""
@@ -58,17 +65,13 @@ OPEN_SIGNALS = """
 LAST_UPDATE = f"""
     SELECT {_UPDATE_COLUMNS} FROM signal_updates WHERE stream = $1 AND signal_id = $2 ORDER BY seq DESC LIMIT 1
 """  # noqa: S608
-_STATUS = """
-    CASE WHEN coalesce(u.status, 'pending') IN ('pending', 'active') AND s.ts_expires <= $7
-         THEN 'expired' ELSE coalesce(u.status, 'pending') END
-"""
 _FILTER = f"""
     WHERE s.stream = $1
       AND ($2::text[] IS NULL OR s.symbol = ANY($2))
       AND ($3::text[] IS NULL OR s.strategy_id = ANY($3))
       AND ($4::text[] IS NULL OR s.action = ANY($4))
       AND s.confidence >= $5
-      AND ($6::text[] IS NULL OR {_STATUS} = ANY($6))
+      AND ($6::text[] IS NULL OR {status_of("$7")} = ANY($6))
       AND s.ts_created >= $8 AND s.ts_created <= $9
 """
 LIST = f"{_FROM} {_FILTER} ORDER BY s.seq DESC LIMIT $10 OFFSET $11"
@@ -93,7 +96,7 @@ async def read_page(queries: ActorRef, from_seq: int, before_seq: int, limit: in
 
     Raises Refused `unavailable`: there is no database, or it has not got the first of them yet.
     """
-    signals = stored(await _query(queries, PAGE, (SIGNALS, from_seq, before_seq, limit)))
+    signals = stored(await ask(queries, PAGE, (SIGNALS, from_seq, before_seq, limit)))
     places = tuple(each.seq for each in signals)
     next_seq, missing = await _holes(queries, SIGNALS, places, from_seq, before_seq)
     return SignalPage(SIGNALS, signals, next_seq, 0, missing)
@@ -101,7 +104,7 @@ async def read_page(queries: ActorRef, from_seq: int, before_seq: int, limit: in
 
 async def read_updates(queries: ActorRef, from_seq: int, before_seq: int, limit: int) -> SignalUpdatePage:
     """The stored updates from `from_seq` on and before `before_seq`, as `read_page` has signals."""
-    found = await _query(queries, UPDATE_PAGE, (SIGNAL_UPDATES, from_seq, before_seq, limit))
+    found = await ask(queries, UPDATE_PAGE, (SIGNAL_UPDATES, from_seq, before_seq, limit))
     updates = tuple(row.stored() for row in found.into(SignalUpdateRow))
     places = tuple(each.seq for each in updates)
     next_seq, missing = await _holes(queries, SIGNAL_UPDATES, places, from_seq, before_seq)
@@ -129,13 +132,13 @@ async def _holes(
 
 async def end_of_stream(queries: ActorRef, stream: str = SIGNALS) -> int:
     """The place of the newest signal or update in the database, 0 if there is none. Raises Refused `unavailable`."""
-    end: int = (await _query(queries, END if stream == SIGNALS else UPDATES_END, (stream,))).rows[0][0]
+    end: int = (await ask(queries, END if stream == SIGNALS else UPDATES_END, (stream,))).rows[0][0]
     return end
 
 
 async def find_signal(queries: ActorRef, signal_id: str) -> StoredSignal:
     """The signal with an id. Raises Refused `not_found`, `unavailable`."""
-    found = stored(await _query(queries, BY_ID, (signal_id,)))
+    found = stored(await ask(queries, BY_ID, (signal_id,)))
     if not found:
         raise Refused("not_found", f"there is no signal {signal_id}", "signal_id")
     return found[0]
@@ -143,7 +146,7 @@ async def find_signal(queries: ActorRef, signal_id: str) -> StoredSignal:
 
 async def last_update(queries: ActorRef, signal_id: str) -> StoredUpdate | None:
     """The newest update of a signal. Raises Refused `unavailable`."""
-    result = await _query(queries, LAST_UPDATE, (SIGNAL_UPDATES, signal_id))
+    result = await ask(queries, LAST_UPDATE, (SIGNAL_UPDATES, signal_id))
     found = result.into(SignalUpdateRow)
     return found[0].stored() if found else None
 
@@ -157,7 +160,7 @@ async def open_signals(queries: ActorRef, before_seq: int, expires_after: int, m
     while len(found) < most:
         size = min(MOST_PER_PAGE, most - len(found))
         after = found[-1].seq if found else 0
-        page = await _query(queries, OPEN_SIGNALS, (SIGNALS, after, before_seq, expires_after, size))
+        page = await ask(queries, OPEN_SIGNALS, (SIGNALS, after, before_seq, expires_after, size))
         found += page.into(OpenSignal)
         if len(page.rows) < size:
             break
@@ -166,7 +169,7 @@ async def open_signals(queries: ActorRef, before_seq: int, expires_after: int, m
 
 async def latest(queries: ActorRef, symbol: str, before_seq: int, limit: int) -> tuple[StoredSignal, ...]:
     """The newest signals of a symbol before a place, the newest first. Raises Refused `unavailable`."""
-    return stored(await _query(queries, LATEST, (symbol, SIGNALS, before_seq, limit)))
+    return stored(await ask(queries, LATEST, (symbol, SIGNALS, before_seq, limit)))
 
 
 async def list_signals(
@@ -180,11 +183,11 @@ async def list_signals(
         SIGNALS, which.symbols, which.strategy_ids, which.actions, which.min_confidence, which.statuses, which.now,
         which.from_ts, which.to_ts,
     )  # fmt: skip
-    total = (await _query(queries, COUNT, arguments)).rows[0][0]
+    total = (await ask(queries, COUNT, arguments)).rows[0][0]
     found: list[StoredSignal] = []
     while len(found) < limit:
         size = min(MOST_PER_PAGE, limit - len(found))
-        page = stored(await _query(queries, LIST, (*arguments, size, offset + len(found))))
+        page = stored(await ask(queries, LIST, (*arguments, size, offset + len(found))))
         found += page
         if len(page) < size:
             break
@@ -197,7 +200,8 @@ def stored(result: QueryResult) -> tuple[StoredSignal, ...]:
     return tuple(row.stored(fields[at]) for row, fields in zip(result.into(SignalRow), result.rows, strict=True))
 
 
-async def _query(queries: ActorRef, sql: str, arguments: tuple[Any, ...]) -> QueryResult:
+async def ask(queries: ActorRef, sql: str, arguments: tuple[Any, ...]) -> QueryResult:
+    """Run a query. Raises Refused `unavailable`, whatever the reason."""
     try:
         return await queries.ask(RunQuery(sql, arguments))
     except Refused as refused:

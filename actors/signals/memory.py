@@ -121,8 +121,7 @@ class SignalMemory(Actor):
         return msgspec.structs.replace(page, last_seq=self.outcomes.last)
 
     async def _find(self, request: GetSignal) -> StoredSignal:
-        known = await archive.find_signal(self.lookup(QUERIES), request.signal_id)
-        return self.newest(known, None)[0]
+        return self.newest(await self._archived(request.signal_id), None)[0]
 
     async def _find_outcome(self, request: GetSignalOutcome) -> SignalOutcome:
         return SignalOutcome(*self.newest(*await self._look_up(request.signal_id)))
@@ -133,11 +132,27 @@ class SignalMemory(Actor):
 
     async def _look_up(self, signal_id: str) -> tuple[StoredSignal, StoredUpdate | None]:
         queries = self.lookup(QUERIES)
-        known = await archive.find_signal(queries, signal_id)
+        known = await self._archived(signal_id)
         end = await archive.end_of_stream(queries, SIGNAL_UPDATES)
         if end < self.outcomes.first - 1:
             raise Refused("unavailable", f"the database has updates up to {end}, the memory from {self.outcomes.first}")
         return known, await archive.last_update(queries, signal_id)
+
+    async def _archived(self, signal_id: str) -> StoredSignal:
+        queries = self.lookup(QUERIES)
+        try:
+            return await archive.find_signal(queries, signal_id)
+        except Refused as refused:
+            if refused.code != "not_found":
+                raise
+            end = await archive.end_of_stream(queries)
+            known = self.history.find(signal_id)  # it may have come just now
+            if known is not None:
+                return known
+            if end < self.history.first - 1:
+                message = f"the database has signals up to {end}, the memory from {self.history.first}"
+                raise Refused("unavailable", message) from None
+            raise
 
     async def _latest_archived(self, request: GetLatestSignals) -> LatestSignals:
         older = await archive.latest(self.lookup(QUERIES), request.symbol, self.history.first, request.limit)

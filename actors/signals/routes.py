@@ -9,13 +9,15 @@ import msgspec
 
 from actors.edge.call import Call
 from actors.edge.errors import HttpError
-from actors.edge.routing import Route, get, websocket
-from actors.signals import archive
+from actors.edge.routing import Route, delete, get, post, websocket
+from actors.signals import analytics, archive
 from actors.signals.client import signal_stream
+from actors.signals.outcome_routes import performance, several, summary
+from actors.signals.requests import SubmitTestSignal
 from protocols.nanos import INT64_MAX
 from protocols.paths import HUB, QUERIES
-from protocols.signal_stream import TradingSignal, trading_signal
-from protocols.signals import Action, GetLatestSignals, GetSignal, SignalStatus, StoredSignal
+from protocols.signal_stream import FreeObject, TradingSignal, timestamp, trading_signal
+from protocols.signals import Action, GetLatestSignals, GetSignal, SignalStatus, StoredSignal, UpdateSignal
 
 TAGS: Final = ("signals",)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -36,13 +38,17 @@ class ListSignals(msgspec.Struct, frozen=True):
 
 
 class SignalList(msgspec.Struct, frozen=True):
-    """A page of signals, the newest first. `total_count`: how many the filters let through in all."""
+    """A page of signals, the newest first. `total_count`: how many the filters let through in all.
+
+    `behind`: so many rows were accepted but not in the database yet, and may be lacking.
+    """
 
     signals: tuple[TradingSignal, ...]
     total_count: int
     limit: int
     offset: int
     filters_applied: dict[str, Any]
+    behind: int
 
 
 class OneSignal(msgspec.Struct, frozen=True):
@@ -58,23 +64,60 @@ class LatestOfSymbol(msgspec.Struct, frozen=True):
     limit: Annotated[int, msgspec.Meta(ge=1, le=100)] = 10
 
 
+class MakeTestSignal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a test signal says; it is marked `synthetic`, of source `test`, and goes where every signal goes."""
+
+    symbol: str = "TEST"
+    exchange: str = ""
+    strategy_id: str = "test"
+    action: Action = "HOLD"
+    confidence: Annotated[float, msgspec.Meta(ge=0, le=1)] = 1.0
+    validity_s: Annotated[float, msgspec.Meta(gt=0, le=86_400)] | None = None
+    metadata: FreeObject = msgspec.Raw(b"{}")
+
+
+class MadeTestSignal(msgspec.Struct, frozen=True):
+    """The test signal is stored."""
+
+    message: str
+    signal: TradingSignal
+
+
+class CancelSignal(msgspec.Struct, frozen=True):
+    """Which signal nobody is to act on."""
+
+    signal_id: str
+
+
+class SignalCancelled(msgspec.Struct, frozen=True):
+    """The signal is cancelled, and everybody is told. Whether an order of it is still open is execution's to say."""
+
+    message: str
+    signal_id: str
+    status: SignalStatus
+    cancelled_at: str
+
+
 async def list_signals(request: ListSignals, call: Call) -> SignalList:
-    """Answer a filtered list from the database."""
+    """Answer a filtered list from the database, once that has what was accepted before."""
+    queries = call.ref(QUERIES)
     now = call.node.clock.now()
     which = archive.Filter(
-        _several(request.symbols),
-        _several(request.strategy_ids),
-        _several(request.actions, "actions", frozenset(get_args(Action))),
+        several(request.symbols),
+        several(request.strategy_ids),
+        _chosen(request.actions, "actions", frozenset(get_args(Action))),
         request.min_confidence,
-        _several(request.status, "status", frozenset(get_args(SignalStatus))),
+        _chosen(request.status, "status", frozenset(get_args(SignalStatus))),
         now,
         _nanoseconds(request.from_date, "from_date", 0),
         _nanoseconds(request.to_date, "to_date", INT64_MAX),
     )
-    signals, total = await archive.list_signals(call.ref(QUERIES), which, request.limit, request.offset)
+    behind = await analytics.settle(call.node.require_log(), queries)
+    signals, total = await archive.list_signals(queries, which, request.limit, request.offset)
     given = msgspec.structs.asdict(request)
     filters = {name: value for name, value in given.items() if name not in ("limit", "offset") and value}
-    return SignalList(tuple(_shown(each, now) for each in signals), total, request.limit, request.offset, filters)
+    shown = tuple(_shown(each, now) for each in signals)
+    return SignalList(shown, total, request.limit, request.offset, filters, behind)
 
 
 async def one_signal(request: OneSignal, call: Call) -> TradingSignal:
@@ -89,20 +132,43 @@ async def latest_of_symbol(request: LatestOfSymbol, call: Call) -> list[TradingS
     return [_shown(each, now) for each in found.signals]
 
 
+async def make_test_signal(request: MakeTestSignal, call: Call) -> MadeTestSignal:
+    """Make a signal for a test; 404 unless `signals.test_endpoints` is true."""
+    stored = await call.ref(HUB).ask(
+        SubmitTestSignal(
+            symbol=request.symbol,
+            exchange=request.exchange,
+            strategy_id=request.strategy_id,
+            action=request.action,
+            confidence=request.confidence,
+            validity_s=request.validity_s,
+            metadata=request.metadata,
+        )
+    )
+    return MadeTestSignal("Test signal stored", _shown(stored, call.node.clock.now()))
+
+
+async def cancel_signal(request: CancelSignal, call: Call) -> SignalCancelled:
+    """Cancel a signal that is pending or active; 409 with its state if it is neither."""
+    hub = call.ref(HUB)
+    await hub.ask(UpdateSignal(signal_id=request.signal_id, status="cancelled"))
+    now = timestamp(call.node.clock.now())
+    return SignalCancelled("Signal cancelled", request.signal_id, "cancelled", now)
+
+
 def _shown(stored: StoredSignal, now: int) -> TradingSignal:
     return trading_signal(stored, stored.status_at(now))
 
 
-def _several(text: str, field: str = "", known: frozenset[str] | None = None) -> tuple[str, ...] | None:
-    values = tuple(part.strip() for part in text.split(",") if part.strip())
-    if known is not None:
-        by_case = {value.lower(): value for value in known}
-        for value in values:
-            if value.lower() not in by_case:
-                expected = ", ".join(sorted(known))
-                raise HttpError(400, "invalid", f"expected any of {expected}, got {value[:100]!r}", field)
-        values = tuple(by_case[value.lower()] for value in values)
-    return values or None
+def _chosen(text: str, field: str, known: frozenset[str]) -> tuple[str, ...] | None:
+    """Known values that are separated by commas, in any case."""
+    by_case = {value.lower(): value for value in known}
+    values = several(text) or ()
+    for value in values:
+        if value.lower() not in by_case:
+            expected = ", ".join(sorted(known))
+            raise HttpError(400, "invalid", f"expected any of {expected}, got {value[:100]!r}", field)
+    return tuple(by_case[value.lower()] for value in values) or None
 
 
 def _nanoseconds(text: str, field: str, default: int) -> int:
@@ -120,6 +186,10 @@ def _nanoseconds(text: str, field: str, default: int) -> int:
 routes: list[Route] = [
     get("/api/signals/list", list_signals, summary="Stored signals, filtered", tags=TAGS),
     get("/api/signals/latest/{symbol}", latest_of_symbol, summary="The newest signals of a symbol", tags=TAGS),
+    get("/api/signals/analytics/summary", summary, summary="Figures of the signals of a period", tags=TAGS),
+    post("/api/signals/test", make_test_signal, summary="A signal for a test, where that is allowed", tags=TAGS),
+    get("/api/signals/{signal_id}/performance", performance, summary="What became of a signal", tags=TAGS),
+    delete("/api/signals/{signal_id}", cancel_signal, summary="Cancel a signal", tags=TAGS),
     get("/api/signals/{signal_id}", one_signal, summary="One signal", tags=TAGS),
     websocket("/api/signals/stream", signal_stream, summary="Signals as they are stored", tags=TAGS),
 ]

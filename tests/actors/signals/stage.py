@@ -19,6 +19,7 @@ from actors.signals.capability import Settings
 from protocols.paths import EDGE, HUB
 from protocols.signals import Signal, SignalAccepted, SubmitSignal
 from runtime import ChildSpec, KillChild, Node, NodeSettings, open_node
+from runtime.clock import Clock
 from runtime.log import open_log
 
 LIMIT_S = 15.0
@@ -89,7 +90,12 @@ class Client:
 
 @asynccontextmanager
 async def desk(
-    folder: Path, settings: Settings | None = None, *others: ChildSpec, limits: Limits | None = None, **node: Any
+    folder: Path,
+    settings: Settings | None = None,
+    *others: ChildSpec,
+    limits: Limits | None = None,
+    clock: Clock | None = None,
+    **node: Any,
 ) -> AsyncIterator[Desk]:
     """A node in this folder; leaving the block stops it, and another one in the same folder goes on where it was."""
     edge = actors.edge.capability.Settings(port=0, limits=limits or Limits())
@@ -101,7 +107,7 @@ async def desk(
     )
     log = open_log(folder / "log", segment_bytes=1 << 20, max_bytes=1 << 26, reserve_bytes=0)
     try:
-        async with open_node(NodeSettings(data_dir=str(folder), **node), children, log=log) as running:
+        async with open_node(NodeSettings(data_dir=str(folder), **node), children, log=log, clock=clock) as running:
             address = await running.ref(EDGE).ask(GetEdgeAddress())
             yield Desk(running, address.port)
     finally:

@@ -28,6 +28,7 @@ from protocols.signals import (
 )
 from protocols.storage import RunQuery
 from runtime import ChildSpec
+from runtime.clock import Clock, VirtualClock
 from tests.actors.signals.samples import NOW, SECOND, signal
 from tests.actors.signals.stage import LIMIT_S, Desk, desk
 from tests.actors.storage.kit import afetch
@@ -59,9 +60,12 @@ def storage(url: str) -> ChildSpec:
 
 
 @asynccontextmanager
-async def archived(folder: Path, url: str, signals: list[Signal], **settings: Any) -> AsyncIterator[Desk]:
+async def archived(
+    folder: Path, url: str, signals: list[Signal], clock: Clock | None = None, **settings: Any
+) -> AsyncIterator[Desk]:
     """A desk whose signals are all in the database, and whose hub remembers few of them."""
-    async with desk(folder, Settings(**{"history": 3, "frames": 2, **settings}), storage(url)) as at:
+    changed = Settings(**{"history": 3, "frames": 2, **settings})
+    async with desk(folder, changed, storage(url), clock=clock) as at:
         await at.submit(signals)
         await moved(at, "signals", len(signals))
         yield at
@@ -200,3 +204,35 @@ async def test_a_page_of_updates_comes_from_the_database_and_says_what_it_lacks(
         ]
         assert (page.next_seq, page.last_seq, page.missing) == (5, 7, (Span(2, 2),))
         assert [each.seq for each in (await hub.ask(ReadSignalUpdates(5))).updates] == [5, 6, 7]
+
+
+HOUR = 3600 * SECOND
+
+
+async def test_after_a_restart_open_signals_that_are_only_in_the_database_expire_and_old_ones_do_not(
+    tmp_path: Path, database: str
+) -> None:
+    clock = VirtualClock(NOW)
+    old = [signal(number, ts_expires=NOW + SECOND) for number in range(1, 6)]
+    async with archived(tmp_path, database, old, clock=clock) as at:
+        clock.advance(2 * HOUR)
+        await moved(at, "signal_updates", 5)
+        # As if an earlier version had stored these signals: nothing says that they have expired.
+        await afetch(database, "WITH gone AS (DELETE FROM signal_updates WHERE seq < 4 RETURNING 1) SELECT 1")
+        big = msgspec.Raw(msgspec.json.encode({"text": "x" * 16_000}))
+        await at.submit(
+            [signal(number, ts_expires=NOW + 3 * HOUR + number, metadata=big) for number in range(6, 156)],
+        )
+        await moved(at, "signals", 155)
+        hub = at.node.ref(HUB)
+        for number, status in ((6, "executed"), (7, "cancelled"), (8, "active")):
+            await hub.ask(UpdateSignal(signal_id=f"sig_{number}", status=status))  # type: ignore[arg-type]
+    async with desk(tmp_path, Settings(history=3), storage(database), clock=VirtualClock(NOW + 4 * HOUR)) as at:
+        # Two of the first five, three changes, and 148 that were open: those in the log's end and the others.
+        await moved(at, "signal_updates", 153)
+        rows = await afetch(database, "SELECT signal_id, count(*), max(status) FROM signal_updates GROUP BY signal_id")
+        found = {signal_id: (count, status) for signal_id, count, status in rows}
+        assert (found["sig_6"], found["sig_7"], found["sig_8"]) == ((1, "executed"), (1, "cancelled"), (2, "expired"))
+        assert all(found[f"sig_{number}"] == (1, "expired") for number in range(9, 156))
+        assert set(found).isdisjoint({"sig_1", "sig_2", "sig_3"})
+        assert (await at.node.ref(HUB).ask(GetSignal("sig_8"))).status == "expired"

@@ -68,8 +68,6 @@ CHECK_S: Final = 10.0
 FIRST_S: Final = 3.0
 """How long a question for an unknown strategy waits for sources that have not been read yet."""
 AGAIN_S: Final = 2.0
-REJECTED_S: Final = 30.0
-"""After so long, rows that the database does not have will not come any more."""
 
 
 class OwnRead(Message, frozen=True, gc=False, tag="own_strategies_read"):
@@ -110,7 +108,8 @@ class StoreVersion(Request[StrategyStored], frozen=True, gc=False, kw_only=True,
 class Library(Actor):
     """Finds, lists and keeps strategies. `external`: the databases that there are (`ai_ml`, `no_code`).
 
-    `look_s`: how often the folder is looked at.
+    `look_s`: how often the folder is looked at. `patience_s`: after so long, rows that the database does not have will
+    not come any more.
     """
 
     mailbox: ClassVar[Mailbox] = Mailbox(capacity=4096)
@@ -123,10 +122,12 @@ class Library(Actor):
         cache_s: float = 300.0,
         cache_entries: int = 100,
         look_s: float = 0.5,
+        patience_s: float = 30.0,
     ) -> None:
         self.folder = folder
         self.external = tuple(external)
         self.look_s = look_s
+        self.patience_s = patience_s
         self.own = OwnStrategies()
         self.seen: SeenFolder = NOTHING
         self.cache = PackageCache(cache_s, cache_entries)
@@ -138,6 +139,7 @@ class Library(Actor):
         """Begin to read what survives elsewhere."""
         self.memory["catalogue"] = catalogue_packages()
         self.own_read = trio.Event()
+        self.own_tried = trio.Event()
         self.folder_read = trio.Event()
         self.readers = {
             source: ExternalReader(source, self.lookup(external_path(source)), self._compile)
@@ -158,9 +160,9 @@ class Library(Actor):
     async def _read_own(self) -> None:
         while True:
             try:
-                rows, missing = await read_newest(self.lookup(QUERIES), self.log.last_seq(VERSIONS), REJECTED_S)
+                rows, missing = await read_newest(self.lookup(QUERIES), self.log.last_seq(VERSIONS), self.patience_s)
             except Refused as refused:
-                # The table is not there, perhaps because the schema has not been upgraded yet.
+                # Somebody may still upgrade the schema.
                 await self.ref.send(OwnRead(None, f"the versions cannot be read: {refused.message}"))
                 await trio.sleep(AGAIN_S)
             else:
@@ -177,6 +179,7 @@ class Library(Actor):
             for row in message.rows:
                 self.own.add(row)
             self.own_read.set()
+        self.own_tried.set()
 
     async def _watch_folder(self) -> None:
         seen, first = NOTHING, True
@@ -316,7 +319,7 @@ class Library(Actor):
             if source in ("", "folder"):
                 await self.folder_read.wait()
             if source in ("", "own"):
-                await self.own_read.wait()
+                await self.own_tried.wait()
 
     async def _read(self, source: ExternalSource, strategy_id: str) -> Package:
         fresh, known = self.cache.get(source, strategy_id, self.clock.monotonic())
@@ -349,7 +352,7 @@ class Library(Actor):
     def list_packages(self, request: ListPackages) -> PackageList | None:
         """Answer with a page of packages of one or all sources."""
         check_question(request)
-        if self._meant(request) or not (self.own_read.is_set() and self.folder_read.is_set()):
+        if self._meant(request) or not (self.own_tried.is_set() and self.folder_read.is_set()):
             self.answer_later(self._list, request)
             return None
         return self._page(request, [], {})
@@ -522,8 +525,7 @@ class Library(Actor):
         )
 
     async def _own_is_read(self) -> None:
-        if not self.own_read.is_set():
-            await self._first_reading("own")
+        await self._first_reading("own")
         if not self.own_read.is_set():
             raise Refused("unavailable", "the versions of strategies are not read back yet")
 

@@ -20,6 +20,7 @@ from actors.strategies.package import MOST_CODE, ListPackages, Package, PackageS
 from protocols.control import Refused, Unknown
 from protocols.storage import PAGE, QueryResult, RunQuery
 from runtime import ActorRef
+from runtime.breaker import CircuitOpen
 from runtime.redaction import without_passwords
 
 ExternalSource = Literal["ai_ml", "no_code"]
@@ -151,7 +152,7 @@ class ExternalReader:
             return await self._queries.ask(RunQuery(sql, arguments, limit, QUERY_S), QUERY_S + 1.0)
         except Refused as refused:
             # An open breaker says nothing about the database: what opened it does.
-            if refused.code != "breaker_open" or not self._why:
+            if not (isinstance(refused, CircuitOpen) and self._why):
                 self._why = without_passwords(refused.message)
         except Unknown as unknown:
             self._why = str(unknown) or "no answer in time"

@@ -107,7 +107,8 @@ async def read_newest(
     anything is.
 
     Waits for as long as there is no database. Where it answers, but does not get the last rows within `patience_s`
-    seconds, they have been rejected: then the answer is without them. Raises Refused `query_failed`.
+    seconds, they have been rejected: then the answer is without them. Raises Refused `query_failed` if there is no such
+    table by then.
     """
     waited = 0.0
     while True:
@@ -120,7 +121,10 @@ async def read_newest(
             waited += RETRY_S
         except Refused as refused:
             if refused.code == "query_failed":
-                raise
+                # On a first start the table is not there yet.
+                if waited >= patience_s:
+                    raise
+                waited += RETRY_S
         except Unknown:
             pass  # it is asked again
         await trio.sleep(RETRY_S)

@@ -2,9 +2,10 @@
 
 The function is called as `function(arguments, configuration)` with what follows the verb and the loaded
 configuration; the options that every command has (`--json`, `--config`, `--set`, `--data-dir`) are taken out before.
-It returns `(text, data)`, what people read and what programs do, or an exit status if it has printed by itself. It
-knows nothing of this package: it raises `Refused`, `Unknown`, `TimeoutError` or `ConnectionError`, and the exit
-status follows from that. For `--help` it is called with None for the configuration.
+It returns `(text, data)`, what people read and what programs do, `(text, data, status)` where the answer is one of
+failure, or an exit status if it has printed by itself. It knows nothing of this package: it raises `Refused`,
+`Unknown`, `TimeoutError` or `ConnectionError`, and the exit status follows from that. For `--help` it is called with
+None for the configuration.
 """
 
 from __future__ import annotations
@@ -40,8 +41,8 @@ def call_registered(verb: str, target: str, arguments: list[str]) -> Report | in
         raise CommandError(Exit.USAGE, Issue("usage", f"bad usage; see: troupe {verb} --help")) from ended
     if isinstance(answer, int):
         return answer
-    text, data = answer
-    return Report(text, data)
+    text, data, *status = answer
+    return Report(text, data, Exit(status[0]), "error") if status else Report(text, data)
 
 
 def error_of(error: Exception) -> CommandError:

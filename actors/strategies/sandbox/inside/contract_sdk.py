@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from actors.strategies.sandbox.inside.clock import CLOCK
 from actors.strategies.sandbox.inside.contract import NONE, Contract, ContractError, Kind, lookback_of
@@ -12,6 +12,7 @@ from actors.strategies.sandbox.inside.results import wire_signal
 from actors.strategies.sandbox.wire import (
     BarInput,
     GapInput,
+    Handles,
     Input,
     Load,
     QuoteInput,
@@ -35,7 +36,7 @@ class SdkContract(Contract):
         self.session = Session(self.windows, journal.log, strategy_id=load.strategy_id, is_live=True, now=load.now)
         self.values = self.session.parameters = _same_object(self.values, self.session.parameters)
         self.strategy = build(strategy, self.session)
-        self.handles = handled(strategy)
+        self.handles = cast("tuple[Handles, ...]", handled(strategy))
         required = self.strategy.get_required_data()
         if not isinstance(required, Mapping):
             raise ContractError(f"get_required_data: expected a dictionary, got {type(required).__name__}")
@@ -45,10 +46,10 @@ class SdkContract(Contract):
         self._validate()
 
     def start(self, state: object, *, restored: bool) -> None:
-        """Give back a state, where there is one, and initialize."""
+        """Initialize, and give back a state, where there is one: over what `initialize` has set."""
+        self.strategy.initialize()
         if restored:
             self.strategy.on_load(state)
-        self.strategy.initialize()
 
     def handle(self, given: Input, index: int) -> Sequence[WireSignal]:
         """Hand an input to the strategy; returns its signals."""

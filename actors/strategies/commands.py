@@ -13,34 +13,30 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
-from time import monotonic
 from typing import Any, Final, TextIO
 
-import msgspec
 import trio
 
 from actors.market.bars_intervals import parse_interval
 from actors.strategies import synthetic_bars, trial
-from actors.strategies.bar_files import BarFile, BarFileError, Coarser, merged, time_text
+from actors.strategies.bar_files import BarFile, BarFileError, Coarser, merged
 from actors.strategies.sandbox.control import Limits
+from actors.strategies.sandbox.keeper import SandboxSettings
 from actors.strategies.sandbox.loaded import NotLoaded
-from actors.strategies.sandbox.wire import BarInput, Level, Load, ParameterInfo, Problem, Ready, WireSignal
+from actors.strategies.sandbox.wire import BarInput, Load, Problem
 from actors.strategies.sandbox.worker import WorkerEnded
 from actors.strategies.sandbox.zygote import ZygoteFailed
 from actors.strategies.templates import TEMPLATES, template
+from actors.strategies.trial_report import FAILED, Told, accepted, described, rejected, summary
 from protocols.control import Refused
 from runtime.settings import Configuration
 
-FAILED: Final = 1
 LOOKBACK: Final = 200
-KEPT: Final = 1000
-"""Signals that an answer holds; `--signals` writes all of them."""
 SHOWN: Final = 20
-EVERY_S: Final = 1.0
 MOST_SOURCE: Final = 1024 * 1024
 """A file beyond this is no strategy; the worker's own bound is far below."""
 
-Answer = tuple[str, dict[str, Any]] | tuple[str, dict[str, Any], int]
+Answer = tuple[str, dict[str, Any]] | tuple[str, dict[str, Any], int] | int
 
 
 def strategy(arguments: Sequence[str], configuration: Configuration | None) -> Answer:
@@ -50,13 +46,12 @@ def strategy(arguments: Sequence[str], configuration: Configuration | None) -> A
     cannot be read or written.
     """
     given = _parser().parse_args(arguments)
-    answers: dict[str, Callable[[argparse.Namespace], Answer]] = {
-        "new": _new,
-        "check": _check,
-        "run": _run,
-        "sample": _sample,
-    }
-    return answers[given.verb](given)
+    if given.verb == "new":
+        return _new(given)
+    if given.verb == "sample":
+        return _sample(given)
+    limits = _limits(given.memory, configuration)
+    return _check(given, limits) if given.verb == "check" else _run(given, limits)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -78,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
             metavar="NAME=VALUE",
             help="set a parameter, as fast=5 (repeatable)",
         )
-        each.add_argument("--memory", type=int, default=256, metavar="MIB", help="what it may allocate (256)")
+        each.add_argument("--memory", type=int, metavar="MIB", help="what it may allocate (sandbox.memory_mb)")
     run.add_argument(
         "--data",
         action="append",
@@ -150,99 +145,24 @@ def _write_new(path: Path, text: str) -> None:
 # -- check ---------------------------------------------------------------------------------------------------
 
 
-def _check(given: argparse.Namespace) -> Answer:
+def _check(given: argparse.Namespace, limits: Limits) -> Answer:
     name, source = _source(given.file)
     load = trial.load_of(name, source, (("CHECK", "1m"),), _parameters(given.parameters), LOOKBACK)
     try:
-        ready = trio.run(trial.check, load, _limits(given))
+        ready = trio.run(trial.check, load, limits)
     except NotLoaded as error:
-        return _rejected(given.file, error.problems)
+        return rejected(given.file, error.problems)
     except WorkerEnded as error:
-        return _rejected(given.file, (_ended(error),))
+        return rejected(given.file, (Problem(error.cause, f"the worker ended: {error.detail}"),))
     except ZygoteFailed as error:
         raise Refused("unavailable", f"there is no locked worker on this machine: {error}") from error
-    return _accepted(given.file, ready), _described(given.file, ready)
-
-
-def _rejected(file: Path, problems: Sequence[Problem]) -> tuple[str, dict[str, Any], int]:
-    lines = [f"{_place(file, problem)}: {problem.message} [{problem.rule}]" for problem in problems]
-    found = [
-        {
-            "file": str(file),
-            "line": problem.line,
-            "column": problem.column,
-            "rule": problem.rule,
-            "field": problem.field,
-            "message": problem.message,
-        }
-        for problem in problems
-    ]
-    count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
-    return "\n".join([*lines, count]), {"file": str(file), "accepted": False, "problems": found}, FAILED
-
-
-def _ended(error: WorkerEnded) -> Problem:
-    return Problem(error.cause, f"the worker ended: {error.detail}")
-
-
-def _place(file: Path, problem: Problem) -> str:
-    place = str(file)
-    if problem.line:
-        place += f":{problem.line}"
-        if problem.column:
-            place += f":{problem.column}"
-    return f"{place}: {problem.field}" if problem.field and not problem.message.startswith(problem.field) else place
-
-
-def _accepted(file: Path, ready: Ready) -> str:
-    lines = [f"{file}: accepted; {ready.name}, contract {ready.contract}, told of {', '.join(ready.handles)}"]
-    lines.append(f"sees {ready.lookback} bars; {'keeps' if ready.keeps_state else 'keeps no'} state")
-    if ready.parameters:
-        values = msgspec.json.decode(ready.values)
-        rows = [(each.name, _kind(each), _json(values.get(each.name)), each.description) for each in ready.parameters]
-        lines += ["", _table(("parameter", "kind", "value", "meaning"), rows)]
-    lines += [f"log: {line.level}: {line.text}" for line in ready.logs]
-    return "\n".join(lines)
-
-
-def _kind(parameter: ParameterInfo) -> str:
-    if parameter.choices:
-        return f"one of {', '.join(parameter.choices)}"
-    bounds = {"from": parameter.least, "to": parameter.most}
-    return " ".join([parameter.kind, *(f"{word} {bound}" for word, bound in bounds.items() if bound)])
-
-
-def _described(file: Path, ready: Ready) -> dict[str, Any]:
-    return {
-        "file": str(file),
-        "accepted": True,
-        "problems": [],
-        "name": ready.name,
-        "contract": ready.contract,
-        "handles": list(ready.handles),
-        "lookback": ready.lookback,
-        "keeps_state": ready.keeps_state,
-        "parameters": [_parameter(each) for each in ready.parameters],
-        "values": msgspec.json.decode(ready.values),
-        "logs": [{"level": line.level, "text": line.text} for line in ready.logs],
-    }
-
-
-def _parameter(info: ParameterInfo) -> dict[str, Any]:
-    bounds = {"default": info.default, "least": info.least, "most": info.most}
-    return {
-        "name": info.name,
-        "kind": info.kind,
-        **{name: json.loads(text) for name, text in bounds.items() if text},
-        **({"choices": [json.loads(text) for text in info.choices]} if info.choices else {}),
-        "description": info.description,
-    }
+    return accepted(given.file, ready), described(given.file, ready)
 
 
 # -- run -----------------------------------------------------------------------------------------------------
 
 
-def _run(given: argparse.Namespace) -> Answer:
+def _run(given: argparse.Namespace, limits: Limits) -> Answer:
     name, source = _source(given.file)
     try:
         bars, markets = _bars(given)
@@ -250,14 +170,14 @@ def _run(given: argparse.Namespace) -> Answer:
         raise Refused("invalid", str(error), "data") from error
     load = trial.load_of(name, source, markets, _parameters(given.parameters), given.lookback)
     with ExitStack() as stack:
-        told = _Told(given, _lines_to(given.signals, stack))
-        going = trial.Trial(_limits(given), told.signal, told.log, given.errors)
+        told = Told(_lines_to(given.signals, stack), quiet=given.quiet)
+        going = trial.Trial(limits, told.signal, told.log, given.errors)
         status = 0
         ended = ""
         try:
             interrupted = trio.run(_until_interrupted, going, load, bars, lambda: told.progress(going.figures))
         except NotLoaded as error:
-            return _rejected(given.file, error.problems)
+            return rejected(given.file, error.problems)
         except WorkerEnded as error:
             interrupted, ended, status = False, f"the worker ended: {error}", FAILED
         except BarFileError as error:
@@ -269,7 +189,7 @@ def _run(given: argparse.Namespace) -> Answer:
     failures = going.figures.failures
     if len(failures) > given.errors:
         status = FAILED
-    text = "\n".join([*told.table(given.show), *_summary(given.file, going.figures, ended, interrupted=interrupted)])
+    text = "\n".join([*told.table(given.show), *summary(given.file, going.figures, ended, interrupted=interrupted)])
     data = {
         "file": str(given.file),
         "markets": [list(market) for market in markets],
@@ -282,6 +202,9 @@ def _run(given: argparse.Namespace) -> Answer:
     if interrupted:
         print(text, file=sys.stderr, flush=True)
         raise KeyboardInterrupt
+    if given.signals == "-":
+        print(text, file=sys.stderr, flush=True)
+        return status
     return (text, data, status) if status else (text, data)
 
 
@@ -348,109 +271,6 @@ def _with_coarser(bars: Iterator[BarInput], coarser: Sequence[Coarser], *, keeps
             yield bar
 
 
-class _Told:
-    """What comes of a run while it goes: signals are kept and written, progress and logs are talk."""
-
-    def __init__(self, given: argparse.Namespace, lines: TextIO | None) -> None:
-        self.kept: list[dict[str, Any]] = []
-        self._lines = lines
-        self._quiet = given.quiet
-        self._live = sys.stderr.isatty() and not given.quiet
-        self._open = False
-        self._next = monotonic() + EVERY_S
-
-    def signal(self, signal: WireSignal, bar: BarInput) -> None:
-        """A signal, at this bar."""
-        found = signal_data(signal, bar)
-        self.kept.append(found)
-        # The newest are kept: those that are shown, and that an answer holds.
-        if len(self.kept) > 2 * KEPT:
-            del self.kept[:-KEPT]
-        if self._lines is not None:
-            self._lines.write(_json(found) + "\n")
-
-    def log(self, level: Level, text: str, ts: int) -> None:
-        """A line that the strategy has logged."""
-        if not self._quiet:
-            self.end()
-            print(f"{time_text(ts)} {level}: {text}" if ts else f"{level}: {text}", file=sys.stderr)
-
-    def progress(self, figures: trial.Figures) -> None:
-        """Some more bars are done."""
-        if self._quiet or monotonic() < self._next:
-            return
-        self._next = monotonic() + EVERY_S
-        text = f"{figures.bars} bars, {figures.signals} signals"
-        print(f"\r\x1b[K{text}" if self._live else text, end="" if self._live else "\n", file=sys.stderr, flush=True)
-        self._open = self._live
-
-    def end(self) -> None:
-        """What comes next begins a line."""
-        if self._open:
-            print(file=sys.stderr, flush=True)
-            self._open = False
-
-    def table(self, most: int) -> list[str]:
-        """The newest signals for people."""
-        del self.kept[:-KEPT]
-        shown = self.kept[-most:] if most > 0 else []
-        if not shown:
-            return []
-        rows = [
-            (each["time"], each["symbol"], each["action"], f"{each['confidence']:g}", f"{each['price']:g}", _rest(each))
-            for each in shown
-        ]
-        return [_table(("time", "symbol", "action", "confidence", "price", "more"), rows), ""]
-
-
-def _rest(signal: dict[str, Any]) -> str:
-    usual = ("time", "symbol", "timeframe", "action", "confidence", "price", "defaulted")
-    return " ".join(f"{name}={_json(value)}" for name, value in signal.items() if name not in usual)
-
-
-def signal_data(signal: WireSignal, bar: BarInput) -> dict[str, Any]:
-    """A signal for programs: when and at which price it was given, and what the strategy has said of it."""
-    found: dict[str, Any] = {
-        "time": time_text(bar.now),
-        "symbol": signal.symbol,
-        "timeframe": bar.timeframe,
-        "action": signal.action,
-        "confidence": signal.confidence,
-        "price": bar.close,
-    }
-    told = msgspec.structs.asdict(signal)
-    usual = {"order_type": "MARKET", "time_in_force": "GTC", "metadata": "", "defaulted": ()}
-    for name, value in told.items():
-        if name not in found and name != "index" and value is not None and value != usual.get(name):
-            found[name] = msgspec.json.decode(value) if name == "metadata" else value
-    return found
-
-
-def _summary(file: Path, figures: trial.Figures, ended: str, *, interrupted: bool) -> Iterator[str]:
-    for failure in figures.failures:
-        place = f"{file}:{failure.line}" if failure.line else str(file)
-        yield f"{place}: {failure} (at the bar of {time_text(failure.bar.start)})"
-    if ended:
-        yield f"{file}: {ended}"
-    data = figures.as_data()
-    actions = ", ".join(f"{action} {count}" for action, count in sorted(figures.actions.items()))
-    yield f"{figures.bars} bars, {figures.signals} signals{f': {actions}' if actions else ''}"
-    if figures.defaulted:
-        left_out = ", ".join(f"{name} {count} times" for name, count in sorted(figures.defaulted.items()))
-        yield f"left out by the strategy: {left_out}"
-    if figures.bars:
-        yield (
-            f"{data['us_per_bar']:.0f} us per bar, {data['cpu_s']:.2f} s of processor time, "
-            f"{figures.memory / 1048576:.1f} MiB, {figures.elapsed:.2f} s in all"
-        )
-    if figures.metrics:
-        yield "metrics: " + ", ".join(f"{name} {value:g}" for name, value in figures.metrics.items())
-    if figures.logs or figures.cut:
-        yield f"{figures.logs} log lines" + (f", {figures.cut} bytes of log cut" if figures.cut else "")
-    if interrupted:
-        yield "interrupted"
-
-
 # -- what they share -----------------------------------------------------------------------------------------
 
 
@@ -480,10 +300,13 @@ def _parameters(given: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def _limits(given: argparse.Namespace) -> Limits:
-    if not 16 <= given.memory <= 65_536:
-        raise Refused("invalid", f"expected 16 to 65536 MiB, got {given.memory}", "memory")
-    return Limits(memory_mb=given.memory)
+def _limits(memory_mb: int | None, configuration: Configuration | None) -> Limits:
+    """Those that a node of this configuration has, so that what passes here passes there."""
+    settings = SandboxSettings() if configuration is None else configuration.section("sandbox")
+    memory_mb = settings.memory_mb if memory_mb is None else memory_mb
+    if not 16 <= memory_mb <= 65_536:
+        raise Refused("invalid", f"expected 16 to 65536 MiB, got {memory_mb}", "memory")
+    return Limits(memory_mb=memory_mb, call_s=settings.call_s, load_s=settings.load_s)
 
 
 def _lines_to(target: str | None, stack: ExitStack) -> TextIO | None:
@@ -495,15 +318,3 @@ def _lines_to(target: str | None, stack: ExitStack) -> TextIO | None:
         return stack.enter_context(Path(target).open("w", encoding="utf-8"))
     except OSError as error:
         raise Refused("invalid", f"{target} cannot be written: {error.strerror or error}", "signals") from None
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [list(head), *(list(row) for row in rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
-    )

@@ -191,4 +191,4 @@ def probes(configuration: Configuration) -> list[tuple[str, str]]:
 
 migrations: str | None = str(Path(__file__).parent / "migrations")
 rows: tuple[type[Row], ...] = (StrategyRunRow, StrategyVersionRow)
-commands: dict[str, str] = {}
+commands = {"strategy": "actors.strategies.commands:strategy"}

@@ -226,7 +226,7 @@ async def _until_interrupted(
         nursery.start_soon(listen, nursery.cancel_scope)
         try:
             await going.run(load, bars, progress)
-        except (NotLoaded, WorkerEnded, BarFileError, ZygoteFailed) as error:
+        except Exception as error:
             # Past the nursery, which would wrap it into a group.
             failure = error
         nursery.cancel_scope.cancel()

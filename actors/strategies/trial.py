@@ -31,7 +31,7 @@ LOG_BYTES: Final = 16 * 1024 * 1024
 """Nobody else's memory is at stake: an author sees all that is printed."""
 
 OnSignal = Callable[[WireSignal, BarInput], None]
-OnLog = Callable[[Level, str, int], None]
+OnLog = Callable[[Level, str], None]
 
 
 @dataclass
@@ -66,6 +66,8 @@ class Figures:
     memory: int = 0
     """Bytes that the worker has for itself."""
     elapsed: float = 0.0
+    handed: tuple[BarInput, BarInput] | None = None
+    """First and last of the bars that the worker has and has not answered yet."""
 
     def as_data(self) -> dict[str, Any]:
         """For programs."""
@@ -152,7 +154,7 @@ class Trial:
             batch_s = max(limits.call_s, limits.batch_s_per_input * MOST_BATCH)
             loaded = await Loaded.load(worker, load, limits.load_s, batch_s)
             self.ready = loaded.ready
-            self._logged(loaded.ready, load.now)
+            self._logged(loaded.ready)
             began = perf_counter()
             try:
                 while batch := tuple(islice(bars, MOST_BATCH)):
@@ -168,7 +170,9 @@ class Trial:
     async def _batch(self, loaded: Loaded, batch: tuple[BarInput, ...]) -> bool:
         """Whether the trial goes on. After an exception it does so behind the bar that has led to it."""
         while batch:
+            self.figures.handed = batch[0], batch[-1]
             reply = await loaded.run(batch)
+            self.figures.handed = None
             self._took(reply, batch)
             if isinstance(reply, Done):
                 return True
@@ -184,14 +188,14 @@ class Trial:
         figures.code_us += reply.cpu_us
         figures.cut += reply.cut
         figures.metrics |= {metric.name: metric.value for metric in reply.metrics}
-        self._logged(reply, batch[min(reply.count, len(batch) - 1)].end)
+        self._logged(reply)
         for signal in reply.signals:
             figures.signals += 1
             figures.actions[signal.action] += 1
             figures.defaulted.update(signal.defaulted)
             self._on_signal(signal, batch[signal.index])
 
-    def _logged(self, reply: Ready | Done | Failed, ts: int) -> None:
+    def _logged(self, reply: Ready | Done | Failed) -> None:
         self.figures.logs += len(reply.logs)
         for line in reply.logs:
-            self._on_log(line.level, line.text, ts)
+            self._on_log(line.level, line.text)

@@ -117,11 +117,11 @@ class Told:
         if self._lines is not None:
             self._lines.write(_json(found) + "\n")
 
-    def log(self, level: Level, text: str, ts: int) -> None:
+    def log(self, level: Level, text: str) -> None:
         """A line that the strategy has logged."""
         if not self._quiet:
             self.end()
-            print(f"{time_text(ts)} {level}: {text}" if ts else f"{level}: {text}", file=sys.stderr)
+            print(f"{level}: {text}", file=sys.stderr)
 
     def progress(self, figures: Figures) -> None:
         """Some more bars are done."""
@@ -184,7 +184,9 @@ def summary(file: Path, figures: Figures, ended: str, *, interrupted: bool) -> I
         place = f"{file}:{failure.line}" if failure.line else str(file)
         yield f"{place}: {failure} (at the bar of {time_text(failure.bar.start)})"
     if ended:
-        yield f"{file}: {ended}"
+        span = figures.handed
+        at = f", in the bars from {time_text(span[0].start)} to {time_text(span[1].start)}" if span else ""
+        yield f"{file}: {ended}{at}"
     data = figures.as_data()
     actions = ", ".join(f"{action} {count}" for action, count in sorted(figures.actions.items()))
     yield f"{figures.bars} bars, {figures.signals} signals{f': {actions}' if actions else ''}"

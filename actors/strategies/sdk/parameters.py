@@ -44,11 +44,15 @@ _Scalar = int | float | str | bool
 class ParameterProblem:
     """Why a parameter is not accepted."""
 
-    field: str
-    expected: str
-    got: str
+    field: str = ""
+    expected: str = ""
+    got: str = ""
+    message: str = ""
+    """In place of the two, where it is about several parameters: what `validate_parameters` says."""
 
     def __str__(self) -> str:
+        if self.message:
+            return self.message
         return f"{self.field}: expected {self.expected}, got {self.got}"
 
 

@@ -117,7 +117,7 @@ class SdkContract(Contract):
     def _validate(self) -> None:
         wrong = self.strategy.validate_parameters()
         if wrong:
-            problems = [ParameterProblem("parameters", str(each)[:1024], "others") for each in wrong]
+            problems = [ParameterProblem(message=str(each)[:1024]) for each in wrong]
             raise ParametersError(problems)
 
 

@@ -224,6 +224,46 @@ class GetLatestSignals(Request[LatestSignals], frozen=True, gc=False, tag="get_l
     limit: int = 10
 
 
+class SignalTally(msgspec.Struct, frozen=True, gc=False):
+    """How many signals have this action, status and currency (empty: no outcome). `confidence` and `risk` are sums.
+
+    `outcomes`: how many of them were executed and have a profit or loss, `won`: how many of those made a profit;
+    `pnl`: their sum, in nanos, as decimal text, since it may outgrow 64 bits.
+    """
+
+    action: Action
+    status: SignalStatus
+    currency: str
+    signals: int
+    confidence: float
+    risk: float
+    outcomes: int
+    won: int
+    pnl: str
+
+
+class SignalTallies(Message, frozen=True, gc=False, tag="signal_tallies"):
+    """The chosen signals, each counted in one tally with its newest state.
+
+    `behind`: so many rows were accepted but not in the database in time, and are not counted.
+    """
+
+    tallies: tuple[SignalTally, ...]
+    behind: int
+
+
+class TallySignals(Request[SignalTallies], frozen=True, gc=False, kw_only=True, tag="tally_signals"):
+    """Asks the hub to count the signals that were created from `from_ts` (ns) to now. None: of any.
+
+    Everything that was accepted before the question counts, unless the database does not get it within a second.
+    Refused `unavailable`.
+    """
+
+    from_ts: int
+    symbols: tuple[str, ...] | None = None
+    strategy_ids: tuple[str, ...] | None = None
+
+
 class SignalUpdated(Message, frozen=True, gc=False, tag="signal_updated"):
     """The update is in the node's log at `seq` of `SIGNAL_UPDATES`. `repeated`: it already was."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from actors.signals import archive
+from actors.signals import analytics, archive
 from actors.signals.history import History, UpdateHistory, with_status
 from actors.signals.requests import ApplyUpdate, GetSignalOutcome, SignalOutcome
 from protocols.control import Refused
@@ -23,10 +23,12 @@ from protocols.signals import (
     ReadSignals,
     ReadSignalUpdates,
     SignalPage,
+    SignalTallies,
     SignalUpdated,
     SignalUpdatePage,
     StoredSignal,
     StoredUpdate,
+    TallySignals,
     UpdateSignal,
 )
 from runtime import Actor, receive
@@ -99,6 +101,18 @@ class SignalMemory(Actor):
             return LatestSignals(remembered)
         self.answer_later(self._latest_archived, request)
         return None
+
+    @receive
+    def tally(self, request: TallySignals) -> None:
+        """Answer with how many signals there are of each kind."""
+        self.answer_later(self._tally, request)
+
+    async def _tally(self, request: TallySignals) -> SignalTallies:
+        queries = self.lookup(QUERIES)
+        behind = await analytics.settle(self.log, queries)
+        now = self.clock.now()
+        found = await analytics.tallies(queries, request.symbols, request.strategy_ids, request.from_ts, now)
+        return SignalTallies(found, behind)
 
     def newest(self, known: StoredSignal, last: StoredUpdate | None) -> tuple[StoredSignal, StoredUpdate | None]:
         """A signal and its newest update, of what the database has said and what is remembered."""

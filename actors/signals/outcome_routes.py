@@ -11,12 +11,12 @@ import msgspec
 
 from actors.edge.call import Call
 from actors.edge.errors import HttpError
-from actors.signals import analytics
 from actors.signals.requests import GetSignalOutcome
+from actors.signals.totals import period_ns, totals
 from protocols.nanos import decimal_text
-from protocols.paths import HUB, QUERIES
+from protocols.paths import HUB
 from protocols.signal_stream import Number, timestamp
-from protocols.signals import Action, SignalStatus, UpdateSignal
+from protocols.signals import Action, SignalStatus, TallySignals, UpdateSignal
 
 NO_SIGNALS = "no signals in this period"
 NO_OUTCOMES = "no signal of this period was executed with a known profit or loss"
@@ -78,16 +78,17 @@ class SignalPerformance(msgspec.Struct, frozen=True, kw_only=True):
 async def summary(request: Summarise, call: Call) -> SignalAnalytics:
     """Answer the figures of a period."""
     try:
-        length = analytics.period_ns(request.time_period)
+        length = period_ns(request.time_period)
     except ValueError as error:
         raise HttpError(400, "invalid", str(error), "time_period") from None
-    queries = call.ref(QUERIES)
-    behind = await analytics.settle(call.node.require_log(), queries)
-    now = call.node.clock.now()
-    chosen = await analytics.tallies(
-        queries, several(request.symbols), several(request.strategy_ids), now - length, now
+    chosen = await call.ref(HUB).ask(
+        TallySignals(
+            from_ts=call.node.clock.now() - length,
+            symbols=several(request.symbols),
+            strategy_ids=several(request.strategy_ids),
+        )
     )
-    found = analytics.totals(chosen)
+    found = totals(chosen.tallies)
     reasons: dict[str, str] = {}
     if not found.signals:
         reasons |= dict.fromkeys(("average_confidence", "average_risk_score"), NO_SIGNALS)
@@ -108,7 +109,7 @@ async def summary(request: Summarise, call: Call) -> SignalAnalytics:
         pnl_by_currency={currency: number(pnl) for currency, pnl in sorted(found.pnl.items())},
         time_period=request.time_period,
         reasons=reasons,
-        behind=behind,
+        behind=chosen.behind,
     )
 
 

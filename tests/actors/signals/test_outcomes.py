@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.edge.auth import token_of
-from actors.signals.analytics import Tally, period_ns, totals
 from actors.signals.capability import Settings
+from actors.signals.totals import period_ns, totals
 from protocols.paths import HUB
-from protocols.signals import GetSignal, Signal, StoredSignal, UpdateSignal
+from protocols.signals import GetSignal, Signal, SignalTally, StoredSignal, UpdateSignal
 from runtime.clock import VirtualClock
 from tests.actors.signals.samples import NOW, SECOND, signal
 from tests.actors.signals.stage import Desk, desk
@@ -186,7 +186,7 @@ def test_a_period_is_a_number_with_a_unit(text: str, seconds: int) -> None:
 
 
 tally = st.builds(
-    Tally,
+    SignalTally,
     action=st.sampled_from(["BUY", "HOLD"]),
     status=st.sampled_from(["pending", "executed"]),
     currency=st.sampled_from(["USD", "EUR"]),
@@ -200,7 +200,7 @@ tally = st.builds(
 
 
 @given(st.lists(tally, max_size=10))
-def test_totals_are_the_sums_of_their_parts(parts: list[Tally]) -> None:
+def test_totals_are_the_sums_of_their_parts(parts: list[SignalTally]) -> None:
     found = totals(tuple(parts))
     assert found.signals == sum(found.by_action.values()) == sum(found.by_status.values())
     assert sum(found.pnl.values()) == sum(int(each.pnl) for each in parts if each.outcomes)

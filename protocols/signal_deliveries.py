@@ -121,10 +121,10 @@ def delivery(item: StoredSignal | StoredUpdate, now: int, distributor: str) -> D
     )
 
 
-def _of_update(item: StoredUpdate, distributor: str) -> Delivery:
+def wire_update(item: StoredUpdate) -> WireUpdate:
+    """What became of a signal, as every way out shows it."""
     given = item.update
-    name = f"{given.signal_id}:{item.seq}"
-    update = WireUpdate(
+    return WireUpdate(
         given.signal_id,
         item.symbol,
         item.strategy_id,
@@ -141,6 +141,12 @@ def _of_update(item: StoredUpdate, distributor: str) -> Delivery:
         given.slippage,
         given.fill_rate,
     )
+
+
+def _of_update(item: StoredUpdate, distributor: str) -> Delivery:
+    given = item.update
+    name = f"{given.signal_id}:{item.seq}"
+    update = wire_update(item)
     made = UpdateDelivery(name, SIGNAL_UPDATES, item.seq, update, None, timestamp(item.ts_stored), distributor)
     return Delivery(
         "update", SIGNAL_UPDATES, item.seq, name, given.signal_id, item.symbol, given.status, _encode(made), None

@@ -45,7 +45,7 @@ async def warm_up(actor: Actor, market: str, interval: str, count: int) -> WarmU
         kept = await builder.ask(GetBars(market, interval, limit=count), ASK_S)
     except (Refused, Unknown) as error:
         if isinstance(error, Refused) and error.code == "invalid":
-            raise
+            raise Refused("invalid", error.message, "timeframe") from None
         return WarmUp((), None, f"no bars: {error}")
     if len(kept.bars) >= count:
         return WarmUp(kept.bars, kept.source)

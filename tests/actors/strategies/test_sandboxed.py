@@ -116,7 +116,7 @@ async def test_what_cannot_be_started_is_refused_with_the_field(tmp_path: Path) 
         assert often.field == "execution_interval"
         soon = StartStrategy(strategy_id="other", source="folder", symbols=("A",), timeframe="soon")
         await roster.ask(StopStrategy("up"))
-        assert (await refusal(roster.ask(soon))).field == "interval"
+        assert (await refusal(roster.ask(soon))).field == "timeframe"
         assert (await desk.status("wrong")).status == "error"
 
 

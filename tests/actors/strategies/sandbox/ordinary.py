@@ -1,0 +1,42 @@
+"""Run a Python program as an ordinary user: `python ordinary.py PROGRAM ARGUMENT ...`, started as root.
+
+Where the interpreter is installed below a folder that only root may enter (a pyenv of root's), a private mount shows
+that part of it to everybody; the machine itself is left as it is.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from actors.strategies.sandbox import linux
+
+NOBODY = 65_534
+MS_BIND = 4096
+
+
+def main() -> None:
+    linux.unshare(linux.CLONE_NEWNS)
+    linux.mount("none", "/", "none", linux.MS_REC | linux.MS_PRIVATE)
+    for place in {Path(sys.base_prefix).resolve(), Path(sys.prefix).resolve(), Path(__file__).resolve().parents[4]}:
+        show(place)
+    os.setgroups([])
+    os.setresgid(NOBODY, NOBODY, NOBODY)
+    os.setresuid(NOBODY, NOBODY, NOBODY)
+    os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+
+
+def show(place: Path) -> None:
+    """Make a folder reachable for everybody, if one above it is closed."""
+    closed = next((folder for folder in reversed(place.parents) if not folder.stat().st_mode & 0o001), None)
+    if closed is None:
+        return
+    held = os.open(place, os.O_PATH)
+    linux.mount("none", str(closed), "tmpfs", 0, "mode=0755")
+    place.mkdir(parents=True)
+    linux.mount(f"/proc/self/fd/{held}", str(place), "none", MS_BIND)
+
+
+if __name__ == "__main__":
+    main()

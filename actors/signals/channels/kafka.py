@@ -15,6 +15,7 @@ librdkafka calls back in the thread that polls it; one call per batch goes from 
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -60,7 +61,6 @@ def producer_options(settings: ChannelSettings) -> dict[str, Any]:
         # Time is kept here: a message that librdkafka gave up alone would be overtaken by the next one.
         "message.timeout.ms": 0,
         "queue.buffering.max.messages": QUEUE,
-        # What goes wrong is told by reports and `error_cb`.
         "log_level": 2,
     }
 
@@ -88,11 +88,12 @@ class Sender:
     """A producer and the thread that polls it. Raises KafkaException, ValueError for options that make no sense."""
 
     def __init__(self, options: dict[str, Any]) -> None:
-        from confluent_kafka import Producer
+        from confluent_kafka import KafkaException, Producer
 
         self.trouble = ""
         """What librdkafka said last about its connections."""
-        self.producer = Producer({**options, "error_cb": self._error})
+        self._failed = KafkaException
+        self.producer = Producer({**options, "error_cb": self._error}, logger=_quiet())
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._poll, name="kafka-poll", daemon=True)
         self._thread.start()
@@ -106,9 +107,24 @@ class Sender:
 
     def _poll(self) -> None:
         while not self._stopping.is_set():
-            self.producer.poll(POLL_S)
+            self._serve(POLL_S)
         self.producer.purge()
-        self.producer.poll(0)
+        self._serve(0)
+
+    def _serve(self, seconds: float) -> None:
+        try:
+            self.producer.poll(seconds)
+        except self._failed as error:
+            # It is at its end, and says so once; the reports of what it held come all the same.
+            self.trouble = str(error.args[0])
+
+
+def _quiet() -> logging.Logger:
+    """Where librdkafka writes: what matters of it comes as reports and errors, and is told by the channel."""
+    logger = logging.getLogger("troupe.librdkafka")
+    logger.setLevel(logging.CRITICAL + 1)
+    logger.propagate = False
+    return logger
 
 
 class KafkaTarget(Actor):

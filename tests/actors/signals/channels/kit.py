@@ -341,7 +341,7 @@ class KafkaCluster:
             {"bootstrap.servers": self.url, "group.id": "test", "log_level": 0, "enable.auto.commit": False}
         )
         try:
-            places = {partition: 0 for partition in range(4)}
+            places = dict.fromkeys(range(4), 0)
             for message in known:
                 places[message.partition() or 0] = (message.offset() or 0) + 1
             consumer.assign([confluent_kafka.TopicPartition(topic, each, place) for each, place in places.items()])

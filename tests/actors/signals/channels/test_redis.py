@@ -81,20 +81,23 @@ async def test_what_is_sent_again_is_neither_logged_nor_published_twice(tmp_path
         await at.delivered("redis")
     position.write_bytes(before)  # as after an end between Redis's answer and the position's write
     heard = []
-    async with client(server) as to, trio.open_nursery() as nursery:
-        async with to.pubsub(channels=["signals:all"]) as subscription:
+    async with (
+        client(server) as to,
+        trio.open_nursery() as nursery,
+        to.pubsub(channels=["signals:all"]) as subscription,
+    ):
 
-            async def listen() -> None:
-                async for message in subscription:
-                    if message["type"] == "message":
-                        heard.append(msgspec.json.decode(message["data"])["seq"])
+        async def listen() -> None:
+            async for message in subscription:
+                if message["type"] == "message":
+                    heard.append(msgspec.json.decode(message["data"])["seq"])
 
-            nursery.start_soon(listen)
-            async with desk(tmp_path, settings("redis", "redis", server.url)) as at:
-                await at.submit(signal(11))
-                assert (await at.delivered("redis")).delivered == 11
-            await until(lambda: 11 in heard, "the new signal")
-            nursery.cancel_scope.cancel()
+        nursery.start_soon(listen)
+        async with desk(tmp_path, settings("redis", "redis", server.url)) as at:
+            await at.submit(signal(11))
+            assert (await at.delivered("redis")).delivered == 11
+        await until(lambda: 11 in heard, "the new signal")
+        nursery.cancel_scope.cancel()
     assert heard == [11]
     assert list(await entries(server)) == [f"{seq}-0" for seq in range(1, 12)]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -14,7 +15,7 @@ from actors.strategies.run_rows import Remembered
 from actors.strategies.sandbox.keeper import SandboxSettings
 from actors.strategies.sandbox.policy import KillRecord
 from actors.strategies.signal_path import settings_of
-from actors.strategies.status import EMPTY, Run, RunLoaded, StartStrategy
+from actors.strategies.status import EMPTY, MOST_EVENTS, Run, RunLoaded, StartStrategy
 from protocols.control import Refused
 from protocols.strategies import StrategyChanged, StrategyState
 from runtime import Backoff, ChildSpec, Restart, RestartLimit, supervisor
@@ -103,6 +104,7 @@ class Record:
         self.last_error = self.failure = self.failure_code = self.failure_field = ""
         self.barred = False
         self.told: StrategyState = "inactive"
+        self.events: deque[tuple[int, str]] = deque(maxlen=MOST_EVENTS)
         self.settled = trio.Event()
         """Set when it runs, or has failed to."""
 
@@ -128,6 +130,7 @@ class Record:
     def take_over(self, before: Record) -> None:
         """Keep what an earlier run of the same name has left."""
         self.crashes, self.kills, self.noted, self.told = before.crashes, before.kills, before.noted, before.told
+        self.events = before.events
         if before.entry.source == self.entry.source:
             self.state = before.state
 

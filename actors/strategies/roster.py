@@ -26,6 +26,7 @@ from actors.strategies.status import (
     ConfigureRun,
     ConfigureStrategy,
     GetRun,
+    GetRunHistory,
     GetRunnerStatus,
     KeepState,
     LiftBar,
@@ -33,6 +34,7 @@ from actors.strategies.status import (
     ReportKill,
     Run,
     RunFailed,
+    RunHistory,
     RunLoaded,
     RunnerStatus,
     StartStrategy,
@@ -354,6 +356,8 @@ class Roster(Actor):
         record.loaded(message)
         if swapped:
             self._note(record, "swapped")
+        elif record.configured and not record.events:
+            self._note(record, "started")
         self._announce(record)
 
     @receive
@@ -476,6 +480,7 @@ class Roster(Actor):
             if record is None:
                 record = self.records[name] = Record(msgspec.convert(known.entry, Entry), configured=False)
                 record.restore(known)
+                record.events.extend((row.ts, row.event) for row in message.rows if row.strategy_id == name)
                 self._watch(name)
         self.restored = True
         self.ref.tell(StartAll())
@@ -488,6 +493,11 @@ class Roster(Actor):
         if request.strategy_id:
             self._record(request.strategy_id)
         self.answer_later(self._list, request.strategy_id)
+
+    @receive
+    def history(self, request: GetRunHistory) -> RunHistory:
+        """Say what happened to a strategy."""
+        return RunHistory(tuple(self._record(request.strategy_id).events))
 
     @receive
     def states(self, request: GetStrategyStates) -> StrategyStates:
@@ -545,6 +555,7 @@ class Roster(Actor):
 
     def _note(self, record: Record, event: Event, reason: str = "") -> None:
         """Put what has happened into the log: it survives this process."""
+        record.events.append((self.clock.now(), event))
         if record.configured:
             return
         record.noted = True

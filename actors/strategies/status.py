@@ -17,6 +17,7 @@ ROSTER: Final = STRATEGY_ROSTER
 
 ExecutionMode = Literal["paper", "live", "backtest"]
 EMPTY: Final = msgspec.Raw(b"{}")
+MOST_EVENTS: Final = 1000
 
 
 class RunnerStatus(Message, frozen=True, gc=False, tag="runner_status"):
@@ -138,6 +139,18 @@ class ConfigureStrategy(Request[StrategyConfigured], frozen=True, gc=False, tag=
 
 class LiftBar(Request[None], frozen=True, gc=False, tag="lift_bar"):
     """A person allows a barred strategy to be started again. Refused `not_found`, `not_barred`."""
+
+    strategy_id: str
+
+
+class RunHistory(Message, frozen=True, gc=False, tag="run_history"):
+    """What happened to a strategy, (ns, event) in order: the newest MOST_EVENTS."""
+
+    events: tuple[tuple[int, str], ...]
+
+
+class GetRunHistory(Request[RunHistory], frozen=True, gc=False, tag="get_run_history"):
+    """Asks the roster what happened to a strategy. Refused `not_found`."""
 
     strategy_id: str
 

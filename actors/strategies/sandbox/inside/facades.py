@@ -12,8 +12,9 @@ import builtins
 import difflib
 import functools
 import importlib
+import sys
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from actors.strategies.sandbox.inside import facades_time, guarded, names
@@ -23,6 +24,9 @@ from actors.strategies.sandbox.inside.facades_random import random_facade, seed_
 
 SDK: Final = "actors.strategies.sdk"
 INDICATORS: Final = f"{SDK}.indicators"
+WORKFLOWS: Final = "actors.strategies.workflows"
+BLOCKS: Final = f"{WORKFLOWS}.blocks"
+"""What compiled workflows are made of."""
 OPTIONAL: Final = {
     "pandas": "pandas is not prepared in this sandbox: use the numpy columns of the bars (bars.close), or have the "
     "operator switch pandas on",
@@ -64,6 +68,7 @@ _INSTEAD: Final[Mapping[str, Mapping[str, Any]]] = {
     "dataclasses": {"dataclass": guarded.dataclass},
 }
 
+_NOTHING: Final = Facade("nothing", {})
 _EXTRA: Final[dict[str, Facade]] = {}
 """Facades of what was asked for at the preparation: pandas, talib."""
 
@@ -99,6 +104,8 @@ def _sdk() -> dict[str, Facade]:
         "actors.strategies": Facade("actors.strategies", {}),
         SDK: facade_of(module, SDK),
         INDICATORS: facade_of(indicators, INDICATORS, only=public),
+        WORKFLOWS: Facade(WORKFLOWS, {}),
+        BLOCKS: facade_of(importlib.import_module(BLOCKS), BLOCKS, without=("warm",)),
     }
 
 
@@ -138,10 +145,14 @@ def imported(
     name: str,
     globals: object = None,
     locals: object = None,
-    fromlist: tuple[str, ...] | None = (),
+    fromlist: Sequence[str] | None = (),
     level: int = 0,
 ) -> Facade:
     """`__import__` of strategies. Raises ImportError."""
+    if type(fromlist) is list and name in sys.modules:
+        # Not a statement (that gives a tuple or None) but C code of numpy or datetime that imports on first use: it
+        # goes through the builtins of the running frame, and takes the module from where it is loaded, not from here.
+        return _NOTHING
     if level or type(name) is not str:
         raise ImportError("a strategy is one file: there is nothing that a relative import could name")
     if problem := import_problem(name):

@@ -1,8 +1,9 @@
 """Signals as a capability: settings, branch of the tree, routes, tables.
 
-/signals                one for one: each of the two goes on by itself after a restart
+/signals                one for one: each goes on by itself after a restart
 ├── hub                 numbers, stores and remembers signals
-└── stream              fans them out to WebSockets
+├── stream              fans them out to WebSockets
+└── channels            sends them to other systems (`channels/tree.py`)
 """
 
 from __future__ import annotations
@@ -12,7 +13,14 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from actors.signals.routes import routes as routes
+from actors.edge.routing import Route
+from actors.signals.channels.messages import INDEX
+from actors.signals.channels.routes import routes as channel_routes
+from actors.signals.channels.settings import SECTION as CHANNELS_SECTION
+from actors.signals.channels.settings import ChannelSettings
+from actors.signals.channels.tree import configured
+from actors.signals.channels.tree import specs as channel_specs
+from actors.signals.routes import routes as signal_routes
 from protocols.control import Row
 from protocols.paths import HUB, STREAM
 from protocols.signals import SignalRow, SignalUpdateRow
@@ -44,15 +52,16 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """How long a client that resumes waits for a database that is away, in seconds."""
 
 
-sections: dict[str, Any] = {SECTION: Settings}
+sections: dict[str, Any] = {SECTION: Settings, CHANNELS_SECTION: tuple[ChannelSettings, ...]}
+routes: list[Route] = [*channel_routes, *signal_routes]
 
 
 def children(configuration: Configuration, whole: Whole) -> list[ChildSpec]:
-    """The branch `/signals`."""
-    return [branch(configuration.section(SECTION))]
+    """The branch `/signals`. Raises ConfigurationError for channels that cannot be together."""
+    return [branch(configuration.section(SECTION), configured(configuration))]
 
 
-def branch(settings: Settings) -> ChildSpec:
+def branch(settings: Settings, channels: tuple[ChannelSettings, ...] = ()) -> ChildSpec:
     """The branch `/signals` with these settings."""
     hub = ChildSpec(
         name=HUB.rpartition("/")[2],
@@ -75,12 +84,12 @@ def branch(settings: Settings) -> ChildSpec:
         },
         backoff=BACKOFF,
     )
-    return supervisor("signals", hub, stream, limit=LIMIT, backoff=BACKOFF)
+    return supervisor("signals", hub, stream, *channel_specs(channels), limit=LIMIT, backoff=BACKOFF)
 
 
 def probes(configuration: Configuration) -> list[tuple[str, str]]:
     """Who answers for signals."""
-    return [("signals", HUB), ("signal_stream", STREAM)]
+    return [("signals", HUB), ("signal_stream", STREAM), ("channels", INDEX)]
 
 
 migrations: str | None = str(Path(__file__).parent / "migrations")

@@ -26,19 +26,20 @@ class ClassContract(FunctionContract):
         """The contract of a class. Raises ContractError, ParametersError, and what its methods raise."""
         lookback = lookback_of(getattr(strategy, "LOOKBACK", None), "LOOKBACK")
         made = cls(load, strategy.__name__, declared(strategy), lookback)
-        made.strategy = instance = strategy.__new__(strategy)
+        kind: Any = strategy
+        made.strategy = instance = kind.__new__(kind)
         if made.declared and hasattr(instance, "__dict__"):
             setattr(instance, VALUES, made.values)
-        initialize: Callable[..., None] = instance.__init__
-        wanted = arguments_of(strategy.__init__, 1)
-        defaults = len(getattr(strategy.__init__, "__defaults__", None) or ())
+        initialize: Callable[..., None] = kind.__init__
+        wanted = arguments_of(initialize, 1)
+        defaults = len(getattr(initialize, "__defaults__", None) or ())
         required = 0 if wanted is None else wanted - defaults
         if required > 1:
             raise ContractError(f"{strategy.__name__}.__init__: expected at most one argument, the parameters")
         if required == 1:
-            initialize(dict(made.values))
+            initialize(instance, dict(made.values))
         else:
-            initialize()
+            initialize(instance)
         name = method_of(strategy)
         assert name is not None
         method = getattr(instance, name)

@@ -1,7 +1,7 @@
 """A facade: the public names of a module, and nothing of the module itself.
 
 Real modules show what they import: `statistics.sys`, `json.codecs.builtins`. A facade holds copies of chosen names.
-It has no `__name__`, because `from facade import missing` would otherwise find the real submodule among the loaded ones.
+It has no `__name__`: with one, `from facade import missing` would find the real submodule among the loaded ones.
 """
 
 from __future__ import annotations

@@ -105,7 +105,8 @@ class Logger:
         if values:
             text %= values[0] if len(values) == 1 and isinstance(values[0], dict) else values
         name = next((name for least, name in _LEVELS if level >= least), "debug")
-        sys.stdout.log(name, text)  # type: ignore[attr-defined]
+        journal: Any = sys.stdout
+        journal.log(name, text)
 
     def debug(self, message: object, *values: Any, **named: Any) -> None:
         """Add a line."""

@@ -140,7 +140,7 @@ def dataclass(cls: Any = None, /, **options: Any) -> Any:
     if cls is None:
         return lambda found: dataclass(found, **options)
     for base in builtins.type.mro(cls):
-        for name in base.__dict__.get("__annotations__", {}):
+        for name in vars(base).get("__annotations__", {}):
             if type(name) is not str or not name.isidentifier() or keyword.iskeyword(name) or names.is_special(name):
                 raise TypeError(f"a field of a dataclass needs a name, got {str(name)[:80]!r}")
     return dataclasses.dataclass(**options)(cls)

@@ -78,8 +78,8 @@ def prepare(*, pandas: bool = False) -> None:
 def serve(fd: int, *, language: bool) -> NoReturn:
     """Answer requests on a blocking stream socket until it ends. `language` False: without the language layer."""
     worker = Worker(language=language)
-    sys.stdout = sys.stderr = worker.journal  # type: ignore[assignment]
-    warnings.showwarning = worker.warn
+    sys.stdout = sys.stderr = worker.journal
+    warnings.showwarning = worker.warn  # type: ignore[assignment]
     received = bytearray()
     while True:
         body = _read(fd, received)

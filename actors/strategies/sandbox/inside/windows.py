@@ -174,6 +174,12 @@ class Windows:
 
     def frames(self) -> Frames | None:
         """The tables of all symbols that have a bar; None where none has."""
+        if len(self._all) == 1:
+            for window in self._all.values():
+                if not window.count:
+                    return None
+                only = {window.symbol: window.bars()}
+                return Frames({window.timeframe: only}, only)
         first = {symbol: window.bars() for symbol, window in self.first.items() if window.count}
         if not first:
             return None

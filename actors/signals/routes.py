@@ -17,7 +17,15 @@ from actors.signals.requests import SubmitTestSignal
 from protocols.nanos import INT64_MAX
 from protocols.paths import HUB, QUERIES
 from protocols.signal_stream import FreeObject, TradingSignal, timestamp, trading_signal
-from protocols.signals import Action, GetLatestSignals, GetSignal, SignalStatus, StoredSignal, UpdateSignal
+from protocols.signals import (
+    NO_METADATA,
+    Action,
+    GetLatestSignals,
+    GetSignal,
+    SignalStatus,
+    StoredSignal,
+    UpdateSignal,
+)
 
 TAGS: Final = ("signals",)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

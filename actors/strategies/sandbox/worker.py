@@ -227,6 +227,9 @@ class Worker:
     async def _receive(self) -> bytes:
         while True:
             await trio.lowlevel.wait_readable(self._fd)
+            if self.ended is not None:
+                # Its end was heard in the same round of the loop as the end of its socket.
+                raise _Closed
             try:
                 chunk = self._data.recv(_CHUNK)
             except BlockingIOError:
@@ -250,6 +253,8 @@ class Worker:
             if not rest:
                 return
             await trio.lowlevel.wait_writable(self._fd)
+            if self.ended is not None:
+                raise _Closed
 
     def _expect_silence(self) -> None:
         try:

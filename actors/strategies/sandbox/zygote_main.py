@@ -85,7 +85,7 @@ class _Zygote:
         theirs.close()
         os.close(tell_status)
         pidfd = os.pidfd_open(child)
-        said = os.read(status, 4096)
+        said = _read_all(status)
         os.close(status)
         if said != b"locked":
             os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
@@ -181,6 +181,14 @@ def _tell(channel: socket.socket, message: control.Told, *descriptors: int) -> N
         channel.sendmsg([control.ENCODER.encode(message)], rights if descriptors else [])
     except (BrokenPipeError, ConnectionResetError):
         os._exit(_PARENT_GONE)
+
+
+def _read_all(descriptor: int) -> bytes:
+    """Read to the end: until the worker has closed its side, or is dead."""
+    text = b""
+    while part := os.read(descriptor, 4096):
+        text += part
+    return text
 
 
 def _is_open(descriptor: int) -> bool:

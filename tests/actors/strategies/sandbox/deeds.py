@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import _thread
 import ctypes
+import json
 import mmap
 import os
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable
-from typing import Any
+
+import msgspec
 
 from actors.strategies.sandbox import wire
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _kept: list[object] = []
+
+
+def loaded(names: tuple[str, ...]) -> list[str]:
+    """Which of these modules were ever imported."""
+    return [name for name in names if name in sys.modules]
+
+
+def environment() -> str:
+    return json.dumps(dict(os.environ))
 
 
 def nothing() -> str:
@@ -174,15 +186,13 @@ def trickle(fd: int, request: wire.Configure, size: int) -> object:
 
 @forge
 def reply_and_flood(fd: int, request: wire.Configure, size: int) -> object:
-    """A good reply, and then what nobody asked for."""
-    from tests.actors.strategies.sandbox import echo
-
-    echo.send(fd, wire.Done(request.id, 0))
-    rest = size
-    while rest:
-        rest -= os.write(fd, b"x" * min(rest, 65536))
+    """A good reply, and at a signal what nobody asked for."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+    reply = msgspec.msgpack.encode(wire.Done(request.id, 0))
+    os.write(fd, wire.HEADER.pack(len(reply)) + reply)
+    signal.sigwait({signal.SIGUSR1})
     while True:
-        time.sleep(1)
+        os.write(fd, b"x" * size)
 
 
 @forge
@@ -194,6 +204,3 @@ def close_socket(fd: int, request: wire.Configure) -> object:
 @forge
 def long_reply(fd: int, request: wire.Configure, size: int) -> object:
     return b"x" * size
-
-
-Deed = Callable[..., Any]

@@ -9,12 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 import trio
 
-from actors.strategies.sandbox import wire
+from actors.strategies.sandbox import linux, wire
 from actors.strategies.sandbox.landlock import abi
 from actors.strategies.sandbox.worker import Worker, WorkerEnded
 from actors.strategies.sandbox.zygote import Layers, Limits, Zygote
+from runtime.orphans import read_process
+
+__all__ = ["Layers", "Limits"]
 
 ECHO = "tests.actors.strategies.sandbox.echo"
 REPOSITORY = Path(__file__).resolve().parents[4]
@@ -32,12 +36,30 @@ def without(*layers: str) -> Layers:
     return Layers(**dict.fromkeys(layers, False))
 
 
+def _has_seccomp() -> bool:
+    try:
+        linux.prctl(21)  # PR_GET_SECCOMP
+    except OSError:
+        return False
+    return True
+
+
 def landlock_abi() -> int:
     """0: this kernel has none."""
     try:
         return abi()
     except OSError:
         return 0
+
+
+needs_seccomp = pytest.mark.skipif(not _has_seccomp(), reason="this kernel has no seccomp")
+needs_root = pytest.mark.skipif(not ROOT, reason="it is about what root has, or may look at")
+
+
+def need_namespaces(zygote: Zygote) -> None:
+    """Skip where the zygote was refused namespaces."""
+    if "namespaces" in zygote.missing:
+        pytest.skip(f"no namespaces here: {zygote.missing['namespaces']}")
 
 
 @asynccontextmanager
@@ -76,7 +98,7 @@ async def end_of(worker: Worker, do: str, *, within: float = 10.0, **arguments: 
     try:
         reply = await worker.call(wish(do, **arguments), within)
     except WorkerEnded as end:
-        assert not Path(f"/proc/{worker.pid}").exists()
+        assert read_process(worker.pid) is None
         return end
     raise AssertionError(f"it lives: {reply}")
 

@@ -81,7 +81,7 @@ class MakeTestSignal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     action: Action = "HOLD"
     confidence: Annotated[float, msgspec.Meta(ge=0, le=1)] = 1.0
     validity_s: Annotated[float, msgspec.Meta(gt=0, le=86_400)] | None = None
-    metadata: FreeObject | None = None
+    metadata: dict[str, Any] = {}
 
 
 class MadeTestSignal(msgspec.Struct, frozen=True):
@@ -150,7 +150,7 @@ async def make_test_signal(request: MakeTestSignal, call: Call) -> MadeTestSigna
             action=request.action,
             confidence=request.confidence,
             validity_s=request.validity_s,
-            metadata=NO_METADATA if request.metadata is None else request.metadata,
+            metadata=msgspec.Raw(msgspec.json.encode(request.metadata)) if request.metadata else NO_METADATA,
         )
     )
     return MadeTestSignal("Test signal stored", _shown(stored, call.node.clock.now()))

@@ -16,7 +16,7 @@ from actors.signals.outcome_routes import performance, several, summary
 from actors.signals.requests import SubmitTestSignal
 from protocols.nanos import INT64_MAX
 from protocols.paths import HUB, QUERIES
-from protocols.signal_stream import FreeObject, TradingSignal, timestamp, trading_signal
+from protocols.signal_stream import TradingSignal, timestamp, trading_signal
 from protocols.signals import (
     NO_METADATA,
     Action,

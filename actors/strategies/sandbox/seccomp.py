@@ -61,6 +61,7 @@ REFUSE: Final = 0x0005_0000 | 1
 _MODE_FILTER: Final = 2
 
 # sys/mman.h; no other bit of `prot` is asked for by anything that is already loaded.
+_READ: Final = 0x1
 _READ_WRITE: Final = 0x3
 _MAP_REFUSED: Final = 0x01 | 0x0100 | 0x4_0000
 """MAP_SHARED, MAP_GROWSDOWN and MAP_HUGETLB: pages that RLIMIT_DATA does not count."""
@@ -133,8 +134,10 @@ def _examine() -> list[_Step]:
         _Step(_ANY_BIT, 0xFFFF_FFFF ^ _READ_WRITE, then="refuse"),
         _Step(_LOAD, _argument(3)),
         _Step(_ANY_BIT, _MAP_REFUSED, then="refuse", otherwise="allow"),
+        # Memory that becomes writable later passes RLIMIT_DATA where RLIMIT_AS is reached (mm/mprotect.c asks whether
+        # the old kind of mapping could still grow), and nothing that is already loaded needs it.
         _Step(_LOAD, _argument(2), label="mprotect"),
-        _Step(_ANY_BIT, 0xFFFF_FFFF ^ _READ_WRITE, then="refuse", otherwise="allow"),
+        _Step(_ANY_BIT, 0xFFFF_FFFF ^ _READ, then="refuse", otherwise="allow"),
         # A signal to itself is how abort() ends a process.
         _Step(_LOAD, _argument(0), label="tgkill"),
         _Step(_EQUAL, 0, then="allow", otherwise="refuse", label=_PID_MARK),

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from actors.strategies.sandbox import wire
-from actors.strategies.sandbox.inside import language, program
+from actors.strategies.sandbox.inside import program
 from actors.strategies.sandbox.inside.journal import Journal
 from tests.actors.strategies.sandbox.serving import Serving, bar, load
 

@@ -18,7 +18,7 @@ from actors.strategies.trial import Figures
 FAILED: Final = 1
 KEPT: Final = 1000
 """Signals that an answer holds; `--signals` writes all of them."""
-EVERY_S: Final = 1.0
+EVERY_S: Final = 0.2
 
 
 def rejected(file: Path, problems: Sequence[Problem]) -> tuple[str, dict[str, Any], int]:
@@ -124,13 +124,12 @@ class Told:
             print(f"{level}: {text}", file=sys.stderr)
 
     def progress(self, figures: Figures) -> None:
-        """Some more bars are done."""
-        if self._quiet or monotonic() < self._next:
-            return
-        self._next = monotonic() + EVERY_S
-        text = f"{figures.bars} bars, {figures.signals} signals"
-        print(f"\r\x1b[K{text}" if self._live else text, end="" if self._live else "\n", file=sys.stderr, flush=True)
-        self._open = self._live
+        """Some more bars are done: a terminal shows it, over and over in one line."""
+        if self._live and monotonic() >= self._next:
+            self._next = monotonic() + EVERY_S
+            text = f"\r\x1b[K{figures.bars} bars, {figures.signals} signals"
+            print(text, end="", file=sys.stderr, flush=True)
+            self._open = True
 
     def end(self) -> None:
         """What comes next begins a line."""

@@ -29,13 +29,13 @@ def test_a_parameter_reads_as_its_default_until_there_are_values_in_force() -> N
     assert (strategy.fast, strategy.label) == (20, "x")
     assert isinstance(Crossing.fast, Parameter)
     with pytest.raises(AttributeError, match="fast is a parameter: it is given from outside"):
-        strategy.fast = 5  # type: ignore[assignment]
+        strategy.fast = 5
 
 
 def test_declarations_are_found_in_their_order_with_those_of_base_classes_first() -> None:
     class Slower(Crossing):
         slow = Parameter.int(30)
-        label = "not any more"  # type: ignore[assignment]
+        label = "not any more"
         PARAMETERS = {"extra": Parameter.bool(False)}  # noqa: RUF012
 
     assert list(declared(Slower)) == ["fast", "threshold", "long_only", "mode", "slow", "extra"]

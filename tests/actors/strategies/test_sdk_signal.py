@@ -78,9 +78,9 @@ def test_a_value_that_a_field_cannot_have_is_refused_by_name(given_: dict[str, A
 
 
 def test_metadata_is_a_copy_that_later_changes_do_not_reach() -> None:
-    metadata = {"values": [1, np.float64(2.5)], "array": np.arange(2)}
+    metadata: dict[str, Any] = {"values": [1, np.float64(2.5)], "array": np.arange(2)}
     signal = Signal(action="BUY", metadata=metadata)
-    metadata["values"].append(3)  # type: ignore[union-attr]
+    metadata["values"].append(3)
     assert signal.metadata == {"values": [1, 2.5], "array": [0, 1]}
 
 
@@ -101,8 +101,10 @@ def test_whatever_a_signal_accepts_the_wire_accepts_too(
         signal = Signal.from_mapping(fields)
     except SignalError:
         return
-    values = {name: value for name in FIELDS if name != "metadata" and (value := getattr(signal, name)) is not None}
-    sent = wire.WireSignal(0, **({"symbol": "ABC", "confidence": 0.5} | values))
+    values: dict[str, Any] = {
+        name: value for name in FIELDS if name != "metadata" and (value := getattr(signal, name)) is not None
+    }
+    sent = wire.WireSignal(0, **{"symbol": "ABC", "confidence": 0.5, **values})
     encoded = msgspec.msgpack.encode(wire.Done(1, 1, (sent,)))
     try:
         assert wire.REPLY.decode(encoded) == wire.Done(1, 1, (sent,))

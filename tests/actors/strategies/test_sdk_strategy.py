@@ -14,6 +14,7 @@ from actors.strategies.sandbox import wire
 from actors.strategies.sdk import (
     Bar,
     BaseStrategy,
+    Data,
     NotDeployed,
     Parameter,
     Quote,
@@ -251,8 +252,8 @@ def test_bars_of_another_timeframe_are_asked_for_by_its_name() -> None:
 
 def test_windows_that_hold_no_bar_yet_have_no_current_one() -> None:
     empty = random_bars(1)[:0]
-    assert session_module.Data(GivenWindows(empty)).get_current_bar("ABC") is None
-    assert session_module.Data(GivenWindows(empty)).rsi("ABC") is None
+    assert Data(GivenWindows(empty)).get_current_bar("ABC") is None
+    assert Data(GivenWindows(empty)).rsi("ABC") is None
 
 
 def test_importing_the_sdk_loads_no_event_loop_no_runtime_and_nothing_heavy() -> None:

@@ -269,7 +269,10 @@ class Library(Actor):
         for source in self.external:
             if request.source in ("", source):
                 try:
-                    found.append(await self._read(source, request.strategy_id))
+                    package = await self._read(source, request.strategy_id)
+                    # A name of another kind (a project's number, a workflow's UUID) only where it is clear whose it is.
+                    if request.source or package.strategy_id == request.strategy_id:
+                        found.append(package)
                 except Refused as refused:
                     if refused.code == "unavailable":
                         away.append(refused)
@@ -279,6 +282,9 @@ class Library(Actor):
             if not self.own_read.is_set() and request.source in ("", "own"):
                 away.append(Refused("unavailable", "the versions of strategies are not read back yet"))
             raise away[0] if away else self._nowhere(request)
+        if away and all(package.source in self.external for package in found):
+            message = f"{away[0].message}; it may have a strategy of this id, too: say which source is meant"
+            raise Refused("unavailable", message, "source")
         package = self._only(request, found)
         if not request.version or request.version == package.version:
             return package
@@ -534,7 +540,9 @@ class Library(Actor):
         try:
             checked: CodeChecked = await self.lookup(SANDBOX).ask(CheckCode(code), CHECK_S)
         except Refused as refused:
-            return (), f"the code was not checked: {refused.message}"
+            nobody = refused.code in ("not_found", "stopped")
+            why = "no sandbox runs on this node" if nobody else refused.message
+            return (), f"the code was not checked: {why}"
         except Unknown:
             return (), f"the code was not checked: no answer of the sandbox within {CHECK_S:g} s"
         problems, warnings = split_problems(checked.problems)

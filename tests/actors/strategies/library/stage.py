@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import functools
 import shutil
 import tempfile
@@ -18,24 +17,24 @@ import trio
 import actors.edge.capability
 import actors.storage.capability
 import actors.strategies
+from actors.edge.auth import token_of
 from actors.edge.edge import GetEdgeAddress
+from actors.strategies import capability
 from actors.strategies.library_requests import CreateStrategy, StrategyStored
 from actors.strategies.library_settings import LibrarySettings, specs
 from actors.strategies.package import (
     LIBRARY,
-    CheckCode,
-    CodeChecked,
     GetPackage,
     ListPackages,
     Package,
     PackageChanged,
     PackageList,
 )
-from actors.strategies.sandbox import wire
+from actors.strategies.sandbox.keeper import SandboxSettings
 from protocols.control import Message, Refused, Request
 from protocols.paths import EDGE, QUERIES
 from protocols.storage import RunQuery
-from runtime import Actor, ChildSpec, Done, KillChild, Node, NodeSettings, open_node, receive
+from runtime import ChildSpec, Done, KillChild, Node, NodeSettings, open_node
 from runtime.log import open_log
 from runtime.topics import Tap
 
@@ -44,7 +43,10 @@ M = TypeVar("M", bound=Message)
 LIMIT_S = 15.0
 LOOK_S = 0.02
 CODE = "def generate_signal(data, parameters):\n    return None\n"
-WITH_PERIOD = f"PARAMETERS = {{'period': 14}}\n{CODE}"
+WITH_PERIOD = f"""
+from actors.strategies.sdk import Parameter
+PARAMETERS = {{"period": Parameter.int(14, least=2, most=50, description="bars")}}
+{CODE}"""
 BROKEN = "def generate_signal(data, parameters:\n"
 
 ONE = "11111111-1111-4111-8111-111111111111"
@@ -93,27 +95,6 @@ def migrations() -> list[str]:
     return [actors.storage.capability.OWN_MIGRATIONS, folder]
 
 
-class Checker(Actor):
-    """Stands for the sandbox: tells syntax errors, and the names of PARAMETERS."""
-
-    @receive
-    def check(self, request: CheckCode) -> CodeChecked:
-        try:
-            tree = ast.parse(request.code, request.filename)
-        except SyntaxError as error:
-            return CodeChecked((wire.Problem("syntax", error.msg, error.lineno or 0),))
-        parameters = [
-            wire.ParameterInfo(name, "int", "0")
-            for node in tree.body
-            if isinstance(node, ast.Assign)
-            for name in ast.literal_eval(node.value)
-        ]
-        return CodeChecked((), tuple(parameters), "function")
-
-
-SANDBOX = ChildSpec(name="sandbox", actor=Checker)
-
-
 def storage(url: str, migrate: bool) -> ChildSpec:
     """The writer and the queries of a database."""
     arguments = {
@@ -131,9 +112,16 @@ def storage(url: str, migrate: bool) -> ChildSpec:
 class Desk:
     """What a test has of the node."""
 
-    def __init__(self, node: Node, port: int) -> None:
+    def __init__(self, node: Node, port: int, token: str) -> None:
         self.node = node
-        self.http = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=LIMIT_S)
+        headers = {"authorization": f"Bearer {token}"}
+        self.http = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}/api", headers=headers, timeout=LIMIT_S)
+
+    async def answered(self, method: str, path: str, expected: int = 200, /, **body: Any) -> Any:
+        """The JSON of an answer with this status."""
+        answer = await self.http.request(method, path, json=body if method in ("POST", "PUT") else None)
+        assert answer.status_code == expected, answer.text
+        return answer.json()
 
     async def ask(self, request: Request[R]) -> R:
         with trio.fail_after(LIMIT_S):
@@ -201,21 +189,24 @@ async def desk(
     database: str,
     settings: LibrarySettings | None = None,
     *,
-    sandbox: bool = True,
+    sandbox: bool = False,
     migrate: bool = False,
     patience_s: float = LIMIT_S,
     others: tuple[ChildSpec, ...] = (),
 ) -> AsyncIterator[Desk]:
     """A node in this folder; leaving the block stops it, and another one in the same folder goes on where it was."""
     edge = actors.edge.capability.Settings(port=0)
-    arguments = {"settings": edge, "routes": ("actors.strategies.library_routes:routes",)}
+    arguments = {
+        "settings": edge,
+        "routes": ("actors.strategies.library_routes:routes", "actors.strategies.run_routes:routes"),
+    }
     *branch, library = specs(settings or LibrarySettings())
     library = msgspec.structs.replace(
         library, arguments={**library.arguments, "look_s": LOOK_S, "patience_s": patience_s}
     )
     children = (
         storage(database, migrate),
-        *((SANDBOX,) if sandbox else ()),
+        *capability.branch((), SandboxSettings(memory_mb=64, load_s=3.0) if sandbox else None),
         *others,
         *branch,
         library,
@@ -225,7 +216,7 @@ async def desk(
     try:
         async with open_node(NodeSettings(data_dir=str(folder)), children, log=log) as node:
             address = await node.ref(EDGE).ask(GetEdgeAddress())
-            at = Desk(node, address.port)
+            at = Desk(node, address.port, token_of(folder))
             async with at.http:
                 yield at
     finally:

@@ -24,7 +24,7 @@ from tests.actors.strategies.library.stage import BROKEN, CODE, WITH_PERIOD, cha
 
 
 async def test_a_new_strategy_is_checked_stored_and_told(tmp_path: Path, database: str) -> None:
-    async with desk(tmp_path, database) as at:
+    async with desk(tmp_path, database, sandbox=True) as at:
         with at.node.open_tap((PackageChanged, None)) as tap:
             made = await at.create(tags=("a", "b", "a"), parameters=msgspec.Raw(b'{"period": 3}'))
             assert await changes(tap, 1) == [(made.strategy_id, "own", False)]
@@ -38,14 +38,14 @@ async def test_a_new_strategy_is_checked_stored_and_told(tmp_path: Path, databas
 
 
 async def test_without_a_sandbox_a_strategy_is_a_draft_and_says_why(tmp_path: Path, database: str) -> None:
-    async with desk(tmp_path, database, sandbox=False) as at:
+    async with desk(tmp_path, database) as at:
         made = await at.create()
         assert made.state == "draft"
-        assert made.check_missing.startswith("the code was not checked")
+        assert made.check_missing == "the code was not checked: no sandbox runs on this node"
 
 
 async def test_code_that_cannot_run_is_refused_with_every_problem(tmp_path: Path, database: str) -> None:
-    async with desk(tmp_path, database) as at:
+    async with desk(tmp_path, database, sandbox=True) as at:
         with pytest.raises(Refused, match=r"line 1: .*\(syntax\)") as caught:
             await at.create(code=BROKEN)
         assert (caught.value.code, caught.value.field) == ("invalid", "code")
@@ -88,7 +88,7 @@ def test_parameters_are_kept_in_one_spelling() -> None:
 
 
 async def test_every_change_is_a_version_that_can_be_read_and_restored(tmp_path: Path, database: str) -> None:
-    async with desk(tmp_path, database) as at:
+    async with desk(tmp_path, database, sandbox=True) as at:
         one = (await at.create(description="first")).strategy_id
         two = await at.ask(UpdateStrategy(strategy_id=one, code=f"# 2\n{CODE}"))
         assert two.version == 2

@@ -2,7 +2,8 @@
 
 Numbers that are nanos inside are JSON numbers with exactly their digits here, never by way of a float; times are ISO
 8601, UTC, in microseconds. Beyond the inherited shapes: `seq` in every signal message, `resume_from` in a
-subscription, `resumed` and `lagged`, and `deployment_id`, `decision_id`, `marks` in a signal.
+subscription, `resumed` and `lagged`, `updates` for those who ask (`signal_update_stream.py`), and `deployment_id`,
+`decision_id`, `marks` in a signal.
 
     client  {"type": "subscribe", "symbols": ["*"], "resume_from": 17}     {"type": "unsubscribe", "symbols": ["A"]}
             {"type": "ping"}
@@ -153,11 +154,13 @@ class LaggedMessage(msgspec.Struct, frozen=True, tag_field="type", tag="lagged",
 class Subscribe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="subscribe"):
     """From the client: send signals of these symbols (`*`: all) from now on.
 
-    `resume_from`: first send what is stored from this place on. A client that has seen 41 says 42.
+    `resume_from`: first send what is stored from this place on. A client that has seen 41 says 42. `updates`: send
+    what becomes of signals of these symbols, too, from now on.
     """
 
     symbols: Symbols
     resume_from: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] | None = None
+    updates: bool = False
 
 
 class Unsubscribe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="unsubscribe"):

@@ -63,9 +63,11 @@ async def _listen(connection: Connection, stream: ActorRef) -> None:
                 await socket.send(PONG)
                 continue
             subscribe = isinstance(message, Subscribe)
-            resume_from = message.resume_from if isinstance(message, Subscribe) else None
+            resume_from, updates = (
+                (message.resume_from, message.updates) if isinstance(message, Subscribe) else (None, False)
+            )
             try:
-                await stream.ask(ChangeSubscription(connection, subscribe, message.symbols, resume_from))
+                await stream.ask(ChangeSubscription(connection, subscribe, message.symbols, resume_from, updates))
             except (Refused, Unknown) as error:
                 await _say_error(socket, error)
     except SocketClosed:

@@ -14,7 +14,7 @@ and becomes live in the very step in which it has caught up). `cursor` is the pl
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Final
 
@@ -48,6 +48,7 @@ class FanOut:
     """Who is subscribed to what, and what of the stream's end is kept framed. `head`: the stream's place now.
 
     `backlog_bytes`: what may wait for one subscriber. `kept`: how many of the newest frames are kept for replays.
+    `notices`: the frames that tell of losses.
     """
 
     def __init__(
@@ -58,11 +59,13 @@ class FanOut:
         backlog_bytes: int = 262_144,
         kept: int = 4096,
         turn: int = TURN,
+        notices: Callable[[Iterable[Loss]], bytes] = notices,
     ) -> None:
         self.head = head
         self.most_subscribers = most_subscribers
         self.backlog_bytes = backlog_bytes
         self.turn = turn
+        self._notices = notices
         self._settled = head
         """Everybody who is live has been served up to here, or has a cursor that is beyond."""
         self._frames: deque[Frame] = deque(maxlen=kept)
@@ -245,7 +248,7 @@ class FanOut:
         for subscriber in tuple(self._lossy):
             if subscriber.sink.closed:
                 self.detach(subscriber)
-            elif self._offer(subscriber, notices(subscriber.losses), len(subscriber.losses)):
+            elif self._offer(subscriber, self._notices(subscriber.losses), len(subscriber.losses)):
                 self._told(subscriber)
 
     def _routed(self, frames: Sequence[Frame]) -> Iterator[tuple[frozenset[str], Sequence[Frame]]]:
@@ -261,7 +264,7 @@ class FanOut:
         for piece in pieces:
             wire, count = piece.wire, piece.count
             if subscriber.losses:
-                wire, count = notices(subscriber.losses) + wire, count + len(subscriber.losses)
+                wire, count = self._notices(subscriber.losses) + wire, count + len(subscriber.losses)
             if self._offer(subscriber, wire, count):
                 subscriber.last_sent = piece.last
                 if subscriber.losses:
@@ -333,7 +336,7 @@ class FanOut:
     def offer(self, subscriber: Subscriber, chunk: Chunk) -> bool:
         """Hand over a chunk whole, if there is room for it."""
         if chunk.frames:
-            wire = b"".join([notices(subscriber.losses), *(frame.wire for frame in chunk.frames)])
+            wire = b"".join([self._notices(subscriber.losses), *(frame.wire for frame in chunk.frames)])
             if not self._offer(subscriber, wire, len(subscriber.losses) + len(chunk.frames)):
                 return False
             self._told(subscriber)
@@ -355,6 +358,22 @@ class FanOut:
         if not replay.announced:
             self._count_missing(subscriber, replay)
         return replay
+
+    def renounce(self, subscriber: Subscriber) -> None:
+        """End a replay before it has caught up: what is behind the head is lost, and the subscriber is live."""
+        if subscriber.replay is None:
+            return
+        subscriber.replay = None
+        if subscriber.cursor < self.head:
+            self._lose(subscriber, subscriber.cursor + 1, self.head, self.head - subscriber.cursor)
+            subscriber.cursor = self.head
+
+    def jump(self, head: int) -> None:
+        """Go on at another place of the stream, while nobody is served. Raises ValueError if somebody is."""
+        if self._subscribers:
+            raise ValueError(f"{len(self._subscribers)} subscribers are at {self.head}")
+        self._frames.clear()
+        self.head = self._settled = head
 
     def _count_missing(self, subscriber: Subscriber, replay: Replay) -> None:
         for span in replay.missing:

@@ -6,6 +6,8 @@ in tasks of their own, so that nobody waits for somebody else's past.
 A client's connection belongs to the edge, not to this actor. When the actor ends, however it ends, each connection is
 told (`detached`) and turns to the next incarnation, which goes on where the connection's cursor is: an actor that was
 killed is not seen by its clients.
+
+Clients that ask for updates are served by a fan-out of its own (`update_fan.py`), after signals.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from actors.edge.frames import text_frame
 from actors.edge.websocket import WebSocket
 from actors.signals.fanout import FanOut, Full
 from actors.signals.subscriber import Behind, CaughtUp, Chunk, Replay, Subscriber, frame_of
+from actors.signals.update_fan import UpdateFan
 from protocols.control import Lagged, Message, Probe, ProbeReport, Refused, Request, Unknown
 from protocols.paths import HUB
 from protocols.signal_stream import (
@@ -28,7 +31,16 @@ from protocols.signal_stream import (
     encode_server,
     wire_spans,
 )
-from protocols.signals import SIGNALS, ReadSignals, SignalPage, SignalStored, Span, StoredSignal
+from protocols.signals import (
+    SIGNAL_UPDATES,
+    SIGNALS,
+    ReadSignals,
+    ReadSignalUpdates,
+    SignalPage,
+    SignalStored,
+    Span,
+    StoredSignal,
+)
 from runtime import Actor, Mailbox, receive
 
 BATCH = 256
@@ -44,13 +56,17 @@ TELL_EVERY_S = 0.5
 
 
 class Connection(Subscriber):
-    """A subscriber with its WebSocket, and the event that says that its stream actor has ended."""
+    """A subscriber with its WebSocket, and the event that says that its stream actor has ended.
 
-    __slots__ = ("detached", "socket")
+    `updates` is its subscription to updates, which has places of its own.
+    """
+
+    __slots__ = ("detached", "socket", "updates")
 
     def __init__(self, name: str, socket: WebSocket) -> None:
         super().__init__(name, socket)
         self.socket = socket
+        self.updates = Subscriber(f"{name} updates", socket)
         self.detached = trio.Event()
 
 
@@ -76,6 +92,7 @@ class ChangeSubscription(Request[None], frozen=True, gc=False, tag="change_subsc
     subscribe: bool
     symbols: tuple[str, ...]
     resume_from: int | None = None
+    updates: bool = False
 
 
 class Advance(Message, frozen=True, gc=False, tag="advance_stream"):
@@ -98,14 +115,23 @@ class SignalStream(Actor):
     def __init__(
         self, max_subscribers: int = 1000, backlog_bytes: int = 262_144, kept: int = 4096, patience_s: float = 10.0
     ) -> None:
-        self.options = {"most_subscribers": max_subscribers, "backlog_bytes": backlog_bytes, "kept": kept}
+        self.most_subscribers = max_subscribers
+        self.backlog_bytes = backlog_bytes
+        self.kept = kept
         self.patience_s = patience_s
         self.replays = 0
 
     def on_start(self) -> None:
         """Begin at the stream's end: who was served before has a cursor, and is brought up to it."""
         self.subscribe(SignalStored, SIGNALS)
-        self.fan = FanOut(self.log.last_seq(SIGNALS), **self.options)
+        self.subscribe(SignalStored, SIGNAL_UPDATES)
+        self.fan = FanOut(
+            self.log.last_seq(SIGNALS),
+            most_subscribers=self.most_subscribers,
+            backlog_bytes=self.backlog_bytes,
+            kept=self.kept,
+        )
+        self.updates = UpdateFan(self.log.last_seq(SIGNAL_UPDATES), self.most_subscribers, self.backlog_bytes)
         self.readers = trio.CapacityLimiter(REPLAYS)
         self.spawn(self._keep_connections, name="connections")
         self.every(TELL_EVERY_S, TellLosses())
@@ -137,6 +163,16 @@ class SignalStream(Actor):
                 self.after(RETRY_S, Advance())
                 return
             await self._fan_out(page)
+        while len(self.updates) and self.updates.head < self.log.last_seq(SIGNAL_UPDATES):
+            place = self.updates.head + 1
+            try:
+                found = await self.lookup(HUB).ask(ReadSignalUpdates(place, BATCH), ASK_S)
+            except (Refused, Unknown) as error:
+                self.logger.warning("the hub does not answer", error=str(error), update=place)
+                self.after(RETRY_S, Advance())
+                return
+            for _ in self.updates.hand_out(found):
+                await trio.lowlevel.checkpoint()
 
     async def _fan_out(self, page: SignalPage) -> None:
         signals = [stored for stored in page.signals if stored.seq > self.fan.head]
@@ -160,6 +196,7 @@ class SignalStream(Actor):
     def detach(self, message: Detach) -> None:
         """Forget a connection."""
         self.fan.detach(message.connection)
+        self.updates.detach(message.connection.updates)
 
     @receive
     def change(self, request: ChangeSubscription) -> None:
@@ -172,8 +209,11 @@ class SignalStream(Actor):
         try:
             if request.subscribe:
                 replays = self.fan.subscribe(connection, request.symbols, request.resume_from)
+                if request.updates:
+                    self.updates.subscribe(connection.updates, request.symbols, self.log.last_seq(SIGNAL_UPDATES))
             else:
                 self.fan.unsubscribe(connection, request.symbols)
+                self.updates.unsubscribe(connection.updates, request.symbols)
         except ValueError as error:
             raise Refused("invalid", str(error), "resume_from" if request.subscribe else "symbols") from None
         status = "subscribed" if request.subscribe else "unsubscribed"
@@ -189,6 +229,8 @@ class SignalStream(Actor):
         except Full as full:
             raise Refused("overloaded", str(full)) from None
         connection.detached = trio.Event()
+        if connection.updates.symbols:
+            self.updates.attach(connection.updates)
         if missed:
             self._begin_replay(connection)
 
@@ -197,6 +239,7 @@ class SignalStream(Actor):
             await trio.sleep_forever()
         finally:
             # The actor ends, in whatever way.
+            self.updates.release()
             for connection in self.fan.release():
                 assert isinstance(connection, Connection)
                 connection.detached.set()
@@ -206,6 +249,7 @@ class SignalStream(Actor):
         """Tell those who lag, if they have room now, and forget who has gone."""
         self.fan.sweep()
         self.fan.tell_losses()
+        self.updates.tell_losses()
 
     @receive
     def probe(self, request: Probe) -> ProbeReport:
@@ -225,6 +269,7 @@ class SignalStream(Actor):
                 ("sent_bytes", fan.sent_bytes),
                 ("lost_frames", fan.lost_frames),
                 ("refused_subscribers", fan.refused_subscribers),
+                *self.updates.figures,
             ),
         )
 

@@ -44,13 +44,15 @@ class Desk:
         await self.node.ref(parent or "/").ask(KillChild(name))
 
     @asynccontextmanager
-    async def client(self, *symbols: str, resume_from: int | None = None) -> AsyncIterator[Client]:
+    async def client(
+        self, *symbols: str, resume_from: int | None = None, updates: bool = False
+    ) -> AsyncIterator[Client]:
         """A client that has been greeted and, if symbols are given, has subscribed."""
         async with open_websocket_url(self.url, message_queue_size=10_000) as socket:
             client = Client(socket)
             assert (await client.next())["status"] == "connected"
             if symbols:
-                await client.subscribe(*symbols, resume_from=resume_from)
+                await client.subscribe(*symbols, resume_from=resume_from, updates=updates)
                 assert (await client.next())["status"] == "subscribed"
             yield client
 
@@ -71,10 +73,12 @@ class Client:
     async def say(self, message: object) -> None:
         await self.socket.send_message(msgspec.json.encode(message).decode())
 
-    async def subscribe(self, *symbols: str, resume_from: int | None = None) -> None:
+    async def subscribe(self, *symbols: str, resume_from: int | None = None, updates: bool = False) -> None:
         message: dict[str, Any] = {"type": "subscribe", "symbols": symbols}
         if resume_from is not None:
             message["resume_from"] = resume_from
+        if updates:
+            message["updates"] = True
         await self.say(message)
 
     async def signals(self, count: int) -> list[int]:

@@ -167,7 +167,7 @@ async def test_a_test_signal_is_marked_and_there_is_none_without_the_setting(tmp
 async def test_a_test_signal_goes_where_every_signal_goes(tmp_path: Path, database: str) -> None:
     async with api(tmp_path, database, [], test_endpoints=True) as at, at.at.client("*") as client:
         status, found = await at.ask("POST", "test", {"symbol": "X", "action": "BUY", "metadata": {"a": 1}})
-        assert status == 200
+        assert status == 200, found
         made = found["signal"]
         assert (made["symbol"], made["action"], made["metadata"]) == ("X", "BUY", {"a": 1})
         assert (made["marks"], made["strategy_source"]) == (["synthetic"], "test")

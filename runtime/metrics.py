@@ -155,6 +155,10 @@ class Metrics:
         """The garbage collector has stopped the process for so long."""
         self.pauses[min(generation, 2)].observe(seconds)
 
+    def snapshot(self) -> Collector:
+        """What is shown now; `collect` of it may run in any thread."""
+        return _Scrape(self)
+
     def render(self) -> bytes:
         """The text that Prometheus reads (`CONTENT_TYPE`)."""
         return prometheus_client.generate_latest(_Scrape(self))

@@ -240,7 +240,7 @@ class Connection:
         except Exception:
             server.logger.exception("a handler crashed", method=route.method, route=route.path, client=self._client)
             self._fail(HttpError(500, "internal", "the server failed to answer; its log says why"), request, endpoint)
-        endpoint.seconds += time.perf_counter() - begun
+        endpoint.times.observe(time.perf_counter() - begun)
 
     def _fail(self, error: HttpError, request: HttpRequest, endpoint: Endpoint) -> None:
         endpoint.failures += 1
@@ -443,5 +443,5 @@ class Connection:
                 server.logger.exception("a handler crashed", method="WS", route=route.path, client=self._client)
         endpoint.answers += 1
         endpoint.failures += code != NORMAL
-        endpoint.seconds += time.perf_counter() - begun
+        endpoint.times.observe(time.perf_counter() - begun)
         await opened.finish(code, reason)

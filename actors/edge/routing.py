@@ -16,6 +16,7 @@ from actors.edge.binding import Binding
 from actors.edge.call import Call
 from actors.edge.errors import HttpError
 from actors.edge.responses import Response
+from runtime.metrics import Distribution
 
 T = TypeVar("T")
 
@@ -184,7 +185,7 @@ def websocket(
 class Endpoint:
     """A route made ready: parsed path, compiled binding, and counts of what it did."""
 
-    __slots__ = ("answers", "binding", "failures", "route", "seconds", "segments")
+    __slots__ = ("answers", "binding", "failures", "route", "segments", "times")
 
     def __init__(self, route: Route) -> None:
         self.route = route
@@ -200,7 +201,8 @@ class Endpoint:
             raise RouteError(f"{route.method} {route.path}: {error}") from None
         self.answers = 0
         self.failures = 0
-        self.seconds = 0.0
+        self.times = Distribution()
+        """How long answers took, in seconds; of a WebSocket, how long it was open."""
 
 
 async def _options(call: Call) -> Response:

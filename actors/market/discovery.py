@@ -14,7 +14,7 @@ import trio
 from actors.market.access import Account, find
 from actors.market.connection import NotConnected
 from actors.market.rest import kalshi as kalshi_rest
-from actors.market.rest_client import CallFailed, RestClient
+from actors.market.rest_client import CallFailed, RestClient, meter_of
 from actors.market.venue_clock import VenueClock
 from protocols.control import Message, Probe, ProbeReport, Refused, Unknown
 from protocols.market import FollowMarkets, GetFeedMarkets, UnfollowMarkets
@@ -85,6 +85,7 @@ class MarketDiscovery(Actor):
         client = RestClient(
             access.rest_url, self.clock, self.venue_clock, self.lookup(venue_budget(self.account.venue))
         )
+        client.meter = meter_of(self.node.metrics, self.account.venue)
         best = kalshi_rest.Discovery(self.most)
         try:
             call: RestCall | None = kalshi_rest.discovery_call(self.status)

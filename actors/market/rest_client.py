@@ -20,6 +20,7 @@ from protocols.control import Refused, Unknown
 from protocols.venues.rest import RestCall
 from runtime import ActorRef
 from runtime.clock import Clock
+from runtime.metrics import Metrics
 
 TIMEOUT_S: Final = 10.0
 CONNECT_S: Final = 5.0
@@ -29,6 +30,25 @@ RETRY_S: Final = 1.0
 # It logs whole URLs, and some venues want their key in it.
 logging.getLogger("httpx").setLevel(logging.WARNING)
 Headers = tuple[tuple[str, str], ...]
+
+
+Meter = Callable[[str, float], None]
+
+
+def _unmetered(outcome: str, seconds: float) -> None:
+    """Nobody counts."""
+
+
+def meter_of(metrics: Metrics, venue: str) -> Meter:
+    """Counts a venue's calls in the node's metrics."""
+    calls = metrics.counter("troupe_venue_requests", "REST calls by outcome", ("venue", "outcome"))
+    seconds = metrics.histogram("troupe_venue_request_seconds", "How long REST calls take", ("venue",))
+
+    def count(outcome: str, took: float) -> None:
+        calls.labels(venue, outcome).inc()
+        seconds.labels(venue).observe(took)
+
+    return count
 
 
 class CallFailed(Exception):
@@ -55,6 +75,8 @@ class RestClient:
         self.venue_clock = venue_clock
         self.budget = budget
         self.budget_s = budget_s
+        self.meter: Meter = _unmetered
+        """Is told of every call: how it ended (a status, or `failed`), and how long it took in seconds."""
         self._client: httpx.AsyncClient | None = None
 
     async def aclose(self) -> None:
@@ -81,10 +103,13 @@ class RestClient:
             self._client = httpx.AsyncClient(
                 timeout=httpx.Timeout(TIMEOUT_S, connect=CONNECT_S), follow_redirects=False, trust_env=True
             )
+        begun = self.clock.monotonic()
         try:
             status, answered, body = await self._send(call, headers(sent + self.venue_clock.offset))
         except (httpx.HTTPError, httpx.InvalidURL, ValueError, trio.TooSlowError) as error:
+            self.meter("failed", (self.clock.monotonic() - begun) / 1e9)
             raise CallFailed(f"{type(error).__name__}: {error}") from None
+        self.meter(str(status), (self.clock.monotonic() - begun) / 1e9)
         received = self.clock.now()
         if "date" in answered:
             self.venue_clock.observe(answered["date"], sent, received)

@@ -21,7 +21,7 @@ from actors.market.large_frames import LARGE_BYTES, decode
 from actors.market.recordings.entries import RecordingHeader
 from actors.market.recordings.writer import Recorder
 from actors.market.reporting import FeedReporter
-from actors.market.rest_client import CallFailed, RestClient
+from actors.market.rest_client import CallFailed, RestClient, meter_of
 from actors.market.session_core import BOOK, Event, SessionOptions
 from actors.market.session_messages import (
     Answered,
@@ -235,6 +235,7 @@ class VenueSession(Actor):
             if self._rest is not None:
                 await self._rest.aclose()
             self._rest = RestClient(access.rest_url, self.clock, self.venue_clock, self._budget())
+            self._rest.meter = meter_of(self.node.metrics, self.account.venue)
         return self.marks | access.marks
 
     async def _call(self, session: str, call: RestCall) -> None:

@@ -11,11 +11,14 @@ from importlib.metadata import version
 from typing import Any
 
 import msgspec
+import trio
+from prometheus_client import generate_latest
 
 from actors.edge.call import Call
 from actors.edge.responses import Response
 from actors.edge.routing import get
 from actors.monitor.health import Component, GetConfiguration, GetHealth, Health, process_figures
+from actors.monitor.inference_metrics import InferenceMetrics, NodeFacts, RouteFigures
 from protocols.control import Refused, Row, Unknown
 from protocols.paths import MONITOR
 from runtime import ChildSpec
@@ -166,6 +169,26 @@ async def metrics(call: Call) -> Response:
     return Response(200, await call.node.metrics.scrape(), CONTENT_TYPE)
 
 
+async def inference_metrics(call: Call) -> Response:
+    """Answer Prometheus with the names of the inference service."""
+    node = call.node
+    uptime_s = (node.clock.now() - node.started_at) / 1e9
+    facts = NodeFacts(
+        VERSION,
+        node.settings.name,
+        round(uptime_s, 3),
+        round(100 * process_figures().cpu_s / max(uptime_s, 1e-9), 2),
+        tuple(
+            RouteFigures(
+                each.route.method, each.route.path, each.answers, each.failures, each.times.buckets(), each.times.total
+            )
+            for each in call.router.endpoints
+        ),
+    )
+    families = InferenceMetrics(node.metrics.snapshot(), facts)
+    return Response(200, await trio.to_thread.run_sync(generate_latest, families), CONTENT_TYPE)
+
+
 async def configuration(call: Call) -> Response:
     """Answer the resolved configuration; secrets are hidden."""
     return Response(200, await call.ref(MONITOR).ask(GetConfiguration(), ASK_S))
@@ -178,7 +201,7 @@ routes = [
     get("/health/live", live, summary="Liveness", tags=TAGS),
     get("/health/ready", ready, summary="Readiness", tags=TAGS),
     get("/health/status", status, summary="Every component", tags=TAGS),
-    get("/health/metrics", metrics, summary="Prometheus metrics", tags=TAGS),
+    get("/health/metrics", inference_metrics, summary="Metrics by the inference service's names", tags=TAGS),
     get("/metrics", metrics, summary="Prometheus metrics", tags=TAGS),
     get("/api/v1/system/config", configuration, summary="The resolved configuration", tags=TAGS),
 ]

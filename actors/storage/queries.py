@@ -42,6 +42,10 @@ class Queries(Actor):
 
     def on_start(self) -> None:
         """Begin the thread; the first query connects."""
+        metrics = self.node.metrics
+        self._count = metrics.counter("troupe_database_queries", "Queries by outcome", ("database", "outcome"))
+        self._seconds = metrics.histogram("troupe_database_query_seconds", "How long queries take", ("database",))
+        self._open = metrics.gauge("troupe_database_connections", "Connections of the pool", ("database",))
         self._thread = AsyncioThread("queries")
         self._database = Database(self._url, self._connections)
         self.spawn(self._keep_thread, name="thread")
@@ -59,7 +63,17 @@ class Queries(Actor):
         self.answer_later(self._examine)
 
     async def _query(self, request: RunQuery) -> QueryResult:
-        return await self._thread.run(self._database.page(request))
+        name = self.path.rpartition("/")[2]
+        begun = self.clock.monotonic()
+        outcome = "failed"
+        try:
+            found = await self._thread.run(self._database.page(request))
+            outcome = "answered"
+        finally:
+            self._count.labels(name, outcome).inc()
+            self._seconds.labels(name).observe((self.clock.monotonic() - begun) / 1e9)
+            self._open.labels(name).set(self._database.connected)
+        return found
 
     async def _examine(self) -> ProbeReport:
         try:
@@ -107,6 +121,11 @@ class Database:
             raise Refused("query_failed", str(error)) from error
         more = len(rows) > request.limit
         return QueryResult(columns, tuple(tuple(map(_cell, row)) for row in rows[: request.limit]), more)
+
+    @property
+    def connected(self) -> int:
+        """How many connections there are now."""
+        return 0 if self._pool is None else self._pool.get_size()
 
     def close(self) -> None:
         """Cut the connections."""

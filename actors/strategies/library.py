@@ -53,7 +53,7 @@ from actors.strategies.package import (
 )
 from actors.strategies.sandbox import wire
 from actors.strategies.sources.builtin import catalogue_packages
-from actors.strategies.sources.external import ExternalReader, ExternalSource
+from actors.strategies.sources.external import Compiled, ExternalReader, ExternalSource
 from actors.strategies.sources.folder import NOTHING, SeenFolder, look
 from actors.strategies.sources.own import OwnStrategies, read_newest, read_version, read_versions
 from protocols.control import Message, Probe, ProbeReport, Refused, Request, Unknown
@@ -146,8 +146,8 @@ class Library(Actor):
             for source in self.external
         }
         metrics = self.node.metrics
-        self.hits = metrics.counter("inference_service_cache_hits", "Strategies that were kept", ("source",))
-        self.misses = metrics.counter("inference_service_cache_misses", "Strategies that were read", ("source",))
+        self.hits = metrics.counter("troupe_library_cache_hits", "Strategies that were kept", ("source",))
+        self.misses = metrics.counter("troupe_library_cache_misses", "Strategies that were read", ("source",))
         self.spawn(self._read_own, name="own")
         if self.folder:
             self.spawn(self._watch_folder, name="folder")
@@ -346,11 +346,17 @@ class Library(Actor):
         self.ref.tell(ExternalRead(source=source, asked=strategy_id, package=package))
         return package
 
-    async def _compile(self, workflow: bytes) -> str:
+    async def _compile(self, workflow: bytes, name: str) -> Compiled:
         try:
-            return await self.offload(_compiled, workflow, timeout=COMPILE_S)
+            return await self.offload(_compiled, workflow, name, timeout=COMPILE_S)
         except trio.TooSlowError:
             raise ValueError(f"it is not compiled within {COMPILE_S:g} s") from None
+        except ValueError:
+            raise
+        except Exception as error:
+            # A row of somebody else's database is no reason for the library to end.
+            self.logger.exception("a workflow brings the compiler down", name=name)
+            raise ValueError(f"the compiler fails: {type(error).__name__}") from error
 
     # Listing.
 
@@ -602,5 +608,10 @@ NOT_OWN: Final[dict[str, str]] = {
 }
 
 
-def _compiled(workflow: bytes) -> str:
-    raise ValueError("workflows cannot be compiled here")
+def _compiled(workflow: bytes, name: str) -> Compiled:
+    # Not before there is a workflow to compile: it loads numpy.
+    from actors.strategies.workflows.compiler import compile_workflow
+    from actors.strategies.workflows.model import read_workflow
+
+    compiled = compile_workflow(read_workflow(workflow), title=name)
+    return Compiled(compiled.code, compiled.symbols, compiled.timeframes)

@@ -9,8 +9,9 @@ No handler here waits for anybody: what takes time is done by tasks, which tell 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, get_args
 
 import msgspec
 import trio
@@ -139,6 +140,7 @@ class Roster(Actor):
 
     def on_start(self) -> None:
         """Watch everything that may end."""
+        self.gauge = self.node.metrics.gauge("troupe_strategies", "Strategies by status", ("status",))
         self.watch(self.lookup(STRATEGIES))
         self.subscribe(PackageChanged, lossless=True)
         for name in self.records:
@@ -579,6 +581,9 @@ class Roster(Actor):
         if status != record.told:
             record.told = status
             self.publish(record.change(self.clock.now()))
+        counts = Counter(each.status for each in self.records.values())
+        for state in get_args(StrategyState):
+            self.gauge.labels(state).set(counts[state])
 
 
 def _status(record: Record, runner: RunnerStatus | None) -> StrategyStatus:

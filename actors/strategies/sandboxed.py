@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Final
 import msgspec
 import trio
 
+from actors.strategies.meters import CallMeter
 from actors.strategies.outbox import GivenUp, Outbox
 from actors.strategies.sandbox import wire
 from actors.strategies.sandbox.drafts import SignalError
@@ -91,6 +92,7 @@ class SandboxedStrategy(Actor):
     def on_start(self) -> None:
         """Be there; the rest takes longer."""
         self.started = self.clock.now()
+        self.meter = CallMeter(self.node.metrics, self.name)
         self.waiting = trio.Event()
         self.spawn(self._deliver, name="outbox")
 
@@ -171,11 +173,14 @@ class SandboxedStrategy(Actor):
         if loaded is None or self.over:
             return
         marks = self.way.marks.of(cause.marks if cause is not None else ())
+        begun = self.clock.monotonic()
         try:
             reply = await loaded.run((given,))
         except WorkerEnded as ended:
+            self.meter.count(self.clock.monotonic() - begun, failed=True)
             await self._ended(ended.cause, ended.detail)
             return
+        self.meter.count(self.clock.monotonic() - begun, failed=isinstance(reply, wire.Failed))
         self.executions += 1
         self.last_execution = self.clock.now()
         if reply.logs or reply.metrics or reply.cut:

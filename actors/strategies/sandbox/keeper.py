@@ -15,9 +15,9 @@ import trio
 
 from actors.strategies.package import SANDBOX as SANDBOX
 from actors.strategies.package import CheckCode, CodeChecked
+from actors.strategies.sandbox.control import Limits
 from actors.strategies.sandbox.probe import Level, ProbeResult, probe
 from actors.strategies.sandbox.wire import Failed, Load, Problem, Ready, Rejected
-from actors.strategies.sandbox.control import Limits
 from actors.strategies.sandbox.worker import Worker, WorkerEnded
 from actors.strategies.sandbox.zygote import Zygote, ZygoteFailed
 from protocols.control import Probe, ProbeReport, Refused, Request

@@ -30,7 +30,7 @@ from sybil.parsers.markdown.lexers import RawFencedCodeBlockLexer
 
 from actors import node
 from actors.cli.config import structs_in
-from protocols import signal_stream
+from protocols import signal_stream, signal_update_stream
 from runtime.settings import load
 from tests.docs.expectation import mismatch
 from tests.docs.reader import REPOSITORY, Reader
@@ -42,10 +42,11 @@ _NAMED = re.compile(r"# ([\w/.-]+\.(?:py|toml))\n")
 _TOP_LEVEL_AWAIT = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 _MESSAGES = tuple(
     each
-    for each in vars(signal_stream).values()
+    for module in (signal_stream, signal_update_stream)
+    for each in vars(module).values()
     if isinstance(each, type)
     and issubclass(each, msgspec.Struct)
-    and each.__module__ == signal_stream.__name__
+    and each.__module__ == module.__name__
     and each.__struct_config__.tag is not None
 )
 
@@ -145,7 +146,9 @@ def _json(example: Example) -> None:
     decoded = msgspec.json.decode(example.parsed, type=dict[str, Any])
     kinds = [each for each in _MESSAGES if each.__struct_config__.tag == decoded.get("type")]
     assert kinds, f"no message of the signal stream: {decoded}"
-    _fits(kinds[0], decoded)
+    # Of messages with the same type, the first that knows all fields.
+    known = [each for each in kinds if set(decoded) <= {*each.__struct_encode_fields__, "type"}]
+    _fits((known or kinds)[0], decoded)
 
 
 def _fits(kind: type[msgspec.Struct], value: dict[str, Any]) -> None:

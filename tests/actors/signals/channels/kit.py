@@ -155,6 +155,7 @@ class Receiver:
         self.posted: list[Posted] = []
         """What was answered with 2xx."""
         self.refused: list[Posted] = []
+        self.keep = True
         self.port = 0
 
     @property
@@ -176,7 +177,8 @@ class Receiver:
                         await trio.sleep_forever()
                         return
                     status, more = said
-                    (self.posted if 200 <= status < 300 else self.refused).append(posted)
+                    if self.keep:
+                        (self.posted if 200 <= status < 300 else self.refused).append(posted)
                     text = b"so it is"
                     head = h11.Response(status_code=status, headers=[*more.items(), ("content-length", str(len(text)))])
                     parts = [connection.send(each) or b"" for each in (head, h11.Data(data=text), h11.EndOfMessage())]

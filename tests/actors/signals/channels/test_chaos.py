@@ -32,7 +32,7 @@ LIMIT_S = 120.0
 CONFIGURATION = (
     DEFAULT.replace("rate = 100.0", "rate = 300.0")
     + """\
-parameters = {{ signals = 3 }}
+parameters = {{ signals = 8 }}
 
 [[channels]]
 name = "kafka"
@@ -100,17 +100,17 @@ class Scene:
 
     async def kill_redis(self) -> None:
         self.redis.kill()
-        await self.more(500)
+        await self.more(1_000)
         self.redis.start()
 
     async def kafka_outage(self) -> None:
         self.kafka.down()
-        await self.more(2_000)
+        await self.more(5_000)
         self.kafka.up()
 
     async def hook_outage(self) -> None:
         self.hook_scope.cancel()
-        await self.more(500)
+        await self.more(1_000)
         await self.open_hook()
 
     async def kill_channels(self) -> None:
@@ -197,7 +197,7 @@ async def test_nothing_is_missing_anywhere_whatever_is_killed(
     print(f"seed {seed}")
     chance = random.Random(seed)
     async with opened(tmp_path_factory.mktemp("c")) as scene:
-        await scene.more(500)
+        await scene.more(1_000)
         faults = [
             scene.kill_node,
             scene.kill_database,
@@ -211,7 +211,7 @@ async def test_nothing_is_missing_anywhere_whatever_is_killed(
         for fault in faults:
             print(fault.__name__)
             await fault()
-            await scene.more(chance.randint(100, 800))
+            await scene.more(chance.randint(100, 2_000))
         await scene.check()
 
 
@@ -220,14 +220,14 @@ async def test_nothing_is_missing_when_the_node_dies_while_everybody_else_is_awa
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     async with opened(tmp_path_factory.mktemp("c")) as scene:
-        await scene.more(500)
+        await scene.more(1_000)
         scene.redis.kill()
         scene.kafka.down()
-        await scene.more(1_000)
+        await scene.more(3_000)
         await scene.kill_database()
-        await scene.more(1_000)
+        await scene.more(3_000)
         await scene.kill_node()
-        await scene.more(500)
+        await scene.more(1_000)
         scene.kafka.up()
         scene.redis.start()
         await scene.check()

@@ -58,7 +58,6 @@ class Create(msgspec.Struct, frozen=True, tag="create"):
     """Make a worker. Answered by Created or Refused with the same number; its end is told by Ended."""
 
     number: int
-    name: str
     limits: Limits
 
 

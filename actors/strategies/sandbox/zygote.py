@@ -150,7 +150,7 @@ class Zygote:
         self.forks += 1
         number = self.forks
         self._asked[number] = (name, None)
-        request = control.ENCODER.encode(control.Create(number, name, limits))
+        request = control.ENCODER.encode(control.Create(number, limits))
         try:
             await self._send(request)
             await self._until(lambda: self._asked[number][1] is not None)

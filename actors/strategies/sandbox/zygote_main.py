@@ -32,6 +32,7 @@ from actors.strategies.sandbox.landlock import abi
 from actors.strategies.sandbox.lockdown import DATA, STATUS, Preparation, lock_down, unavailable
 
 _PARENT_GONE: Final = 0
+_OOM_SCORE: Final = 500
 
 
 class _Zygote:
@@ -136,6 +137,7 @@ def start(settings: control.Settings, channel: socket.socket) -> NoReturn:
     """Import, enter the namespaces, and serve. Raises what goes wrong before the first fork."""
     processes = os.open("/proc", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    _go_first(processes)
     inside = importlib.import_module(settings.inside)
     inside.prepare()
     one_thread(processes)
@@ -158,6 +160,16 @@ def start(settings: control.Settings, channel: socket.socket) -> NoReturn:
     hello = control.Hello(held, missing, world.namespaces, abi() if layers.landlock else 0)
     _tell(channel, hello, os.pidfd_open(os.getpid()))
     _Zygote(channel, inside, preparation, world.first_uid).run()
+
+
+def _go_first(processes: int) -> None:
+    """Where the machine runs out of memory, a worker shall die and not the node; workers inherit this (proc(5))."""
+    descriptor = os.open("self/oom_score_adj", os.O_RDWR | os.O_CLOEXEC, dir_fd=processes)
+    try:
+        if int(os.read(descriptor, 16)) < _OOM_SCORE:
+            os.pwrite(descriptor, str(_OOM_SCORE).encode(), 0)
+    finally:
+        os.close(descriptor)
 
 
 def main() -> NoReturn:

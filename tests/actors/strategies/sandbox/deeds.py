@@ -196,7 +196,7 @@ def reply_and_flood(fd: int, request: wire.Configure, size: int) -> object:
 
 
 @forge
-def close_socket(fd: int, request: wire.Configure) -> object:
+def close_socket(fd: int, request: wire.Configure) -> None:
     os.close(fd)
     spin()
 

@@ -1,4 +1,7 @@
-"""Run a Python program as an ordinary user: `python ordinary.py PROGRAM ARGUMENT ...`, started as root.
+"""Run a Python program in other circumstances: `python ordinary.py USER PLACE PROGRAM ARGUMENT ...`, started as root.
+
+USER is `nobody` or `root`. PLACE is `here`, or `chroot`: the same files, but in a changed root, where the kernel gives
+nobody a new user namespace (user_namespaces(7)), as the profiles of containers do.
 
 Where the interpreter is installed below a folder that only root may enter (a pyenv of root's), a private mount shows
 that part of it to everybody; the machine itself is left as it is.
@@ -9,6 +12,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 from actors.strategies.sandbox import linux
 
@@ -21,10 +25,21 @@ def main() -> None:
     linux.mount("none", "/", "none", linux.MS_REC | linux.MS_PRIVATE)
     for place in {Path(sys.base_prefix).resolve(), Path(sys.prefix).resolve(), Path(__file__).resolve().parents[4]}:
         show(place)
-    os.setgroups([])
-    os.setresgid(NOBODY, NOBODY, NOBODY)
-    os.setresuid(NOBODY, NOBODY, NOBODY)
-    os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+    user, where, *command = sys.argv[1:]
+    if where == "chroot":
+        # Over a folder that there always is, in this private namespace: nothing to be cleaned up.
+        linux.mount("/", "/mnt", "none", MS_BIND | linux.MS_REC)
+        os.chroot("/mnt")
+        os.chdir("/")
+    run(user, command)
+
+
+def run(user: str, command: list[str]) -> NoReturn:
+    if user == "nobody":
+        os.setgroups([])
+        os.setresgid(NOBODY, NOBODY, NOBODY)
+        os.setresuid(NOBODY, NOBODY, NOBODY)
+    os.execv(sys.executable, [sys.executable, *command])
 
 
 def show(place: Path) -> None:

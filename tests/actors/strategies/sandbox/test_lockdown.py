@@ -38,6 +38,10 @@ def limits(pid: int) -> dict[str, tuple[str, str]]:
     return {row[:26].strip(): (row[26:47].strip(), row[47:68].strip()) for row in rows}
 
 
+def oom_score(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/oom_score_adj").read_text())
+
+
 @needs_seccomp
 @pytest.mark.parametrize("layers", LAYERS)
 async def test_a_worker_has_a_filter_no_privileges_no_capabilities_and_no_signal_handlers(layers: Layers) -> None:
@@ -80,9 +84,10 @@ async def test_a_worker_has_the_null_device_and_its_socket_open_and_nothing_else
         assert opened[3].startswith("socket:")
 
 
-async def test_a_worker_leads_a_session_and_is_as_nice_as_it_was_told() -> None:
+async def test_a_worker_leads_a_session_is_as_nice_as_it_was_told_and_goes_first_when_memory_runs_out() -> None:
     async with worker_of(limits=Limits(memory_mb=64, nice=3)) as worker:
         assert os.getsid(worker.pid) == worker.pid
+        assert oom_score(worker.pid) >= max(500, oom_score(os.getpid()))
         assert os.getpriority(os.PRIO_PROCESS, worker.pid) == os.getpriority(os.PRIO_PROCESS, 0) + 3
 
 

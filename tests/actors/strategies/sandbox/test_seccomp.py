@@ -102,7 +102,8 @@ def test_memory_may_be_neither_executable_nor_shared_nor_uncounted(machine: str)
     assert verdict(machine, mmap_, (0, 4096, read_write | mmap.PROT_EXEC, private)) == REFUSE
     for name, flag in (("SHARED", 1), ("SHARED_VALIDATE", 3), ("GROWSDOWN", 0x100), ("HUGETLB", 0x40000)):
         assert verdict(machine, mmap_, (0, 4096, read_write, private | flag)) == REFUSE, name
-    assert verdict(machine, mprotect, (0, 4096, read_write)) == ALLOW
+    assert verdict(machine, mprotect, (0, 4096, mmap.PROT_READ)) == ALLOW
+    assert verdict(machine, mprotect, (0, 4096, read_write)) == REFUSE, "it passes RLIMIT_DATA"
     assert verdict(machine, mprotect, (0, 4096, mmap.PROT_READ | mmap.PROT_EXEC)) == REFUSE
     assert verdict(machine, mprotect, (0, 4096, 0x0100_0000 | read_write)) == REFUSE, "PROT_GROWSDOWN"
 

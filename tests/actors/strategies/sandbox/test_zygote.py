@@ -229,7 +229,7 @@ async def test_when_the_node_is_killed_nothing_is_left(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["namespaces", "plain"])
 async def test_an_ordinary_user_has_the_same_sandbox(kind: str) -> None:
     answer = await trio.run_process(
-        [sys.executable, ORDINARY, NODE, kind, "calls"], env=environment(), capture_stdout=True
+        [sys.executable, ORDINARY, "nobody", "here", NODE, kind, "calls"], env=environment(), capture_stdout=True
     )
     facts: dict[str, Any] = json.loads(answer.stdout)
     assert facts["ends"] == ["timeout", "timeout"]
@@ -239,6 +239,18 @@ async def test_an_ordinary_user_has_the_same_sandbox(kind: str) -> None:
     if kind == "namespaces" and "namespaces" not in facts["held"]:
         pytest.skip(f"no namespaces for an ordinary user here: {facts['missing']['namespaces']}")
     assert facts["namespaces"] == (["user", "pid", "net", "mnt", "ipc", "uts"] if kind == "namespaces" else [])
+
+
+@needs_root
+@pytest.mark.parametrize("user", ["root", "nobody"])
+async def test_where_user_namespaces_are_refused_it_does_without_and_says_why(user: str) -> None:
+    answer = await trio.run_process(
+        [sys.executable, ORDINARY, user, "chroot", NODE, "namespaces", "calls"], env=environment(), capture_stdout=True
+    )
+    facts: dict[str, Any] = json.loads(answer.stdout)
+    assert "user" not in facts["namespaces"]
+    assert facts["missing"]["namespaces"].startswith("with a user namespace: ")
+    assert facts["ends"] == ["timeout", "timeout"]
 
 
 def environment() -> dict[str, str]:

@@ -114,7 +114,7 @@ BREAKOUT: Final = Template(
     name="Bollinger breakout",
     category="breakout",
     difficulty="intermediate",
-    idea="Long when the close crosses the upper band within ten bars of a squeeze; a stop of two average true ranges.",
+    idea="Long when the close crosses the upper band while the bands are narrow; a stop of two average true ranges.",
     tags=("bollinger", "squeeze", "atr"),
     workflow=_drawn(
         [

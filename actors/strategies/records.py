@@ -91,8 +91,10 @@ class Record:
         """Whether it is to run."""
         self.starting = False
         self.up = False
-        self.noted = False
-        """Whether a row says that it runs."""
+        self.begun = configured
+        """Whether this run has ever run; one that never did leaves nothing behind."""
+        self.known = configured
+        """Whether there was an earlier run of this name."""
         self.package: Package | None = None
         self.next_package: Package | None = None
         self.version = ""
@@ -129,7 +131,8 @@ class Record:
 
     def take_over(self, before: Record) -> None:
         """Keep what an earlier run of the same name has left."""
-        self.crashes, self.kills, self.noted, self.told = before.crashes, before.kills, before.noted, before.told
+        self.known = True
+        self.crashes, self.kills, self.told = before.crashes, before.kills, before.told
         self.events = before.events
         if before.entry.source == self.entry.source:
             self.state = before.state
@@ -183,7 +186,6 @@ class Record:
         self.parameters = message.parameters
         self.execution_id = f"{self.entry.name}@{message.incarnation}"
         self.up = True
-        self.settled.set()
 
     def crashed(self, error: str) -> None:
         """A life of it has ended."""
@@ -213,7 +215,7 @@ class Record:
 
     def restore(self, known: Remembered) -> None:
         """Take up what the rows of an earlier life of the node say."""
-        self.restored = self.noted = True
+        self.restored = self.begun = self.known = True
         self.wanted = known.running
         self.version = known.version
         if known.reason:

@@ -228,14 +228,12 @@ class Roster(Actor):
 
     @receive
     def accept(self, request: _Accept) -> None:
-        """A run that was asked for has a package: from here on it is to run, also after a restart."""
+        """A run that was asked for has a package."""
         record = self._record(request.name)
         package = request.package
         if package.state == "archived":
             raise Refused("invalid", f"{package.strategy_id} is archived", "strategy_id")
         record.accept(package)
-        if not record.configured and not record.restored:
-            self._note(record, "started")
 
     async def _bring_up(self, record: Record) -> None:
         """Start the branch of a record. Raises Refused, except that a trusted strategy's failure is noted."""
@@ -263,13 +261,7 @@ class Roster(Actor):
         record = self.records.get(message.name)
         if record is None:
             return
-        record.wanted = record.starting = False
-        record.failure = record.last_error = message.reason
-        record.settled.set()
-        self.spawn(self._end_branch, message.name, name=f"end {message.name}")
-        if record.noted:
-            self._note(record, "failed", message.reason)
-        self._announce(record)
+        self._fail(record, RunFailed(name=message.name, version="", code="unavailable", reason=message.reason))
 
     @receive
     def stop_one(self, request: StopStrategy) -> None:
@@ -358,8 +350,10 @@ class Roster(Actor):
         record.loaded(message)
         if swapped:
             self._note(record, "swapped")
-        elif record.configured and not record.events:
-            self._note(record, "started")
+        elif not record.begun or (record.configured and not record.events):
+            record.begun = True
+            self._note(record, "started")  # from here on it is to run, also after a restart
+        record.settled.set()
         self._announce(record)
 
     @receive
@@ -372,10 +366,12 @@ class Roster(Actor):
     def _fail(self, record: Record, message: RunFailed, *, barred: bool = False) -> None:
         record.fail(message.code, message.reason, message.field, barred=barred)
         name = record.entry.name
-        self.logger.error("the strategy has ended", strategy=name, why=message.reason)
-        if record.noted or record.configured:
-            self._note(record, "barred" if barred else "failed", message.reason)
         self.spawn(self._end_branch, name, name=f"end {name}")
+        if not record.begun and not record.known:
+            del self.records[name]
+            return
+        self.logger.error("the strategy has ended", strategy=name, why=message.reason)
+        self._note(record, "barred" if barred else "failed", message.reason)
         self._announce(record)
 
     @receive
@@ -453,11 +449,9 @@ class Roster(Actor):
             record.crashed(f"killed {reason.detail}".rstrip())
         elif message.final and not runner and isinstance(reason, Shutdown) and reason.detail and record.wanted:
             # An orderly stop has no detail.
-            failed = RunFailed(name=name, version=record.version, code="gave_up", reason=reason.detail)
-            record.fail(failed.code, record.last_error or failed.reason)
-            self.logger.error("the strategy has ended", strategy=name, why=reason.detail)
-            if record.noted or record.configured:
-                self._note(record, "failed", record.failure)
+            why = record.last_error or reason.detail
+            self._fail(record, RunFailed(name=name, version=record.version, code="gave_up", reason=why))
+            return
         self._announce(record)
 
     # After a restart of the node.
@@ -560,7 +554,6 @@ class Roster(Actor):
         record.events.append((self.clock.now(), event))
         if record.configured:
             return
-        record.noted = True
         row = StrategyRunRow(
             stream=STRATEGY_RUNS,
             seq=self.log.last_seq(STRATEGY_RUNS) + 1,

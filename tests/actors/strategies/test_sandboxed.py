@@ -117,7 +117,8 @@ async def test_what_cannot_be_started_is_refused_with_the_field(tmp_path: Path) 
         soon = StartStrategy(strategy_id="other", source="folder", symbols=("A",), timeframe="soon")
         await roster.ask(StopStrategy("up"))
         assert (await refusal(roster.ask(soon))).field == "timeframe"
-        assert (await desk.status("wrong")).status == "error"
+        # What never ran leaves nothing behind.
+        assert (await refusal(desk.status("wrong"))).code == "not_found"
 
 
 async def test_a_strategy_is_stopped_and_started_again(tmp_path: Path) -> None:

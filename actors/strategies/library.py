@@ -11,35 +11,16 @@ No code is looked at in the node: the sandbox checks it, in a locked process.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 
-import msgspec
 import trio
 
 from actors.strategies.library_cache import PackageCache
 from actors.strategies.library_listing import Part, check_question, meant, merged, ordered, summary
-from actors.strategies.library_requests import (
-    VERSIONS,
-    ArchiveStrategy,
-    Change,
-    CreateStrategy,
-    GetVersion,
-    ListVersions,
-    RestoreVersion,
-    StrategyStored,
-    StrategyVersionRow,
-    UpdateStrategy,
-    VersionFields,
-    VersionList,
-    fields_of,
-)
 from actors.strategies.library_settings import external_path
-from actors.strategies.library_validation import checked_fields, checked_state, split_problems, told, undeclared
+from actors.strategies.library_writing import FIRST_S, NOT_READ, StrategyWriting
 from actors.strategies.package import (
     MOST_CODE,
-    SANDBOX,
-    CheckCode,
-    CodeChecked,
     GetPackage,
     LibraryStarted,
     ListPackages,
@@ -47,34 +28,19 @@ from actors.strategies.package import (
     PackageChanged,
     PackageList,
     PackagePut,
-    PackageState,
     PutPackage,
     RefusedPackage,
 )
-from actors.strategies.sandbox import wire
 from actors.strategies.sources.builtin import catalogue_packages
 from actors.strategies.sources.external import Compiled, ExternalReader, ExternalSource
 from actors.strategies.sources.folder import NOTHING, SeenFolder, look
-from actors.strategies.sources.own import OwnStrategies, read_newest, read_version, read_versions
-from protocols.control import Message, Probe, ProbeReport, Refused, Request, Unknown
+from actors.strategies.sources.own import read_version
+from protocols.control import Message, Probe, ProbeReport, Refused
 from protocols.paths import QUERIES
-from protocols.storage import PAGE
-from runtime import Actor, Mailbox, receive
+from runtime import Mailbox, receive
 
 LOOK_TIMEOUT_S: Final = 10.0
 COMPILE_S: Final = 5.0
-CHECK_S: Final = 10.0
-"""How long the check of a source text may take, a wait for a free process included."""
-FIRST_S: Final = 3.0
-"""How long a question for an unknown strategy waits for sources that have not been read yet."""
-AGAIN_S: Final = 2.0
-
-
-class OwnRead(Message, frozen=True, gc=False, tag="own_strategies_read"):
-    """The newest versions are read back; None: they cannot be read. `missing`: what the database has not got."""
-
-    rows: tuple[StrategyVersionRow, ...] | None
-    missing: str
 
 
 class FolderSeen(Message, frozen=True, gc=False, tag="strategy_folder_seen"):
@@ -92,20 +58,7 @@ class ExternalRead(Message, frozen=True, gc=False, kw_only=True, tag="external_s
     away: str = ""
 
 
-class StoreVersion(Request[StrategyStored], frozen=True, gc=False, kw_only=True, tag="store_strategy_version"):
-    """Stores a version, now that its code is checked. `strategy_id` empty: a new strategy; `state` None: as it is."""
-
-    strategy_id: str
-    change: Change
-    fields: VersionFields
-    state: PackageState | None = None
-    expected_version: int = 0
-    restored_from: int = 0
-    warnings: tuple[wire.Problem, ...] = ()
-    check_missing: str = ""
-
-
-class Library(Actor):
+class Library(StrategyWriting):
     """Finds, lists and keeps strategies. `external`: the databases that there are (`ai_ml`, `no_code`).
 
     `look_s`: how often the folder is looked at. `patience_s`: after so long, rows that the database does not have will
@@ -124,22 +77,19 @@ class Library(Actor):
         look_s: float = 0.5,
         patience_s: float = 30.0,
     ) -> None:
+        super().__init__(patience_s)
         self.folder = folder
         self.external = tuple(external)
         self.look_s = look_s
-        self.patience_s = patience_s
-        self.own = OwnStrategies()
         self.seen: SeenFolder = NOTHING
         self.cache = PackageCache(cache_s, cache_entries)
         self.memory: dict[str, dict[str, Package]] = {"catalogue": {}, "folder": {}, "workflow": {}}
         self.away: dict[str, str] = {}
-        self.missing = ""
 
     def on_start(self) -> None:
         """Begin to read what survives elsewhere."""
+        super().on_start()
         self.memory["catalogue"] = catalogue_packages()
-        self.own_read = trio.Event()
-        self.own_tried = trio.Event()
         self.folder_read = trio.Event()
         self.readers = {
             source: ExternalReader(source, self.lookup(external_path(source)), self._compile)
@@ -148,7 +98,6 @@ class Library(Actor):
         metrics = self.node.metrics
         self.hits = metrics.counter("troupe_library_cache_hits", "Strategies that were kept", ("source",))
         self.misses = metrics.counter("troupe_library_cache_misses", "Strategies that were read", ("source",))
-        self.spawn(self._read_own, name="own")
         if self.folder:
             self.spawn(self._watch_folder, name="folder")
         else:
@@ -156,30 +105,6 @@ class Library(Actor):
         self.publish(LibraryStarted())
 
     # What is read in the background.
-
-    async def _read_own(self) -> None:
-        while True:
-            try:
-                rows, missing = await read_newest(self.lookup(QUERIES), self.log.last_seq(VERSIONS), self.patience_s)
-            except Refused as refused:
-                # Somebody may still upgrade the schema.
-                await self.ref.send(OwnRead(None, f"the versions cannot be read: {refused.message}"))
-                await trio.sleep(AGAIN_S)
-            else:
-                await self.ref.send(OwnRead(rows, missing))
-                return
-
-    @receive
-    def own_strategies_read(self, message: OwnRead) -> None:
-        """From now on, versions can be stored."""
-        if message.missing and message.missing != self.missing:
-            self.logger.error("versions of strategies are missing", why=message.missing)
-        self.missing = message.missing
-        if message.rows is not None:
-            for row in message.rows:
-                self.own.add(row)
-            self.own_read.set()
-        self.own_tried.set()
 
     async def _watch_folder(self) -> None:
         seen, first = NOTHING, True
@@ -258,10 +183,11 @@ class Library(Actor):
         found = self._in_memory(request)
         if found and not request.version and (request.source or not self.external):
             return self._only(request, found)
-        self.answer_later(self._get, request)
+        self.answer_later(self.find, request)
         return None
 
-    async def _get(self, request: GetPackage) -> Package:
+    async def find(self, request: GetPackage) -> Package:
+        """A package of any source, or of one. Raises Refused as `GetPackage` has it."""
         if request.source in ("", "own", "folder") and not self._in_memory(request):
             await self._first_reading(request.source)
         found = self._in_memory(request)
@@ -280,7 +206,7 @@ class Library(Actor):
                         raise
         if not found:
             if not self.own_read.is_set() and request.source in ("", "own"):
-                away.append(Refused("unavailable", "the versions of strategies are not read back yet"))
+                away.append(Refused("unavailable", self.missing or NOT_READ))
             raise away[0] if away else self._nowhere(request)
         if away and all(package.source in self.external for package in found):
             message = f"{away[0].message}; it may have a strategy of this id, too: say which source is meant"
@@ -395,7 +321,7 @@ class Library(Actor):
         offset = 0 if request.source in self.external else request.offset
         packages, total = merged([Part(tuple(here), len(here)), *parts], request.limit, offset)
         if self.missing or not self.own_read.is_set():
-            away["own"] = self.missing or "the versions are not read back yet"
+            away["own"] = self.missing or NOT_READ
         if self.seen.problem:
             away["folder"] = self.seen.problem
         refused = [RefusedPackage("folder", name, why) for name, why in self.seen.refusals()]
@@ -405,180 +331,6 @@ class Library(Actor):
             tuple(sorted((source, why) for source, why in away.items() if request.source in ("", source))),
             tuple(refused) if request.source in ("", "folder") else (),
         )
-
-    # Writing.
-
-    @receive
-    def create(self, request: CreateStrategy) -> None:
-        """Check a new strategy, and store it."""
-        state = checked_state(request.state)
-        fields = checked_fields(
-            VersionFields(
-                name=request.name,
-                code=request.code,
-                description=request.description,
-                parameters=request.parameters,
-                tags=request.tags,
-                symbols=request.symbols,
-                timeframes=request.timeframes,
-                author=request.author,
-            )
-        )
-        self.answer_later(self._create, fields, state)
-
-    async def _create(self, fields: VersionFields, state: Any) -> StrategyStored:
-        await self._own_is_read()
-        warnings, missing = await self._check(fields.code or "", fields.parameters)
-        return await self.ref.ask(
-            StoreVersion(
-                strategy_id="",
-                change="created",
-                fields=fields,
-                state=state or ("draft" if missing else "active"),
-                warnings=warnings,
-                check_missing=missing,
-            )
-        )
-
-    @receive
-    def update(self, request: UpdateStrategy) -> None:
-        """Check a new version, and store it."""
-        state = checked_state(request.state)
-        names = VersionFields.__struct_fields__
-        fields = VersionFields(**{name: getattr(request, name, None) for name in names})
-        self.answer_later(self._update, request, checked_fields(fields), state)
-
-    async def _update(self, request: UpdateStrategy, fields: VersionFields, state: Any) -> StrategyStored:
-        await self._own_is_read()
-        known = self.own.get(request.strategy_id)
-        warnings: tuple[wire.Problem, ...] = ()
-        missing = ""
-        if fields.code is not None or fields.parameters is not None:
-            parameters = known.parameters if fields.parameters is None else fields.parameters
-            warnings, missing = await self._check(known.code if fields.code is None else fields.code, parameters)
-        return await self.ref.ask(
-            StoreVersion(
-                strategy_id=request.strategy_id,
-                change="updated",
-                fields=fields,
-                state=state or None,
-                expected_version=request.expected_version,
-                warnings=warnings,
-                check_missing=missing,
-            )
-        )
-
-    @receive
-    def restore(self, request: RestoreVersion) -> None:
-        """Store an older version once more."""
-        self.answer_later(self._restore, request)
-
-    async def _restore(self, request: RestoreVersion) -> StrategyStored:
-        await self._own_is_read()
-        old = await read_version(self.lookup(QUERIES), self.own.get(request.strategy_id), request.version)
-        return await self.ref.ask(
-            StoreVersion(
-                strategy_id=request.strategy_id,
-                change="restored",
-                fields=VersionFields(**fields_of(old)),
-                state="active" if old.state == "archived" else old.state,
-                restored_from=old.version,
-            )
-        )
-
-    @receive
-    def archive(self, request: ArchiveStrategy) -> None:
-        """Archive a strategy."""
-        self.answer_later(self._archive, request)
-
-    async def _archive(self, request: ArchiveStrategy) -> StrategyStored:
-        await self._own_is_read()
-        package = await self._get(GetPackage(request.strategy_id, request.source))
-        if package.source != "own":
-            raise Refused("not_own", NOT_OWN[package.source], "source")
-        return await self.ref.ask(
-            StoreVersion(strategy_id=package.strategy_id, change="archived", fields=VersionFields(), state="archived")
-        )
-
-    @receive
-    def store(self, request: StoreVersion) -> StrategyStored:
-        """Store a version: one synchronous step."""
-        now = self.clock.now()
-        seq = max(self.own.last_seq, self.log.last_seq(VERSIONS)) + 1
-        fields = request.fields.given()
-        if request.change == "created":
-            row = self.own.created(seq, now, request.state or "draft", fields)
-        else:
-            known = self.own.get(request.strategy_id)
-            if known.state == "archived":
-                if request.change == "archived":
-                    return StrategyStored(
-                        strategy_id=known.strategy_id, version=known.version, state="archived", ts=known.ts
-                    )
-                if request.change == "updated":
-                    raise Refused("conflict", f"{known.strategy_id} is archived: restore a version first")
-            if request.expected_version not in (0, known.version):
-                message = f"it has version {known.version}, not {request.expected_version}"
-                raise Refused("conflict", message, "expected_version")
-            row = self.own.changed(
-                seq, now, known.strategy_id, request.change, request.state or known.state, fields,
-                request.restored_from,
-            )  # fmt: skip
-        self.log.append(row)
-        self.own.add(row)
-        self.publish(PackageChanged(row.strategy_id, "own", str(row.version), row.state == "archived"))
-        return StrategyStored(
-            strategy_id=row.strategy_id,
-            version=row.version,
-            state=row.state,
-            ts=now,
-            warnings=request.warnings,
-            check_missing=request.check_missing,
-        )
-
-    async def _own_is_read(self) -> None:
-        await self._first_reading("own")
-        if not self.own_read.is_set():
-            raise Refused("unavailable", "the versions of strategies are not read back yet")
-
-    async def _check(self, code: str, parameters: msgspec.Raw | None) -> tuple[tuple[wire.Problem, ...], str]:
-        """Warnings, and why there was no check. Raises Refused `invalid` with all problems."""
-        try:
-            checked: CodeChecked = await self.lookup(SANDBOX).ask(CheckCode(code), CHECK_S)
-        except Refused as refused:
-            nobody = refused.code in ("not_found", "stopped")
-            why = "no sandbox runs on this node" if nobody else refused.message
-            return (), f"the code was not checked: {why}"
-        except Unknown:
-            return (), f"the code was not checked: no answer of the sandbox within {CHECK_S:g} s"
-        problems, warnings = split_problems(checked.problems)
-        if problems:
-            raise Refused("invalid", told(problems), "code")
-        return (*warnings, *undeclared(parameters or msgspec.Raw(b"{}"), checked.parameters)), ""
-
-    # Versions.
-
-    @receive
-    def versions(self, request: ListVersions) -> None:
-        """Answer with the versions of a strategy."""
-        if not 1 <= request.limit <= PAGE:
-            raise Refused("invalid", f"expected 1 to {PAGE}, got {request.limit}", "limit")
-        if not 0 <= request.offset < 1 << 62:
-            raise Refused("invalid", f"expected 0 or more, got {request.offset}", "offset")
-        self.answer_later(self._versions, request)
-
-    async def _versions(self, request: ListVersions) -> VersionList:
-        await self._own_is_read()
-        return await read_versions(self.lookup(QUERIES), self.own.get(request.strategy_id), request)
-
-    @receive
-    def version(self, request: GetVersion) -> None:
-        """Answer with one version."""
-        self.answer_later(self._version, request)
-
-    async def _version(self, request: GetVersion) -> StrategyVersionRow:
-        await self._own_is_read()
-        return await read_version(self.lookup(QUERIES), self.own.get(request.strategy_id), request.version)
 
     @receive
     def probe(self, request: Probe) -> ProbeReport:
@@ -597,15 +349,6 @@ class Library(Actor):
             ("cached", len(self.cache)),
         ]
         return ProbeReport("degraded" if away else "ok", "; ".join(away), figures=tuple(figures))
-
-
-NOT_OWN: Final[dict[str, str]] = {
-    "catalogue": "it comes with the runtime and cannot be deleted",
-    "folder": "it is a file of the folder: delete the file",
-    "workflow": "it is a compiled workflow: delete the workflow",
-    "ai_ml": "it is in another service's database, which is only read here",
-    "no_code": "it is in another service's database, which is only read here",
-}
 
 
 def _compiled(workflow: bytes, name: str) -> Compiled:

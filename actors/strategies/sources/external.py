@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
@@ -24,8 +24,18 @@ from runtime.breaker import CircuitOpen
 from runtime.redaction import without_passwords
 
 ExternalSource = Literal["ai_ml", "no_code"]
-Compile = Callable[[bytes], Awaitable[str]]
-"""Makes a source text of a workflow's JSON. Raises ValueError that says what is wrong with it."""
+
+
+class Compiled(NamedTuple):
+    """What becomes of a workflow."""
+
+    code: str
+    symbols: tuple[str, ...] = ()
+    timeframes: tuple[str, ...] = ()
+
+
+Compile = Callable[[bytes, str], Awaitable[Compiled]]
+"""Compiles a workflow's JSON, with its name. Raises ValueError that says what is wrong with it."""
 
 QUERY_S: Final = 4.0
 MOST_WORKFLOW: Final = 1 << 20
@@ -177,8 +187,10 @@ class ExternalReader:
     async def _package(self, found: QueryResult) -> Package:
         strategy_id, name, rest, code, file, workflow = found.rows[0]
         columns = _columns(rest)
-        if not (code or "").strip():
-            code = await self._compiled(strategy_id, workflow)
+        compiled = Compiled(code or "")
+        if not compiled.code.strip():
+            compiled = await self._compiled(strategy_id, name, workflow)
+        code = compiled.code
         if len(code.encode()) > MOST_CODE:
             raise Refused("invalid", f"the code of {strategy_id} is longer than {MOST_CODE} bytes", "strategy_id")
         parameters = columns.parameters if isinstance(columns.parameters, dict) else {}
@@ -192,17 +204,19 @@ class ExternalReader:
             main_file=file or "strategy.py",
             state=columns.state(),
             parameters=msgspec.Raw(msgspec.json.encode(parameters)),
+            symbols=compiled.symbols,
+            timeframes=compiled.timeframes,
             tags=_tags(columns.tags),
             author=str(columns.user_id or ""),
             ts_created=_nanoseconds(columns.created_at),
             ts_updated=_nanoseconds(columns.updated_at),
         )
 
-    async def _compiled(self, strategy_id: str, workflow: str | None) -> str:
+    async def _compiled(self, strategy_id: str, name: str, workflow: str | None) -> Compiled:
         if not workflow:
             raise Refused("invalid", f"{self.source} has no code of strategy {strategy_id}", "strategy_id")
         try:
-            return await self._compile(workflow.encode())
+            return await self._compile(workflow.encode(), name)
         except ValueError as error:
             raise Refused("invalid", f"the workflow {strategy_id} does not compile: {error}", "strategy_id") from error
 

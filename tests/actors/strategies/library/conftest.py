@@ -28,8 +28,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         server.stop()
 
 
-@pytest.fixture
-def new_database(server: str) -> Callable[[str], str]:
+@pytest.fixture(scope="session")
+def make_database(server: str) -> Callable[[str], str]:
     """Makes a database from a template and returns its URL."""
 
     def make(template: str) -> str:
@@ -45,22 +45,30 @@ def new_database(server: str) -> Callable[[str], str]:
 
 
 @pytest.fixture
-def database(new_database: Callable[[str], str]) -> str:
+def database(make_database: Callable[[str], str]) -> str:
     """The URL of an empty database with the node's own tables."""
-    return new_database("tables")
+    return make_database("tables")
 
 
-@pytest.fixture
-def ai_ml(new_database: Callable[[str], str]) -> str:
-    """The URL of a database of the code strategies' service, with its tables and rows."""
-    url = new_database("template0")
+@pytest.fixture(scope="session")
+def ai_ml(make_database: Callable[[str], str]) -> str:
+    """The URL of a database of the code strategies' service, with its tables and rows; nobody changes it."""
+    url = make_database("template0")
     call(url, lambda connection: connection.execute(AI_ML))
     return url
 
 
-@pytest.fixture
-def no_code(new_database: Callable[[str], str]) -> str:
-    """The URL of a database of the drawn strategies' service, with its table and rows."""
-    url = new_database("template0")
+@pytest.fixture(scope="session")
+def no_code(make_database: Callable[[str], str]) -> str:
+    """The URL of a database of the drawn strategies' service, with its table and rows; nobody changes it."""
+    url = make_database("template0")
     call(url, lambda connection: connection.execute(NO_CODE))
+    return url
+
+
+@pytest.fixture
+def changing(make_database: Callable[[str], str]) -> str:
+    """The URL of a database like `ai_ml`, for this test alone."""
+    url = make_database("template0")
+    call(url, lambda connection: connection.execute(AI_ML))
     return url

@@ -73,17 +73,41 @@ AI_ML = f"""
         (2, '/strategy.py', 'strategy.py', '# project 2'), (2, 'old/main.py', 'main.py', '# nor this'),
         (3, 'notes.txt', 'notes.txt', 'nothing');
 """
-DRAWN = {"nodes": [], "edges": []}
-NO_CODE = """
+DRAWN = {
+    "nodes": [
+        {"id": "prices", "type": "dataSource", "data": {"parameters": {"symbol": "BTCUSDT", "timeframe": "1h"}}},
+        {"id": "rsi", "type": "technicalIndicator", "data": {"parameters": {"indicator": "RSI", "period": 14}}},
+        {
+            "id": "low",
+            "type": "condition",
+            "data": {"parameters": {"conditionType": "comparison", "condition": "less_than", "value": 30}},
+        },
+        {
+            "id": "buy",
+            "type": "action",
+            "data": {"parameters": {"actionCategory": "entry", "action": "buy", "quantity": 1}},
+        },
+    ],
+    "edges": [
+        {"id": "1", "source": "prices", "target": "rsi", "sourceHandle": "data-output", "targetHandle": "data-input"},
+        {"id": "2", "source": "rsi", "target": "low", "sourceHandle": "output-1", "targetHandle": "data-input"},
+        {"id": "3", "source": "low", "target": "buy", "sourceHandle": "signal-output", "targetHandle": "signal-input"},
+    ],
+}
+ODD = '{"nodes": ' + "[" * 5000 + "]" * 5000 + "}"
+NO_CODE = f"""
     CREATE TABLE nocode_workflows (
         id serial PRIMARY KEY, uuid uuid NOT NULL, user_id integer NOT NULL DEFAULT 7, name varchar(255) NOT NULL,
-        description text, tags varchar[], workflow_data json NOT NULL DEFAULT '{"nodes": [], "edges": []}',
+        description text, tags varchar[], workflow_data json NOT NULL DEFAULT '{{"nodes": [], "edges": []}}',
         generated_code text, compilation_status varchar(20), deployment_status varchar(20) DEFAULT 'draft',
         version integer DEFAULT 1, created_at timestamp DEFAULT '2026-01-02T03:04:05', updated_at timestamp
     );
     INSERT INTO nocode_workflows (uuid, name, generated_code, deployment_status) VALUES
         ('33333333-3333-4333-8333-333333333333', 'Cross', '# generated', 'deployed'),
         ('44444444-4444-4444-8444-444444444444', 'Empty', NULL, 'draft');
+    INSERT INTO nocode_workflows (uuid, name, workflow_data) VALUES
+        ('55555555-5555-4555-8555-555555555555', 'Drawn', '{msgspec.json.encode(DRAWN).decode()}'),
+        ('66666666-6666-4666-8666-666666666666', 'Odd', '{ODD}');
 """
 
 

@@ -105,20 +105,20 @@ async def test_a_list_goes_over_all_sources_in_order_with_true_totals(
     (folder / "alpha.py").write_text(CODE)
     async with desk(tmp_path / "node", database, settings(ai_ml, no_code, folder=str(folder))) as at:
         own = (await at.create("Zeta", state="active")).strategy_id
-        everything = ["1", "2", "project-2", ONE, "project-1", own, "alpha", "book_imbalance"]
-        names = ["Cross", "Empty", "Half", "Momentum", "Momentum", "Zeta", "alpha", "book_imbalance"]
+        everything = ["1", "3", "2", "project-2", ONE, "project-1", "4", own, "alpha", "book_imbalance"]
+        names = ["Cross", "Drawn", "Empty", "Half", "Momentum", "Momentum", "Odd", "Zeta", "alpha", "book_imbalance"]
         whole = await at.listed()
         assert [each.name for each in whole.packages] == names
         assert [each.strategy_id for each in whole.packages] == everything
-        assert (whole.total, whole.away, whole.refused) == (8, (), ())
-        pages = [await at.listed(limit=3, offset=offset) for offset in (0, 3, 6, 9)]
+        assert (whole.total, whole.away, whole.refused) == (10, (), ())
+        pages = [await at.listed(limit=3, offset=offset) for offset in (0, 3, 6, 9, 12)]
         assert [each.strategy_id for page in pages for each in page.packages] == everything
-        assert {page.total for page in pages} == {8}
+        assert {page.total for page in pages} == {10}
         assert await at.ids(source="ai_ml", limit=2, offset=1) == [ONE, "project-1"]
         assert (await at.listed(source="ai_ml", limit=1)).total == 3
         assert await at.ids(source="ai_ml", state="archived") == [TWO]
-        assert (await at.listed(state="all")).total == 9
-        assert await at.ids(state="draft") == ["2"]
+        assert (await at.listed(state="all")).total == 11
+        assert await at.ids(state="draft") == ["3", "2", "4"]
         assert await at.ids(search="MOMENT") == [ONE, "project-1"]
         assert await at.ids(search="follows") == [ONE]
         assert await at.ids(search="project-") == ["project-2", "project-1"]
@@ -128,35 +128,45 @@ async def test_a_list_goes_over_all_sources_in_order_with_true_totals(
 
 
 async def test_many_strategies_of_another_service_are_paged(
-    tmp_path: Path, database: str, ai_ml: str, no_code: str
+    tmp_path: Path, database: str, changing: str, no_code: str
 ) -> None:
     await afetch(
-        ai_ml,
+        changing,
         "INSERT INTO strategies (id, name, code) SELECT gen_random_uuid(), 'S ' || lpad(n::text, 5, '0'), '#' "
         "FROM generate_series(1, 1200) n RETURNING 1",
     )
-    async with desk(tmp_path, database, settings(ai_ml, no_code)) as at:
+    async with desk(tmp_path, database, settings(changing, no_code)) as at:
         page = await at.listed(search="S 0", limit=100, offset=1150)
         assert page.total == 1200
         assert [each.name for each in page.packages] == [f"S {number:05}" for number in range(1151, 1201)]
 
 
 async def test_what_cannot_run_is_refused_when_it_is_asked_for(
-    tmp_path: Path, database: str, ai_ml: str, no_code: str
+    tmp_path: Path, database: str, changing: str, no_code: str
 ) -> None:
-    await afetch(ai_ml, "UPDATE strategies SET code = repeat('#', 70000) WHERE id::text = $1 RETURNING 1", ONE)
-    await afetch(ai_ml, "UPDATE strategies SET code = ' ' WHERE id::text = $1 RETURNING 1", TWO)
-    async with desk(tmp_path, database, settings(ai_ml, no_code)) as at:
+    await afetch(changing, "UPDATE strategies SET code = repeat('#', 70000) WHERE id::text = $1 RETURNING 1", ONE)
+    await afetch(changing, "UPDATE strategies SET code = ' ' WHERE id::text = $1 RETURNING 1", TWO)
+    async with desk(tmp_path, database, settings(changing, no_code)) as at:
         assert await at.refused_code(ONE) == "invalid"
         assert await at.refused_code(TWO) == "invalid"
         with pytest.raises(Refused, match="workflow 2 does not compile"):
             await at.package("2", "no_code")
+        with pytest.raises(Refused, match="workflow 4 does not compile"):
+            await at.package("4", "no_code")
+
+
+async def test_a_workflow_without_code_is_compiled(tmp_path: Path, database: str, no_code: str) -> None:
+    async with desk(tmp_path, database, LibrarySettings(no_code_url=no_code), sandbox=True) as at:
+        package = await at.package("3")
+        assert (package.symbols, package.timeframes) == (("BTCUSDT",), ("1h",))
+        assert (await at.answered("GET", "/strategies/3?source=no_code"))["contract"] == "sdk"
+        assert (await at.package("3")).version == package.version
 
 
 async def test_tables_with_other_ids_and_fewer_columns_are_read_as_far_as_they_go(
-    tmp_path: Path, database: str, new_database: Callable[[str], str]
+    tmp_path: Path, database: str, make_database: Callable[[str], str]
 ) -> None:
-    url = new_database("template0")
+    url = make_database("template0")
     for statement in (
         "CREATE TABLE strategies (id serial, name text, code text, parameters text, tags json, created_at int)",
         "INSERT INTO strategies (name, code, parameters, tags, created_at) VALUES ('A', '# a', 'odd', '[\"x\", 1]', 5)",
@@ -171,9 +181,9 @@ async def test_tables_with_other_ids_and_fewer_columns_are_read_as_far_as_they_g
 
 
 async def test_a_database_without_the_tables_is_away_and_the_others_are_not(
-    tmp_path: Path, database: str, ai_ml: str, new_database: Callable[[str], str]
+    tmp_path: Path, database: str, ai_ml: str, make_database: Callable[[str], str]
 ) -> None:
-    async with desk(tmp_path, database, settings(ai_ml, new_database("template0"))) as at:
+    async with desk(tmp_path, database, settings(ai_ml, make_database("template0"))) as at:
         page = await at.listed()
         assert [source for source, _ in page.away] == ["no_code"]
         assert "nocode_workflows" in page.away[0][1]
@@ -198,29 +208,29 @@ async def test_a_wrong_address_is_told_without_its_password(tmp_path: Path, data
 
 
 async def test_answers_are_kept_for_a_while_and_counted(
-    tmp_path: Path, database: str, ai_ml: str, no_code: str
+    tmp_path: Path, database: str, changing: str, no_code: str
 ) -> None:
-    async with desk(tmp_path, database, settings(ai_ml, no_code)) as at:
+    async with desk(tmp_path, database, settings(changing, no_code)) as at:
         assert (await at.package(ONE, "ai_ml")).code == "# one"
-        await afetch(ai_ml, "UPDATE strategies SET code = '# new' WHERE id::text = $1 RETURNING 1", ONE)
+        await afetch(changing, "UPDATE strategies SET code = '# new' WHERE id::text = $1 RETURNING 1", ONE)
         assert (await at.package(ONE, "ai_ml")).code == "# one"
         text = (await at.node.metrics.scrape()).decode()
-        assert 'inference_service_cache_hits_total{source="ai_ml"} 1.0' in text
-        assert 'inference_service_cache_misses_total{source="ai_ml"} 1.0' in text
+        assert 'troupe_library_cache_hits_total{source="ai_ml"} 1.0' in text
+        assert 'troupe_library_cache_misses_total{source="ai_ml"} 1.0' in text
 
 
 async def test_a_change_and_an_end_are_told_when_they_are_read(
-    tmp_path: Path, database: str, ai_ml: str, no_code: str
+    tmp_path: Path, database: str, changing: str, no_code: str
 ) -> None:
-    async with desk(tmp_path, database, settings(ai_ml, no_code, cache_s=0.0)) as at:
+    async with desk(tmp_path, database, settings(changing, no_code, cache_s=0.0)) as at:
         old = (await at.package(ONE, "ai_ml")).version
-        await afetch(ai_ml, "UPDATE strategies SET code = '# new' WHERE id::text = $1 RETURNING 1", ONE)
+        await afetch(changing, "UPDATE strategies SET code = '# new' WHERE id::text = $1 RETURNING 1", ONE)
         with at.node.open_tap((PackageChanged, None)) as tap:
             new = (await at.package(ONE, "ai_ml")).version
             assert new != old
             [change] = await told(tap, PackageChanged, 1)
             assert (change.strategy_id, change.version, change.removed) == (ONE, new, False)
-            await afetch(ai_ml, "DELETE FROM strategies WHERE id::text = $1 RETURNING 1", ONE)
+            await afetch(changing, "DELETE FROM strategies WHERE id::text = $1 RETURNING 1", ONE)
             assert await at.refused_code(ONE, "ai_ml") == "not_found"
             assert await changes(tap, 1) == [(ONE, "ai_ml", True)]
 

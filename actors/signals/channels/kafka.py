@@ -110,6 +110,8 @@ class Sender:
             self._serve(POLL_S)
         self.producer.purge()
         self._serve(0)
+        # Taking it down may wait for its connections: that is to happen here and not on the loop.
+        del self.producer
 
     def _serve(self, seconds: float) -> None:
         try:

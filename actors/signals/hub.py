@@ -57,7 +57,8 @@ TAIL_S: Final = 20.0
 """How long reading the log's end may take before the hub goes on without it."""
 MOST_OPEN: Final = 200_000
 """How many open signals are watched: more than are open at 500 a second, each valid for five minutes."""
-EXPIRE_AT_ONCE: Final = 200
+EXPIRE_AT_ONCE: Final = 50
+"""An update takes about 10 µs; in between signals are taken."""
 LONGEST_WAIT_S: Final = 30.0
 """The wall clock may be set; so it is looked at again at least this often while signals are open."""
 LOG_FULL_S: Final = 1.0

@@ -124,7 +124,7 @@ class SignalStream(Actor):
     def on_start(self) -> None:
         """Begin at the stream's end: who was served before has a cursor, and is brought up to it."""
         self.subscribe(SignalStored, SIGNALS)
-        self.subscribe(SignalStored, SIGNAL_UPDATES)
+        self.hears_updates = False
         self.fan = FanOut(
             self.log.last_seq(SIGNALS),
             most_subscribers=self.most_subscribers,
@@ -211,6 +211,7 @@ class SignalStream(Actor):
                 replays = self.fan.subscribe(connection, request.symbols, request.resume_from)
                 if request.updates:
                     self.updates.subscribe(connection.updates, request.symbols, self.log.last_seq(SIGNAL_UPDATES))
+                    self._hear_updates()
             else:
                 self.fan.unsubscribe(connection, request.symbols)
                 self.updates.unsubscribe(connection.updates, request.symbols)
@@ -231,8 +232,19 @@ class SignalStream(Actor):
         connection.detached = trio.Event()
         if connection.updates.symbols:
             self.updates.attach(connection.updates)
+            self._hear_updates()
         if missed:
             self._begin_replay(connection)
+
+    def _hear_updates(self) -> None:
+        """Be woken by updates while somebody wants them, and only then."""
+        wanted = len(self.updates) > 0
+        if wanted and not self.hears_updates:
+            self.subscribe(SignalStored, SIGNAL_UPDATES)
+            self.after(0.0, Advance())  # for what came since the place at which it goes on
+        elif self.hears_updates and not wanted:
+            self.unsubscribe(SignalStored, SIGNAL_UPDATES)
+        self.hears_updates = wanted
 
     async def _keep_connections(self) -> None:
         try:
@@ -250,6 +262,7 @@ class SignalStream(Actor):
         self.fan.sweep()
         self.fan.tell_losses()
         self.updates.tell_losses()
+        self._hear_updates()
 
     @receive
     def probe(self, request: Probe) -> ProbeReport:

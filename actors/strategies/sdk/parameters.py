@@ -282,9 +282,22 @@ def _listed(listed: object) -> dict[str, Parameter[Any]]:
     for name, each in listed.items():
         if not isinstance(name, str) or not name.isidentifier():
             raise _declared_wrongly("PARAMETERS", "names such as 'period'", name)
-        if not isinstance(each, Parameter):
-            raise _declared_wrongly(name, "a Parameter such as Parameter.int(14)", each)
-    return dict(listed)
+    return {name: _parameter(name, each) for name, each in listed.items()}
+
+
+def _parameter(name: str, declared: object) -> Parameter[Any]:
+    """A declaration; a plain value is the default of a parameter of its kind, without bounds."""
+    if isinstance(declared, Parameter):
+        return declared
+    if isinstance(declared, bool):
+        return Parameter.bool(declared)
+    if isinstance(declared, int):
+        return Parameter.int(declared)
+    if isinstance(declared, float):
+        return Parameter.float(declared)
+    if isinstance(declared, str):
+        return Parameter.str(declared)
+    raise _declared_wrongly(name, "a Parameter such as Parameter.int(14), or its default", declared)
 
 
 def _declared_wrongly(field: str, expected: str, got: object) -> ParametersError:

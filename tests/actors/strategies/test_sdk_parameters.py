@@ -40,6 +40,10 @@ def test_declarations_are_found_in_their_order_with_those_of_base_classes_first(
 
     assert list(declared(Slower)) == ["fast", "threshold", "long_only", "mode", "slow", "extra"]
     assert declared({"PARAMETERS": {"a": Parameter.int(1)}, "other": 1})["a"].default == 1
+    plain = declared({"PARAMETERS": {"a": 1, "b": 1.5, "c": True, "d": "x"}})
+    assert [(each.kind, each.default) for each in plain.values()] == [
+        ("int", 1), ("float", 1.5), ("bool", True), ("str", "x"),
+    ]  # fmt: skip
     assert declared({}) == {}
 
 
@@ -47,7 +51,7 @@ def test_declarations_are_found_in_their_order_with_those_of_base_classes_first(
     ("listed", "message"),
     [
         ([1], "PARAMETERS: expected a dictionary of name to Parameter, got list"),
-        ({"a": 14}, "a: expected a Parameter such as Parameter.int(14), got 14"),
+        ({"a": [14]}, "a: expected a Parameter such as Parameter.int(14), or its default, got list"),
         ({"a b": Parameter.int(1)}, "PARAMETERS: expected names such as 'period', got 'a b'"),
         ({f"a{n}": Parameter.int(1) for n in range(201)}, "PARAMETERS: expected at most 200, got 201"),
     ],

@@ -6,6 +6,7 @@
     metrics.md          what a scrape of a node holds
     messages.md         protocols/control.py and runtime/administration.py
     runtime.md          what `runtime` exports
+    strategy-sdk.md     what `actors.strategies.sdk` offers the authors of strategies
 
 A test compares the committed pages with what this writes.
 """
@@ -31,6 +32,8 @@ import runtime
 from actors import node
 from actors.cli import installation, parser
 from actors.cli.config import docstrings_of, structs_in
+from actors.strategies import sdk
+from actors.strategies.library_sdk import SdkItem, SdkMember, sdk_documentation
 from protocols import control
 from runtime import administration
 from runtime.breaker import BreakerSettings, CircuitBreaker
@@ -60,6 +63,7 @@ def pages() -> dict[str, str]:
         "metrics.md": metrics,
         "messages.md": messages,
         "runtime.md": python_interface,
+        "strategy-sdk.md": strategy_sdk,
     }
     return {name: _page(maker()) for name, maker in makers.items()}
 
@@ -444,6 +448,48 @@ def _shown_default(parameter: inspect.Parameter) -> Any:
     if isinstance(default, msgspec.Struct):
         return _Shown(f"{type(default).__name__}()")
     return _Shown("SystemClock()") if type(default).__name__ == "SystemClock" else default
+
+
+# --- the SDK of strategies --------------------------------------------------------------------------------
+
+
+def strategy_sdk() -> Iterator[str]:
+    """What `actors.strategies.sdk` offers: the classes, then the functions of `indicators`."""
+    documentation = sdk_documentation()
+    yield "# Strategy SDK"
+    yield (
+        "What the author of a strategy imports: `from actors.strategies.sdk import Bar, BaseStrategy, Parameter`. "
+        "[Write a strategy](../how-to/write-a-strategy.md) shows it in use; a node answers the same as JSON at "
+        "`/api/sdk/documentation`."
+    )
+    first = ("BaseStrategy", "Context", "Data", "Parameter", "Signal", "Bar", "Bars", "Frames", "Quote", "Trade")
+    items = {item.name: item for item in documentation.items}
+    for name in [*first, *(name for name in items if name not in first and items[name].kind != "module")]:
+        yield from _sdk_item(items[name])
+    for item in documentation.items:
+        if item.kind == "module":
+            yield f"## `{item.name}`"
+            yield _prose_text(item.description)
+            yield _table(("Function", "Meaning"), [_sdk_member(each) for each in item.members])
+
+
+def _sdk_item(item: SdkItem) -> Iterator[str]:
+    yield f"## `{item.name}`"
+    yield _prose_text(item.description)
+    told = docstrings_of(getattr(sdk, item.name))
+    fields = [each for each in item.members if each.kind == "field"]
+    if fields:
+        rows = [(f"`{each.name}`", f"`{each.signature}`", told.get(each.name, "")) for each in fields]
+        yield _table(("Field", "Type", "Meaning"), rows)
+    if others := [each for each in item.members if each.kind != "field"]:
+        yield _table(("Member", "Meaning"), [_sdk_member(each) for each in others])
+
+
+def _sdk_member(member: SdkMember) -> tuple[str, str]:
+    shown = member.name if member.kind == "property" else f"{member.name}{member.signature}"
+    # Inside of `Parameter` these names are its own methods, so it knows the types by others.
+    shown = re.sub(r"\b_(Int|Float|Bool|Str)\b", lambda found: found[1].lower(), shown)
+    return f"`{shown}`", _literal(" ".join(member.description.split()))
 
 
 # --- Markdown ---------------------------------------------------------------------------------------------

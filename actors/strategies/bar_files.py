@@ -66,10 +66,9 @@ class BarFile:
 
         Raises BarFileError for what cannot be read.
         """
-        self.path = path
+        self.path = path = _history_in(path) if path.is_dir() else path
         self._only = symbol
-        folder = path if path.is_dir() else None
-        self._manifest = None if folder is None else _manifest_of(folder)
+        self._manifest = _manifest_of(path) if path.is_dir() else None
         self._named = self._manifest is None and _has_symbols(path)
         if self._manifest is not None:
             self.symbols: tuple[str, ...] = (symbol or self._manifest.market,)
@@ -292,6 +291,17 @@ def time_text(ts: int) -> str:
 
 
 # -- a downloaded history ------------------------------------------------------------------------------------
+
+
+def _history_in(folder: Path) -> Path:
+    """The folder itself, or the only history of bars somewhere below it."""
+    found = [path.parent for path in sorted(folder.rglob(f"bars-*/{MANIFEST}"))]
+    if (folder / MANIFEST).exists() or not found:
+        return folder
+    if len(found) > 1:
+        names = ", ".join(str(each.relative_to(folder)) for each in found[:10])
+        raise BarFileError(f"{folder}: expected the folder of one history, got {len(found)}: {names}")
+    return found[0]
 
 
 def _manifest_of(folder: Path) -> Manifest:

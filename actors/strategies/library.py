@@ -16,7 +16,7 @@ from typing import ClassVar, Final
 import trio
 
 from actors.strategies.library_cache import PackageCache
-from actors.strategies.library_listing import Part, check_question, meant, merged, ordered, summary
+from actors.strategies.library_listing import Part, check_question, meant, merged, ordered, possible, summary
 from actors.strategies.library_settings import external_path
 from actors.strategies.library_writing import FIRST_S, NOT_READ, StrategyWriting
 from actors.strategies.package import (
@@ -180,6 +180,8 @@ class Library(StrategyWriting):
         """Answer with a package."""
         if request.source == "import":
             raise Refused("not_found", "what is named by an import path is not in the library", "source")
+        if not possible(request.strategy_id):
+            raise self._nowhere(request)
         found = self._in_memory(request)
         if found and not request.version and (request.source or not self.external):
             return self._only(request, found)

@@ -14,6 +14,8 @@ from protocols.storage import PAGE
 SOURCES: Final = tuple(source for source in get_args(Source) if source != "import")
 STATES: Final = get_args(PackageState)
 MOST_OFFSET: Final = 100_000
+MOST_SEARCH: Final = 200
+MOST_ID: Final = 255
 
 _SHARED: Final = tuple(PackageSummary.__struct_fields__)
 
@@ -24,10 +26,22 @@ def check_question(request: ListPackages) -> None:
         raise Refused("invalid", f"expected one of {', '.join(SOURCES)}, got {request.source[:100]!r}", "source")
     if request.state not in ("", "all", *STATES):
         raise Refused("invalid", f"expected one of {', '.join(STATES)}, all, got {request.state[:100]!r}", "state")
+    if len(request.search) > MOST_SEARCH or not storable(request.search):
+        raise Refused("invalid", f"expected at most {MOST_SEARCH} characters of text", "search")
     if not 1 <= request.limit <= PAGE:
         raise Refused("invalid", f"expected 1 to {PAGE}, got {request.limit}", "limit")
     if not 0 <= request.offset <= MOST_OFFSET:
         raise Refused("invalid", f"expected 0 to {MOST_OFFSET}, got {request.offset}", "offset")
+
+
+def storable(text: str) -> bool:
+    """Whether a text can be a value in a database: neither NUL nor half of a surrogate pair."""
+    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def possible(strategy_id: str) -> bool:
+    """Whether a text can be an id of any source."""
+    return 0 < len(strategy_id) <= MOST_ID and storable(strategy_id)
 
 
 def summary(package: Package) -> PackageSummary:

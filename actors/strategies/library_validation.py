@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
+from actors.strategies.library_listing import storable
 from actors.strategies.library_requests import VersionFields
 from actors.strategies.package import MOST_CODE
 from actors.strategies.sandbox import wire
@@ -139,13 +140,9 @@ def told(problems: Sequence[wire.Problem]) -> str:
 
 
 def _storable(text: str, field: str) -> bytes:
-    # PostgreSQL's text holds neither.
-    if "\0" in text:
-        raise Refused("invalid", "expected text without NUL characters", field)
-    try:
-        return text.encode()
-    except UnicodeEncodeError as error:
-        raise Refused("invalid", f"expected Unicode text: {error.reason}", field) from error
+    if not storable(text):
+        raise Refused("invalid", "expected Unicode text without NUL characters", field)
+    return text.encode()
 
 
 def _depth(value: Any) -> int:

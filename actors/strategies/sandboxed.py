@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Final
 import msgspec
 import trio
 
+from actors.strategies.followed import Followed
 from actors.strategies.meters import CallMeter
 from actors.strategies.outbox import GivenUp, Outbox
 from actors.strategies.sandbox import wire
@@ -45,6 +46,7 @@ from actors.strategies.warm_up import warm_up
 from protocols.control import ExitReason, Lagged, Message, Refused, Unknown
 from protocols.market import Bar, Quote, Trade
 from protocols.paths import HUB
+from protocols.providers import PROVIDERS, GetProviders, ProviderSwitched
 from protocols.signals import SubmitSignal
 from runtime import Actor, Mailbox, receive
 
@@ -88,6 +90,9 @@ class SandboxedStrategy(Actor):
         self.seen: dict[tuple[str, str], int] = {}
         self.sources: dict[tuple[str, str], str] = {}
         self.heard: set[tuple[type[Message], str]] = set()
+        self.followed = Followed()
+        self.markets_of: dict[str, tuple[str, ...]] = {}
+        """The markets that speak for a symbol, by turns."""
 
     def on_start(self) -> None:
         """Be there; the rest takes longer."""
@@ -103,9 +108,10 @@ class SandboxedStrategy(Actor):
         self.way = SignalPath(self.name, self.run)
         self.errors_left = ErrorBudget(self.run.error_budget)
         self.cpu = CpuBudget(int(self.run.cpu_share * MINUTE_NS), self.clock.monotonic())
-        for market, interval in self.run.windows:
-            self._hear(Bar, market)
-            self.seen[market, interval] = 0
+        await self._follow(self.run.markets)
+        for symbol, interval in self.run.windows:
+            self._hear(Bar, symbol)
+            self.seen[symbol, interval] = 0
         try:
             self.loaded = await self._load(self.run, self.run.state)
         except NotLoaded as error:
@@ -134,24 +140,43 @@ class SandboxedStrategy(Actor):
     @receive
     async def bar(self, bar: Bar) -> None:
         """Hand a bar of one of its windows to the strategy; one that it has had is left out."""
-        window = (bar.market, bar.interval)
-        seen = self.seen.get(window)
-        if seen is None or bar.start <= seen or self.sources.setdefault(window, bar.source) != bar.source:
+        symbol = self.followed.symbol(bar.market)
+        seen = None if symbol is None else self.seen.get((symbol, bar.interval))
+        if symbol is None or seen is None or bar.start <= seen:
             return
-        self.seen[window] = bar.start
+        if self.sources.setdefault((bar.market, bar.interval), bar.source) != bar.source:
+            return
+        self.seen[symbol, bar.interval] = bar.start
+        if symbol != bar.market:
+            bar = msgspec.structs.replace(bar, market=symbol)
         self.way.assessor.bar(bar)
         await self._feed(bar_input(bar, self.clock.now()), bar)
 
     @receive
     async def quote(self, quote: Quote) -> None:
         """Hand a quote to the strategy."""
+        symbol = self.followed.symbol(quote.market)
+        if symbol is None:
+            return
+        if symbol != quote.market:
+            quote = msgspec.structs.replace(quote, market=symbol)
         self.way.assessor.quote(quote)
         await self._feed(quote_input(quote, self.clock.now()), quote)
 
     @receive
     async def trade(self, trade: Trade) -> None:
         """Hand a trade to the strategy."""
+        symbol = self.followed.symbol(trade.market)
+        if symbol is None:
+            return
+        if symbol != trade.market:
+            trade = msgspec.structs.replace(trade, market=symbol)
         await self._feed(trade_input(trade, self.clock.now()), trade)
+
+    @receive
+    def switched(self, message: ProviderSwitched) -> None:
+        """Another provider speaks for a symbol from now on."""
+        self.followed.switch(message.symbol, message.new)
 
     @receive
     async def tick(self, message: Tick) -> None:
@@ -162,11 +187,11 @@ class SandboxedStrategy(Actor):
     async def lagged(self, message: Lagged) -> None:
         """Tell the strategy that inputs are missing here."""
         self.lost += max(1, message.count)
-        if message.key:
-            self.way.assessor.gap(message.key)
         self._note(f"{message.count} of {message.topic} {message.key or '(all markets)'} were lost")
-        for market in (message.key,) if message.key else self.run.markets:
-            await self._feed(wire.GapInput(market, self.clock.now()), None)
+        symbol = self.followed.symbol(message.key) if message.key else None
+        for each in (symbol,) if symbol is not None else () if message.key else self.run.markets:
+            self.way.assessor.gap(each)
+            await self._feed(wire.GapInput(each, self.clock.now()), None)
 
     async def _feed(self, given: wire.Input, cause: Quote | Trade | Bar | None) -> None:
         loaded = self.loaded
@@ -286,12 +311,24 @@ class SandboxedStrategy(Actor):
                     self._hear(kind, market)
         return loaded
 
+    async def _follow(self, symbols: tuple[str, ...]) -> None:
+        """Find out which markets speak for the symbols."""
+        self.subscribe(ProviderSwitched, lossless=True)
+        for symbol in symbols:
+            try:
+                [known] = (await self.lookup(PROVIDERS).ask(GetProviders(symbol), ASK_S)).symbols
+            except (Refused, Unknown):
+                self.markets_of[symbol] = self.followed.add(symbol)
+            else:
+                providers = tuple(each.provider for each in known.providers)
+                self.markets_of[symbol] = self.followed.add(symbol, providers, known.chosen)
+
     async def _warm_up(self, loaded: Loaded, count: int) -> None:
         for market, interval in self.run.windows:
-            found = await warm_up(self, market, interval, count)
+            found = await warm_up(self, market, interval, count, self.markets_of[market])
             if found.missing:
                 self.logger.warning("a window begins short", market=market, interval=interval, why=found.missing)
-            if found.source is not None:
+            if found.source is not None and self.markets_of[market] == (market,):
                 self.sources[market, interval] = found.source
             now = self.clock.now()
             await loaded.history([bar_input(bar, now) for bar in found.bars])
@@ -301,10 +338,11 @@ class SandboxedStrategy(Actor):
             if found.bars:
                 self.seen[market, interval] = max(self.seen[market, interval], found.bars[-1].start)
 
-    def _hear(self, kind: type[Message], market: str) -> None:
-        if (kind, market) not in self.heard:
-            self.heard.add((kind, market))
-            self.subscribe(kind, market, lossless=True)
+    def _hear(self, kind: type[Message], symbol: str) -> None:
+        for market in self.markets_of[symbol]:
+            if (kind, market) not in self.heard:
+                self.heard.add((kind, market))
+                self.subscribe(kind, market, lossless=True)
 
     @receive
     async def swap(self, message: SwapPackage) -> None:

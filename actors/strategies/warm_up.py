@@ -6,14 +6,17 @@ from typing import Final
 
 import msgspec
 
+from actors.market.bars_intervals import parse_interval
 from protocols.control import Refused, Unknown
 from protocols.market import Bar
 from protocols.market_data import BARS, BarSource, BuildBars, GetBars
 from protocols.paths import QUERIES
+from protocols.providers import PROVIDERS, GetProvidedBars
 from protocols.storage import RunQuery
 from runtime import Actor
 
 ASK_S: Final = 5.0
+PROVIDED_S: Final = 15.0
 _PREFERRED: Final[tuple[BarSource, ...]] = ("venue", "trades", "quotes")
 _SQL: Final = """
     SELECT DISTINCT ON (ts_start) market, bar_interval AS interval, ts_start AS start, ts_end AS "end", open, high, low,
@@ -34,11 +37,14 @@ class WarmUp(msgspec.Struct, frozen=True):
     missing: str = ""
 
 
-async def warm_up(actor: Actor, market: str, interval: str, count: int) -> WarmUp:
+async def warm_up(actor: Actor, market: str, interval: str, count: int, providers: tuple[str, ...] = ()) -> WarmUp:
     """The last `count` bars of a window; from now on its bars are built if nobody else makes them.
 
+    `providers`: the market is a symbol of these; the first of them that answers gives the bars.
     Raises Refused `invalid` for an interval that is none.
     """
+    if providers not in ((), (market,)):
+        return await _provided(actor, market, interval, count, providers)
     builder = actor.lookup(BARS)
     try:
         await builder.ask(BuildBars(market, interval), ASK_S)
@@ -61,3 +67,25 @@ async def warm_up(actor: Actor, market: str, interval: str, count: int) -> WarmU
         if older:
             return WarmUp((*reversed(older), *kept.bars), source)
     return WarmUp(kept.bars, kept.source, missing)
+
+
+async def _provided(actor: Actor, symbol: str, interval: str, count: int, providers: tuple[str, ...]) -> WarmUp:
+    try:
+        length = parse_interval(interval)
+    except ValueError as error:
+        raise Refused("invalid", str(error), "timeframe") from None
+    try:
+        for market in providers:
+            await actor.lookup(BARS).ask(BuildBars(market, interval), ASK_S)
+    except (Refused, Unknown) as error:
+        return WarmUp((), None, f"no bars: {error}")
+    if length.kind != "time":
+        return WarmUp((), None, "bars of trades and of volume have no history at the providers")
+    now = actor.clock.now()
+    try:
+        ask = GetProvidedBars(symbol, interval, now - (count + 1) * length.length, now)
+        found = await actor.lookup(PROVIDERS).ask(ask, PROVIDED_S)
+    except (Refused, Unknown) as error:
+        return WarmUp((), None, f"no bars of the providers: {error}")
+    bars = tuple(msgspec.structs.replace(bar, market=symbol) for bar in found.bars[-count:])
+    return WarmUp(bars, None)

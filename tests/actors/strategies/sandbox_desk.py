@@ -15,6 +15,8 @@ import actors.signals.capability
 from actors.edge.edge import GetEdgeAddress
 from actors.market.bar_builder import BarSettings
 from actors.market.bar_builder import specs as bar_specs
+from actors.market.provider_settings import ProviderSettings
+from actors.market.provider_settings import specs as provider_specs
 from actors.strategies import capability
 from actors.strategies.library_settings import LibrarySettings
 from actors.strategies.library_settings import specs as library_specs
@@ -120,7 +122,12 @@ class SandboxDesk:
 
 @asynccontextmanager
 async def sandbox_desk(
-    folder: Path, *strategies: Entry, edge: bool = False, most: int = 10, **limits: Any
+    folder: Path,
+    *strategies: Entry,
+    edge: bool = False,
+    most: int = 10,
+    providers: tuple[ProviderSettings, ...] = (),
+    **limits: Any,
 ) -> AsyncIterator[SandboxDesk]:
     """A desk; `limits` are fields of SandboxSettings."""
     sources = folder / "strategies"
@@ -128,7 +135,7 @@ async def sandbox_desk(
     sandbox = SandboxSettings(**({"memory_mb": 64} | limits))
     children = [
         actors.signals.capability.branch(actors.signals.capability.Settings()),
-        supervisor("market", *bar_specs(BarSettings())),
+        supervisor("market", *bar_specs(BarSettings()), *provider_specs(providers)),
         *library_specs(LibrarySettings(folder=str(sources))),
         *capability.branch(strategies, sandbox, capability.RunsSettings(max_concurrent=most)),
     ]

@@ -11,9 +11,12 @@ import pytest
 import trio
 import trio.testing
 
+from actors.market.provider_settings import ProviderSettings, ProviderSource
 from actors.strategies.status import ROSTER, ConfigureStrategy, StartStrategy, StopStrategy
 from protocols.control import Refused
+from protocols.market import BookStale, Quote
 from protocols.paths import STRATEGIES
+from protocols.providers import ProviderSwitched
 from protocols.signals import StoredSignal
 from runtime import KillChild
 from tests.actors.strategies.sandbox_desk import LIMIT_S, bar, sandbox_desk
@@ -199,3 +202,24 @@ async def test_parameters_are_checked_at_the_start_and_changed_while_it_runs(tmp
         await desk.until("tuned", "loading")
         await desk.until("tuned", "active")
         assert msgspec.json.decode((await desk.status("tuned")).parameters) == {"period": 30}
+
+
+async def test_a_symbol_with_several_providers_is_fed_by_the_one_that_is_well(tmp_path: Path) -> None:
+    sources = (ProviderSource(market="A.ONE", venue="binance"), ProviderSource(market="A.TWO", venue="binance"))
+    async with sandbox_desk(tmp_path, providers=(ProviderSettings(symbol="A", sources=sources),)) as desk:
+        await desk.write("counts", COUNTS)
+        now = desk.node.clock.now()
+        with desk.node.open_tap((ProviderSwitched, None)) as tap:
+            for market in ("A.ONE", "A.TWO"):
+                desk.say(Quote(market, 100, 1, 101, 1, "s", 1, now, now))
+            await tap.receive()
+            await desk.start("counts")
+            desk.say(bar(0, market="A.ONE"), bar(0, market="A.TWO"), bar(1, market="A.ONE"), bar(2, market="A.TWO"))
+            assert [metadata(each)["count"] for each in await desk.signals(2)] == [1, 2]
+            desk.say(BookStale("A.ONE", "f", "sequence", now))
+            with trio.fail_after(LIMIT_S):
+                await tap.receive()
+            desk.say(bar(3, market="A.ONE"), bar(1, market="A.TWO"), bar(3, market="A.TWO"), bar(4, market="A.TWO"))
+            stored = await desk.signals(4)
+        assert [(each.signal.symbol, metadata(each)["count"]) for each in stored[2:]] == [("A", 3), ("A", 4)]
+        assert stored[-1].signal.ts_event == bar(4).end

@@ -39,6 +39,11 @@ class Facade:
         return self
 
 
+def title(facade: Facade) -> str:
+    """The name of the module."""
+    return str(object.__getattribute__(facade, "_called"))
+
+
 def names_of(facade: Facade) -> frozenset[str]:
     """The public names of a facade."""
     return frozenset(name for name in vars(facade) if not name.startswith("_"))

@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from actors.strategies.sandbox.inside import facades_time, guarded, names
-from actors.strategies.sandbox.inside.facade import Facade, facade_of, names_of
+from actors.strategies.sandbox.inside.facade import Facade, facade_of, names_of, title
 from actors.strategies.sandbox.inside.facades_numpy import numpy_facades, seed_numpy
 from actors.strategies.sandbox.inside.facades_random import random_facade, seed_random
 
@@ -34,12 +34,12 @@ OPTIONAL: Final = {
 }
 
 _WHOLE: Final = (
-    "math", "cmath", "statistics", "decimal", "fractions", "collections", "collections.abc", "itertools", "heapq",
+    "math", "cmath", "statistics", "decimal", "fractions", "collections.abc", "itertools", "heapq",
     "bisect", "numbers", "unicodedata", "copy",
 )  # fmt: skip
 _PARTS: Final[Mapping[str, tuple[str, ...]]] = {
     "json": ("loads", "dumps", "JSONDecodeError"),
-    "abc": ("ABC", "ABCMeta", "abstractmethod"),
+    "abc": ("ABC", "abstractmethod"),
     "types": ("SimpleNamespace", "MappingProxyType", "NoneType"),
     "contextlib": ("contextmanager", "suppress", "nullcontext", "closing", "ExitStack"),
     "enum": ("Enum", "IntEnum", "StrEnum", "Flag", "IntFlag", "auto", "unique", "member", "nonmember", "property"),
@@ -60,12 +60,16 @@ _WITHOUT: Final[Mapping[str, tuple[str, ...]]] = {
     # `get_type_hints` evaluates text.
     "typing": ("get_type_hints", "ForwardRef", "get_overloads", "clear_overloads"),
     "operator": ("attrgetter", "methodcaller"),
+    "collections": (),
     "re": ("template", "purge"),
 }
 _INSTEAD: Final[Mapping[str, Mapping[str, Any]]] = {
     "operator": {"attrgetter": guarded.attrgetter, "methodcaller": guarded.methodcaller},
     "functools": {"wraps": guarded.wraps, "update_wrapper": guarded.update_wrapper},
     "dataclasses": {"dataclass": guarded.dataclass},
+    "abc": {"ABCMeta": guarded.ABCMeta},
+    "collections": {"namedtuple": guarded.namedtuple},
+    "typing": {"NamedTuple": guarded.NAMED_TUPLE},
 }
 
 _NOTHING: Final = Facade("nothing", {})
@@ -133,8 +137,13 @@ def import_problem(module: str, name: str | None = None) -> str | None:
         return f"{text}. Did you mean {near[0]}?" if near else f"{text}. It can import {', '.join(_tops(known))}"
     if name is None or name in names_of(facade):
         return None
+    return missing(facade, name)
+
+
+def missing(facade: Facade, name: str) -> str:
+    """What to say of a name that a facade does not have."""
     near = difflib.get_close_matches(name, names_of(facade), 1, 0.75)
-    return f"{module} has no {name[:80]} for strategies{f'. Did you mean {near[0]}?' if near else ''}"
+    return f"{title(facade)} has no {name[:80]} for strategies{f'. Did you mean {near[0]}?' if near else ''}"
 
 
 def _tops(known: list[str]) -> list[str]:

@@ -12,7 +12,7 @@ NAMES: Final = (
     "merge", "to_datetime", "to_timedelta", "to_numeric", "isna", "isnull", "notna", "notnull", "date_range", "cut",
     "qcut", "unique", "Categorical", "Interval", "Period", "Grouper", "NamedAgg",
 )  # fmt: skip
-FORBIDDEN_ATTRIBUTES: Final = {
+FORBIDDEN_ATTRIBUTES: Final[dict[str, str]] = {
     "eval": "it evaluates text: write the expression itself",
     "query": "it evaluates text: write frame[frame.column > value]",
 }

@@ -10,6 +10,7 @@ import time
 import warnings
 from typing import Any, Final
 
+from actors.strategies.sandbox.inside import guarded
 from actors.strategies.sandbox.inside.clock import CLOCK
 from actors.strategies.sandbox.inside.facade import Facade, facade_of
 
@@ -179,6 +180,9 @@ def time_facades() -> dict[str, Facade]:
             },
         ),
         "warnings": facade_of(
-            warnings, "warnings", only=("warn", "filterwarnings", "simplefilter", "catch_warnings", "resetwarnings")
+            warnings,
+            "warnings",
+            only=("warn", "filterwarnings", "simplefilter", "resetwarnings"),
+            instead={"catch_warnings": guarded.catch_warnings},
         ),
     }

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import abc
 import builtins
+import collections
 import dataclasses
 import functools
 import keyword
-import operator
-from collections.abc import Callable
+import typing
+import warnings
+from collections.abc import Callable, Iterable
 from types import GenericAlias
 from typing import Any, Final, NoReturn
 
@@ -29,6 +32,8 @@ def _checked(value: object, name: object) -> str:
     if name in ("dump", "dumps") and kind is Facade:
         return name
     problem = names.attribute_problem(name, own=own)
+    if names.is_special(name) and name not in names.READABLE:
+        problem = problem or "attributes with two underscores on both sides are not read by their text"
     if problem is None and name == "format" and isinstance(value, str | builtins.type):
         problem = "use an f-string"
     if problem is not None:
@@ -45,6 +50,8 @@ def guarded_getattr(value: object, name: str, default: Any = _MISSING, /) -> Any
 
 def guarded_hasattr(value: object, name: str, /) -> bool:
     """Python's hasattr within the rules on names: what must not be read is not there."""
+    if type(name) is str and name in names.DEFINABLE:
+        return hasattr(value, name)
     try:
         return hasattr(value, _checked(value, name))
     except AttributeError:
@@ -141,9 +148,92 @@ def dataclass(cls: Any = None, /, **options: Any) -> Any:
         return lambda found: dataclass(found, **options)
     for base in builtins.type.mro(cls):
         for name in vars(base).get("__annotations__", {}):
-            if type(name) is not str or not name.isidentifier() or keyword.iskeyword(name) or names.is_special(name):
-                raise TypeError(f"a field of a dataclass needs a name, got {str(name)[:80]!r}")
+            _check_field(name)
     return dataclasses.dataclass(**options)(cls)
 
 
-index_of: Final = operator.index
+def _check_field(name: object) -> None:
+    """A field can be matched by its place, and then its name is an attribute's. Raises TypeError."""
+    if type(name) is not str or not name.isidentifier() or keyword.iskeyword(name):
+        raise TypeError(f"expected the name of a field, got {str(name)[:80]!r}")
+    if problem := names.variable_problem(name) or names.attribute_problem(name, own=True):
+        raise TypeError(f"{name} cannot be the name of a field: {problem}")
+
+
+def namedtuple(typename: str, field_names: str | Iterable[str], **options: Any) -> Any:
+    """collections.namedtuple within the rules on names."""
+    listed = field_names.replace(",", " ").split() if isinstance(field_names, str) else list(field_names)
+    plain = [str.__str__(each) for each in listed]
+    if not options.get("rename"):
+        for each in plain:
+            _check_field(each)
+    make: Any = collections.namedtuple
+    made = make(typename, plain, **{**options, "module": MODULE})
+    for each in made._fields:
+        _check_field(each)
+    return made
+
+
+class _NamedTuple:
+    """typing.NamedTuple: as a base class, and with its fields given, within the rules on names."""
+
+    def __mro_entries__(self, bases: tuple[Any, ...]) -> tuple[Any, ...]:
+        real: Any = typing.NamedTuple
+        entries: tuple[Any, ...] = real.__mro_entries__(tuple(real if each is self else each for each in bases))
+        return entries
+
+    def __call__(self, typename: str, fields: Iterable[tuple[str, Any]] = (), /) -> Any:
+        pairs = list(fields)
+        for name, _ in pairs:
+            _check_field(name)
+        return typing.NamedTuple(typename, pairs)
+
+
+NAMED_TUPLE: Final = _NamedTuple()
+
+
+class ABCMeta(abc.ABCMeta):
+    """abc.ABCMeta for class statements: what it could be given besides is refused."""
+
+    def __new__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], /, **named: Any) -> ABCMeta:
+        """Make a class. Raises TypeError for names that a class statement cannot have."""
+        for each in namespace:
+            if names.is_special(each) and each not in names.DEFINABLE | names.CLASS_BODY:
+                raise TypeError(f"{each} cannot be defined")
+        for each in namespace.get("__match_args__", ()):
+            _check_field(each)
+        return super().__new__(cls, name, bases, namespace, **named)
+
+    def __init_subclass__(cls) -> NoReturn:
+        raise TypeError("ABCMeta cannot be a base class here")
+
+
+ABCMeta.__module__ = "abc"
+
+
+class catch_warnings:  # noqa: N801 - the standard library's name
+    """warnings.catch_warnings, which puts the filters back."""
+
+    def __init__(self, *, action: Any = None, category: type[Warning] = Warning) -> None:
+        self._action = action
+        self._category = category
+
+    def __enter__(self) -> None:
+        self._filters = list(_filters())
+        if self._action is not None:
+            warnings.simplefilter(self._action, self._category)
+
+    def __exit__(self, *_: object) -> None:
+        _filters()[:] = self._filters
+        _mutated()
+
+
+def _filters() -> Any:
+    found: Any = warnings.filters
+    return found
+
+
+def _mutated() -> None:
+    # As catch_warnings does: what was decided for a line by other filters counts no more.
+    mutated: Any = vars(warnings)["_filters_mutated"]
+    mutated()

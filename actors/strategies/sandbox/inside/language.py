@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from actors.strategies.sandbox.inside import facades, names
+from actors.strategies.sandbox.inside.facade import Facade, names_of
+from actors.strategies.sandbox.inside.facades_pandas import FORBIDDEN_ATTRIBUTES
 from actors.strategies.sandbox.inside.journal import clean
 from actors.strategies.sandbox.wire import Problem
 
@@ -84,6 +86,12 @@ class _Reader:
         """Every name that the source gives a meaning anywhere."""
         self.free: list[ast.Name] = []
         """Uses of names that builtins forbid."""
+        self.modules: dict[str, Facade] = {}
+        """What names of imports stand for."""
+        self.imported: set[str] = set()
+        self.read_from: list[ast.Attribute] = []
+        """Attributes that may be those of modules."""
+        self.text_evaluated: dict[str, str] = {}
         self.json: set[str] = set()
         self.granted: set[ast.AST] = set()
         """Attributes that are accepted for where they stand."""
@@ -92,6 +100,8 @@ class _Reader:
         for node in ast.walk(tree):
             if isinstance(node, ast.Import):
                 self.json |= {alias.asname or alias.name for alias in node.names if alias.name == "json"}
+                if any(alias.name == "pandas" for alias in node.names):
+                    self.text_evaluated = FORBIDDEN_ATTRIBUTES
         count = 0
         stack: list[tuple[ast.AST, int]] = [(tree, 0)]
         while stack:
@@ -105,8 +115,10 @@ class _Reader:
             children = list(ast.iter_child_nodes(node))
             stack += [(child, depth + 1) for child in reversed(children)]
         for name in self.free:
-            if name.id not in self.bound:
+            if name.id not in self.bound | self.imported:
                 self._add(name, "builtin", f"{name.id} is not available: {names.FORBIDDEN_BUILTINS[name.id]}")
+        for attribute in self.read_from:
+            self._of_module(attribute)
         return sorted(self.problems, key=lambda each: (each.line, each.column))[:MOST_PROBLEMS]
 
     def _node(self, node: ast.AST) -> None:
@@ -115,7 +127,10 @@ class _Reader:
                 self._attribute(node, node.attr, node.value)
         elif isinstance(node, ast.MatchClass):
             for attribute in node.kwd_attrs:
-                self._attribute(node, attribute, None)
+                if names.is_special(names.normalised(attribute)):
+                    self._add(node, "attribute", f"{attribute} cannot be matched: it belongs to Python itself")
+                else:
+                    self._attribute(node, attribute, None)
         elif isinstance(node, ast.Import | ast.ImportFrom):
             self._import(node)
         elif isinstance(node, ast.alias | ast.Constant):
@@ -155,8 +170,12 @@ class _Reader:
             self._add(node, "format", "format() works on a literal with plain fields only: use an f-string")
         elif name == "dumps" and isinstance(base, ast.Name) and base.id in self.json:
             return
-        elif problem := names.attribute_problem(name, own=_is_own(base)):
+        elif problem := names.attribute_problem(name, own=_is_own(base)) or self.text_evaluated.get(name):
             self._add(node, "attribute", f"{name} cannot be used: {problem}")
+        elif name == "__new__" and not _makes_instances(base):
+            self._add(node, "attribute", "__new__ cannot be used: write super().__new__(cls), or call the class")
+        elif isinstance(node, ast.Attribute):
+            self.read_from.append(node)
 
     def _call(self, node: ast.Call) -> None:
         function = node.func
@@ -197,8 +216,12 @@ class _Reader:
 
     def _import(self, node: ast.Import | ast.ImportFrom) -> None:
         for alias in node.names:
-            bound = alias.asname or alias.name.partition(".")[0]
-            self.bound.add(names.normalised(bound))
+            bound = names.normalised(alias.asname or alias.name.partition(".")[0])
+            self.imported.add(bound)
+            if isinstance(node, ast.Import):
+                found = facades.find(alias.name if alias.asname else bound)
+                if found is not None:
+                    self.modules[bound] = found
             if problem := names.variable_problem(bound):
                 self._add(alias, "name", f"{bound} cannot be used: {problem}")
         if isinstance(node, ast.Import):
@@ -218,6 +241,25 @@ class _Reader:
                 self._add(alias, "import", f"name what you need: from {module} import …")
             elif problem := facades.import_problem(module, names.normalised(alias.name)):
                 self._add(alias, "import", problem)
+
+    def _of_module(self, node: ast.Attribute) -> None:
+        """Tell what a module does not have while it can still be read, and not only when it runs."""
+        path: list[ast.Attribute] = []
+        base: ast.expr = node
+        while isinstance(base, ast.Attribute):
+            path.append(base)
+            base = base.value
+        if not isinstance(base, ast.Name) or base.id in self.bound or base.id not in self.modules:
+            return
+        found: object = self.modules[base.id]
+        for each in reversed(path):
+            if not isinstance(found, Facade) or each.attr.startswith("_"):
+                return
+            if each.attr not in names_of(found):
+                if each is node:
+                    self._add(node, "import", facades.missing(found, each.attr))
+                return
+            found = getattr(found, each.attr)
 
     def _add(self, node: ast.AST, rule: str, message: str) -> None:
         if len(self.problems) < 10 * MOST_PROBLEMS:
@@ -251,6 +293,10 @@ def _is_super(base: ast.expr | None) -> bool:
         and not base.args
         and not base.keywords
     )
+
+
+def _makes_instances(base: ast.expr | None) -> bool:
+    return _is_super(base) or (isinstance(base, ast.Name) and base.id in names.CREATORS)
 
 
 def _is_own(base: ast.expr | None) -> bool:

@@ -65,8 +65,21 @@ VARIABLES: Final = frozenset(
 OWN: Final = frozenset({"self", "cls", "other"})
 """Whose attributes with one underscore may be used."""
 
-NAMED_TUPLE: Final = frozenset({"_asdict", "_replace", "_fields", "_make", "_field_defaults"})
-"""What named tuples offer, under names that look private."""
+PUBLIC: Final = frozenset({"_asdict", "_replace", "_fields", "_make", "_field_defaults", "_value_", "_name_"})
+"""What named tuples and enumerations offer, under names that look private."""
+
+CREATORS: Final = frozenset(
+    {"object", "tuple", "str", "int", "float", "bytes", "frozenset", "dict", "list", "set", "complex"}
+)
+"""Classes whose `__new__` may be called by name."""
+
+CLASS_BODY: Final = frozenset(
+    {
+        "__module__", "__qualname__", "__annotations__", "__doc__", "__slots__", "__match_args__", "__hash__",
+        "__classcell__", "__orig_bases__", "__parameters__", "__static_attributes__", "__firstlineno__",
+    }
+)  # fmt: skip
+"""What a class statement may put into a class, besides methods."""
 
 FORBIDDEN_KEYWORDS: Final = {"refcheck": "memory that others still use cannot be given back"}
 
@@ -118,7 +131,7 @@ def attribute_problem(name: str, *, own: bool) -> str | None:
             if name in DEFINABLE or name in READABLE:
                 return None
             return _SPECIAL.get(name, "attributes with two underscores on both sides belong to Python itself")
-        if own or name in NAMED_TUPLE:
+        if own or name in PUBLIC:
             return None
         return "a leading underscore makes it private: it can be used through self or cls only"
     if name.startswith(INTERNAL_PREFIXES):

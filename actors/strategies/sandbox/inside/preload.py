@@ -257,7 +257,7 @@ def _use_random() -> None:
 @contextlib.contextmanager
 def _quiet(journal: Journal) -> Iterator[None]:
     before = sys.stdout
-    sys.stdout = journal  # type: ignore[assignment]
+    sys.stdout = journal
     try:
         yield
     finally:

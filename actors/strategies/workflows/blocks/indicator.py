@@ -46,7 +46,7 @@ class Indicator:
         if kind.engine == "core":
             self._next = make(kind.function, **arguments).update
         else:
-            self._next = _OverWindow(kind, kind.window(values), arguments)
+            self._next = _OverWindow(kind, kind.warm_up(values), kind.window(values), arguments)
 
     def update(self, bar: Any) -> Any:
         """The value at the end of this bar."""
@@ -67,7 +67,7 @@ class Indicator:
 class _OverWindow:
     """A function of TA-Lib over the last bars: their columns lie one behind the other in an array of two windows."""
 
-    def __init__(self, kind: IndicatorKind, window: int, arguments: dict[str, Any]) -> None:
+    def __init__(self, kind: IndicatorKind, warm_up: int, window: int, arguments: dict[str, Any]) -> None:
         import talib
 
         self._function = getattr(talib, kind.function)
@@ -76,6 +76,8 @@ class _OverWindow:
         self._outputs = len(kind.outputs)
         self._columns = np.empty((len(kind.inputs), 2 * window))
         self._end = 0
+        # A whole number cannot be NaN: TA-Lib says 0 while it warms up.
+        self._missing = warm_up - 1 if kind.code == "ht_trendmode" else 0
 
     def __call__(self, *inputs: float) -> Any:
         columns, window = self._columns, self._window
@@ -84,6 +86,9 @@ class _OverWindow:
             self._end = window - 1
         columns[:, self._end] = inputs
         self._end += 1
+        if self._missing:
+            self._missing -= 1
+            return None
         begin = max(self._end - window, 0)
         found = self._function(*(column[begin : self._end] for column in columns), **self._arguments)
         if self._outputs == 1:

@@ -256,6 +256,7 @@ class TallySignals(Request[SignalTallies], frozen=True, gc=False, kw_only=True, 
     """Asks the hub to count the signals that were created from `from_ts` (ns) to now. None: of any.
 
     Everything that was accepted before the question counts, unless the database does not get it within a second.
+    Counting a million takes about 3 s: the question wants a deadline of its own.
     Refused `unavailable`.
     """
 

@@ -18,6 +18,8 @@ from runtime import ActorRef
 
 SETTLE_S: Final = 1.0
 POLL_S: Final = 0.02
+TALLY_S: Final = 20.0
+"""How long counting may take: about 3 s for a million signals."""
 
 TALLIES: Final = f"""
     SELECT action, status, coalesce(currency, '') AS currency, count(*) AS signals,
@@ -71,5 +73,5 @@ async def tallies(
     now: int,
 ) -> tuple[SignalTally, ...]:
     """The signals that were created from `from_ts` to `now`. Raises Refused `unavailable`."""
-    found = await archive.ask(queries, TALLIES, (SIGNALS, symbols, strategy_ids, from_ts, now, now))
+    found = await archive.ask(queries, TALLIES, (SIGNALS, symbols, strategy_ids, from_ts, now, now), TALLY_S)
     return found.into(SignalTally)

@@ -65,17 +65,18 @@ OPEN_SIGNALS = """
 LAST_UPDATE = f"""
     SELECT {_UPDATE_COLUMNS} FROM signal_updates WHERE stream = $1 AND signal_id = $2 ORDER BY seq DESC LIMIT 1
 """  # noqa: S608
-_FILTER = f"""
+_CHOICE = """
     WHERE s.stream = $1
       AND ($2::text[] IS NULL OR s.symbol = ANY($2))
       AND ($3::text[] IS NULL OR s.strategy_id = ANY($3))
       AND ($4::text[] IS NULL OR s.action = ANY($4))
       AND s.confidence >= $5
-      AND ($6::text[] IS NULL OR {status_of("$7")} = ANY($6))
-      AND s.ts_created >= $8 AND s.ts_created <= $9
+      AND s.ts_created >= $6 AND s.ts_created <= $7
 """
-LIST = f"{_FROM} {_FILTER} ORDER BY s.seq DESC LIMIT $10 OFFSET $11"
-COUNT = f"SELECT count(*) FROM ({_FROM} {_FILTER}) found"  # noqa: S608
+_WITH_STATUS = f"{_CHOICE} AND ($8::text[] IS NULL OR {status_of('$9')} = ANY($8))"
+LIST = f"{_FROM} {_WITH_STATUS} ORDER BY s.seq DESC LIMIT $10 OFFSET $11"
+COUNT = f"SELECT count(*) FROM signals s {_CHOICE}"  # noqa: S608
+COUNT_WITH_STATUS = f"SELECT count(*) FROM ({_FROM} {_WITH_STATUS}) found"  # noqa: S608
 
 
 class Filter(msgspec.Struct, frozen=True):
@@ -179,11 +180,13 @@ async def list_signals(
 
     Raises Refused `unavailable`.
     """
-    arguments: tuple[Any, ...] = (
-        SIGNALS, which.symbols, which.strategy_ids, which.actions, which.min_confidence, which.statuses, which.now,
-        which.from_ts, which.to_ts,
+    choice: tuple[Any, ...] = (
+        SIGNALS, which.symbols, which.strategy_ids, which.actions, which.min_confidence, which.from_ts, which.to_ts,
     )  # fmt: skip
-    total = (await ask(queries, COUNT, arguments)).rows[0][0]
+    arguments = (*choice, which.statuses, which.now)
+    # Without a filter of the status nobody's updates have to be looked at.
+    counted = (COUNT, choice) if which.statuses is None else (COUNT_WITH_STATUS, arguments)
+    total = (await ask(queries, *counted)).rows[0][0]
     found: list[StoredSignal] = []
     while len(found) < limit:
         size = min(MOST_PER_PAGE, limit - len(found))
@@ -200,9 +203,9 @@ def stored(result: QueryResult) -> tuple[StoredSignal, ...]:
     return tuple(row.stored(fields[at]) for row, fields in zip(result.into(SignalRow), result.rows, strict=True))
 
 
-async def ask(queries: ActorRef, sql: str, arguments: tuple[Any, ...]) -> QueryResult:
+async def ask(queries: ActorRef, sql: str, arguments: tuple[Any, ...], timeout_s: float = 5.0) -> QueryResult:
     """Run a query. Raises Refused `unavailable`, whatever the reason."""
     try:
-        return await queries.ask(RunQuery(sql, arguments))
+        return await queries.ask(RunQuery(sql, arguments, timeout_s=timeout_s), timeout_s)
     except Refused as refused:
         raise Refused("unavailable", f"the database does not answer: {refused.message}") from refused

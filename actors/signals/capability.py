@@ -41,7 +41,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     backlog_bytes: Annotated[int, msgspec.Meta(ge=1_024)] = 262_144
     """What may wait for a client that reads slowly; `edge.limits.websocket_backlog_bytes` bounds it, too."""
     history: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 20_000
-    """Signals that the hub remembers; older ones are read from the database."""
+    """Signals that the hub remembers, and updates; older ones are read from the database."""
     frames: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 4096
     """Signals that are kept ready to be sent to a client that resumes."""
     validity_s: Annotated[float, msgspec.Meta(gt=0)] = 300.0

@@ -18,6 +18,7 @@ from protocols.paths import HUB
 from protocols.signal_stream import Number, timestamp
 from protocols.signals import Action, SignalStatus, TallySignals, UpdateSignal
 
+SUMMARY_S = 25.0
 NO_SIGNALS = "no signals in this period"
 NO_OUTCOMES = "no signal of this period was executed with a known profit or loss"
 
@@ -86,7 +87,8 @@ async def summary(request: Summarise, call: Call) -> SignalAnalytics:
             from_ts=call.node.clock.now() - length,
             symbols=several(request.symbols),
             strategy_ids=several(request.strategy_ids),
-        )
+        ),
+        SUMMARY_S,
     )
     found = totals(chosen.tallies)
     reasons: dict[str, str] = {}

@@ -12,7 +12,7 @@ from actors.edge.errors import HttpError
 from actors.edge.routing import Route, delete, get, post, websocket
 from actors.signals import analytics, archive
 from actors.signals.client import signal_stream
-from actors.signals.outcome_routes import performance, several, summary
+from actors.signals.outcome_routes import SUMMARY_S, performance, several, summary
 from actors.signals.requests import SubmitTestSignal
 from protocols.nanos import INT64_MAX
 from protocols.paths import HUB, QUERIES
@@ -194,7 +194,13 @@ def _nanoseconds(text: str, field: str, default: int) -> int:
 routes: list[Route] = [
     get("/api/signals/list", list_signals, summary="Stored signals, filtered", tags=TAGS),
     get("/api/signals/latest/{symbol}", latest_of_symbol, summary="The newest signals of a symbol", tags=TAGS),
-    get("/api/signals/analytics/summary", summary, summary="Figures of the signals of a period", tags=TAGS),
+    get(
+        "/api/signals/analytics/summary",
+        summary,
+        summary="Figures of the signals of a period",
+        tags=TAGS,
+        timeout_s=SUMMARY_S + 1,
+    ),
     post("/api/signals/test", make_test_signal, summary="A signal for a test, where that is allowed", tags=TAGS),
     get("/api/signals/{signal_id}/performance", performance, summary="What became of a signal", tags=TAGS),
     delete("/api/signals/{signal_id}", cancel_signal, summary="Cancel a signal", tags=TAGS),

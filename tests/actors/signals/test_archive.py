@@ -13,6 +13,7 @@ import pytest
 import trio
 
 import actors.storage.capability
+from actors.signals.analytics import settle
 from actors.signals.capability import Settings, migrations
 from protocols.control import Probe, Refused
 from protocols.paths import HUB, QUERIES
@@ -236,3 +237,30 @@ async def test_after_a_restart_open_signals_that_are_only_in_the_database_expire
         assert all(found[f"sig_{number}"] == (1, "expired") for number in range(9, 156))
         assert set(found).isdisjoint({"sig_1", "sig_2", "sig_3"})
         assert (await at.node.ref(HUB).ask(GetSignal("sig_8"))).status == "expired"
+
+
+class Places:
+    """A log that is so far."""
+
+    def __init__(self, **places: int) -> None:
+        self.places = places
+
+    def last_seq(self, stream: str) -> int:
+        return self.places.get(stream, 0)
+
+
+async def test_what_the_database_does_not_get_in_time_is_counted(tmp_path: Path, database: str) -> None:
+    async with archived(tmp_path, database, [signal(number) for number in range(1, 8)]) as at:
+        queries = at.node.ref(QUERIES)
+        assert await settle(at.node.require_log(), queries) == 0
+        assert await settle(Places(signals=10, signal_updates=2), queries, 0) == 5
+        assert await settle(Places(), queries, 0) == 0
+
+
+async def test_what_is_neither_remembered_nor_in_the_database_yet_is_not_said_to_be_unknown(tmp_path: Path) -> None:
+    async with desk(tmp_path, Settings(history=2)) as at:
+        await at.submit([signal(number) for number in range(1, 5)])
+        for request in (GetSignal("sig_1"), UpdateSignal(signal_id="sig_1", status="active")):
+            with pytest.raises(Refused) as refused:
+                await at.node.ref(HUB).ask(request)  # type: ignore[arg-type]
+            assert refused.value.code == "unavailable"

@@ -152,7 +152,8 @@ def test_a_downloaded_history_is_read_from_its_folder(tmp_path: Path) -> None:
     name, size, _ = history.write_bars(span, bars, 0)
     part = Part(file=name, start=span.start, end=span.end, rows=2, first=JANUARY, last=JANUARY + MINUTE, bytes=size)
     history.keep(history.manifest().with_part(part))
-    file = BarFile(history.folder)
+    file = BarFile(tmp_path)
+    assert file.path == history.folder == BarFile(history.folder).path
     assert (file.symbols, file.interval.name) == (("BTCUSDT",), "1m")
     first, second = file
     assert first == BarInput(
@@ -161,6 +162,11 @@ def test_a_downloaded_history_is_read_from_its_folder(tmp_path: Path) -> None:
     assert isnan(second.volume)
     assert isnan(second.trades)
     assert isnan(second.vwap)
+    other = History(tmp_path, "binance", "ETHUSDT", "bars", "1h")
+    other.folder.mkdir(parents=True)
+    other.keep(other.manifest())
+    with pytest.raises(BarFileError, match=r"one history, got 2: binance/BTCUSDT/bars-1m, binance/ETHUSDT/bars-1h$"):
+        BarFile(tmp_path)
 
 
 def bar(minute: int, price: float, volume: float = 1.0) -> BarInput:

@@ -195,6 +195,23 @@ def test_longer_timeframes_come_before_the_bar_that_they_end_with(source: Any, c
     ]  # fmt: skip
 
 
+def test_several_files_are_several_symbols_of_one_run(source: Any, capsys: Any) -> None:
+    path = source(
+        "def generate_signal(data, parameters):\n"
+        "    print({symbol: len(bars) for symbol, bars in data.items()})\n"
+        "    return {'action': 'BUY', 'symbol': 'A', 'confidence': 0.5}\n"
+    )
+    several = ("--data", SAMPLE, "--data", SAMPLE, "--symbol", "A", "--symbol", "B")
+    _, data, status = answer("run", path, *several, "--limit", 3)
+    assert (status, data["markets"]) == (0, [["A", "1m"], ["B", "1m"]])
+    assert capsys.readouterr().err.splitlines() == [
+        "info: {'A': 1}",
+        "info: {'A': 1, 'B': 1}",
+        "info: {'A': 2, 'B': 1}",
+    ]
+    assert [each["symbol"] for each in data["signals"]] == ["A", "A", "A"]
+
+
 def test_signals_are_written_as_lines_of_json_and_an_answer_holds_the_newest(source: Any, tmp_path: Path) -> None:
     bars = tmp_path / "many.csv"
     answer("sample", bars, "--bars", 1500)

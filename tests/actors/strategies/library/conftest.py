@@ -11,7 +11,7 @@ import pytest
 
 from actors.storage import schema
 from tests.actors.storage.kit import ServerThread, call
-from tests.actors.strategies.library.stage import AI_ML, NO_CODE, migrations
+from tests.actors.strategies.library.stage import AI_ML, MIGRATIONS, NO_CODE
 
 numbers = itertools.count()
 
@@ -21,7 +21,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of the server."""
     server = ServerThread(tmp_path_factory.mktemp("library_postgres"))
     try:
-        call(server.url, lambda connection: schema.upgrade(connection, [Path(folder) for folder in migrations()]))
+        call(server.url, lambda connection: schema.upgrade(connection, [Path(folder) for folder in MIGRATIONS]))
         call(server.url, lambda connection: connection.execute("CREATE DATABASE tables TEMPLATE postgres"))
         yield server.url
     finally:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import shutil
-import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,7 +13,6 @@ import trio
 
 import actors.edge.capability
 import actors.storage.capability
-import actors.strategies
 from actors.edge.auth import token_of
 from actors.edge.edge import GetEdgeAddress
 from actors.strategies import capability
@@ -40,6 +36,7 @@ from runtime.topics import Tap
 
 R = TypeVar("R")
 M = TypeVar("M", bound=Message)
+MIGRATIONS = [actors.storage.capability.OWN_MIGRATIONS, str(capability.migrations)]
 LIMIT_S = 15.0
 LOOK_S = 0.02
 CODE = "def generate_signal(data, parameters):\n    return None\n"
@@ -111,19 +108,11 @@ NO_CODE = f"""
 """
 
 
-@functools.cache
-def migrations() -> list[str]:
-    """The folders of the tables that the tests use."""
-    folder = tempfile.mkdtemp()
-    shutil.copy(Path(actors.strategies.__file__).parent / "migrations" / "strategies_0001_library.py", folder)
-    return [actors.storage.capability.OWN_MIGRATIONS, folder]
-
-
 def storage(url: str, migrate: bool) -> ChildSpec:
     """The writer and the queries of a database."""
     arguments = {
         "url": url,
-        "migrations": migrations(),
+        "migrations": MIGRATIONS,
         "migrate": migrate,
         "batch_rows": 5_000,
         "batch_bytes": 4 << 20,

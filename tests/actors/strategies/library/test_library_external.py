@@ -12,7 +12,7 @@ import trio
 
 from actors.strategies.library_cache import PackageCache
 from actors.strategies.library_requests import ArchiveStrategy, GetVersion, ListVersions, UpdateStrategy
-from actors.strategies.library_settings import LibrarySettings
+from actors.strategies.library_settings import LibrarySettings, specs
 from actors.strategies.package import (
     LIBRARY,
     LibraryStarted,
@@ -22,6 +22,7 @@ from actors.strategies.package import (
     PutPackage,
 )
 from protocols.control import Probe, Refused
+from runtime.settings import load
 from tests.actors.storage.kit import ServerThread, afetch
 from tests.actors.strategies.library.stage import (
     AI_ML,
@@ -60,8 +61,20 @@ async def test_a_strategy_of_another_service_is_found_by_its_id(
         uuid = "33333333-3333-4333-8333-333333333333"
         assert (await at.package(uuid, "no_code")).strategy_id == "1"
         assert await at.refused_code(uuid) == "not_found"
-        for strategy_id in ("Momentum", "Momentum 2", "' OR true --", "9", "project-", "%"):
+        for strategy_id in (
+            "",
+            "1\0",
+            "\ud800",
+            "1" * 256,
+            "Momentum",
+            "Momentum 2",
+            "' OR true --",
+            "9",
+            "project-",
+            "%",
+        ):
             assert await at.refused_code(strategy_id, "ai_ml") == "not_found", strategy_id
+        assert (await at.node.ref(LIBRARY).ask(Probe())).status == "ok"
         assert await at.refused_code(ONE, "no_code") == "not_found"
         assert await at.refused_code(ONE, "nothing") == "not_found"
         assert await at.refused_code("actors.strategies.book_imbalance:BookImbalance", "import") == "not_found"
@@ -123,7 +136,15 @@ async def test_a_list_goes_over_all_sources_in_order_with_true_totals(
         assert await at.ids(search="follows") == [ONE]
         assert await at.ids(search="project-") == ["project-2", "project-1"]
         assert await at.ids(search="%") == []
-        for wrong in ({"source": "import"}, {"state": "odd"}, {"limit": 0}, {"limit": 501}, {"offset": -1}):
+        for wrong in (
+            {"search": "\0"},
+            {"search": "x" * 201},
+            {"source": "import"},
+            {"state": "odd"},
+            {"limit": 0},
+            {"limit": 501},
+            {"offset": -1},
+        ):
             assert await at.refused(ListPackages(**wrong)) == "invalid"  # type: ignore[arg-type]
 
 
@@ -205,6 +226,24 @@ async def test_a_wrong_address_is_told_without_its_password(tmp_path: Path, data
         [(source, why)] = (await at.listed()).away
         assert source == "no_code"
         assert "hunter2" not in why
+
+
+def test_the_addresses_are_shown_without_their_passwords(tmp_path: Path) -> None:
+    file = tmp_path / "node.toml"
+    file.write_text("""
+        [library]
+        folder = "strategies"
+        ai_ml_url = "postgresql://reader:hunter2@db:5432/ai_ml"
+        no_code_url = "postgresql://reader:hunter3@db:5432/no_code"
+    """)
+    configuration = load(file, {"library": LibrarySettings}, {}, [])
+    assert configuration.section("library").folder == str(tmp_path / "strategies")
+    shown = str(configuration.resolved())
+    assert "db:5432" in shown
+    assert "hunter" not in shown
+    names = [spec.name for spec in specs(configuration.section("library"))]
+    assert names == ["strategy_sources", "library"]
+    assert [spec.name for spec in specs(LibrarySettings())] == ["library"]
 
 
 async def test_answers_are_kept_for_a_while_and_counted(

@@ -7,6 +7,7 @@
             self.fast                     # the value in force
 
     PARAMETERS = {"fast": Parameter.int(10, least=2)}      # of a module with generate_signal, or of its class
+    PARAMETERS = {"fast": 10}                              # the same without bounds
 
 A default is checked when it is declared, and a value when it is given, by the same rule.
 """
@@ -279,7 +280,7 @@ def declared(owner: Mapping[str, Any] | type) -> dict[str, Parameter[Any]]:
 def _listed(listed: object) -> dict[str, Parameter[Any]]:
     if not isinstance(listed, Mapping):
         raise _declared_wrongly("PARAMETERS", "a dictionary of name to Parameter", listed)
-    for name, each in listed.items():
+    for name in listed:
         if not isinstance(name, str) or not name.isidentifier():
             raise _declared_wrongly("PARAMETERS", "names such as 'period'", name)
     return {name: _parameter(name, each) for name, each in listed.items()}

@@ -66,7 +66,7 @@ class SignalFields(TypedDict, total=False):
     metadata: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Signal:
     """One signal. None: the strategy does not say.
 
@@ -132,6 +132,10 @@ class Signal:
         if "action" not in flat:
             raise SignalError("action", f"one of {', '.join(ACTIONS)}", None)
         return cls(**flat)
+
+    def __repr__(self) -> str:
+        said = ", ".join(f"{name}={value!r}" for name in FIELDS if (value := getattr(self, name)) is not None)
+        return f"Signal({said})"
 
     def metadata_text(self) -> str:
         """The metadata as JSON text; empty: none."""

@@ -77,6 +77,10 @@ def test_a_value_that_a_field_cannot_have_is_refused_by_name(given_: dict[str, A
         Signal.from_mapping(given_)
 
 
+def test_a_signal_shows_what_it_says_and_not_what_it_leaves_open() -> None:
+    assert repr(Signal(action="BUY", stop_loss=9)) == "Signal(action='BUY', stop_loss=9.0)"
+
+
 def test_metadata_is_a_copy_that_later_changes_do_not_reach() -> None:
     metadata: dict[str, Any] = {"values": [1, np.float64(2.5)], "array": np.arange(2)}
     signal = Signal(action="BUY", metadata=metadata)

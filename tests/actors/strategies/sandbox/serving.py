@@ -25,7 +25,7 @@ NONE = msgspec.Raw(msgspec.msgpack.encode({}))
 
 
 class Serving:
-    """The prepared process. `language`: with the language layer or without."""
+    """The prepared process."""
 
     def __init__(self) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -61,6 +61,9 @@ class Client:
 
     def raw(self, packed: bytes) -> bytes:
         self.end.sendall(wire.HEADER.pack(len(packed)) + packed)
+        return self.reply()
+
+    def reply(self) -> bytes:
         (size,) = wire.HEADER.unpack(self._exactly(wire.HEADER.size))
         return self._exactly(size)
 
@@ -74,9 +77,12 @@ class Client:
         self.close()
 
     def _exactly(self, size: int) -> bytes:
-        found = self.end.recv(size, socket.MSG_WAITALL)
-        if len(found) < size:
-            raise EOFError("the worker has ended")
+        found = b""
+        while len(found) < size:
+            part = self.end.recv(size - len(found))
+            if not part:
+                raise EOFError("the worker has ended")
+            found += part
         return found
 
 

@@ -19,7 +19,7 @@ from actors.strategies.catalogue import StrategyError, checked, find
 from actors.strategies.library_requests import StrategyVersionRow
 from actors.strategies.library_settings import LibrarySettings
 from actors.strategies.library_settings import specs as library_specs
-from actors.strategies.package import SANDBOX
+from actors.strategies.package import LIBRARY, SANDBOX
 from actors.strategies.records import MIN_INTERVAL_S, Entry
 from actors.strategies.routes import routes as routes
 from actors.strategies.run_rows import StrategyRunRow
@@ -186,7 +186,7 @@ def _issue(configuration: Configuration, key: str, message: str) -> Issue:
 
 def probes(configuration: Configuration) -> list[tuple[str, str]]:
     """Who answers for strategies."""
-    return [("strategies", ROSTER), ("sandbox", SANDBOX)]
+    return [("strategies", ROSTER), ("sandbox", SANDBOX), ("library", LIBRARY)]
 
 
 migrations: str | None = str(Path(__file__).parent / "migrations")

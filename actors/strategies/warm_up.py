@@ -20,7 +20,7 @@ PROVIDED_S: Final = 15.0
 _PREFERRED: Final[tuple[BarSource, ...]] = ("venue", "trades", "quotes")
 _SQL: Final = """
     SELECT DISTINCT ON (ts_start) market, bar_interval AS interval, ts_start AS start, ts_end AS "end", open, high, low,
-           close, coalesce(volume, '') AS volume, trades, vwap, source, ts_recv, empty, late, marks
+           close, coalesce(volume::text, '') AS volume, trades, vwap, source, ts_recv, empty, late, marks
     FROM market_bars WHERE market = $1 AND bar_interval = $2 AND source = $3 AND ts_start < $4
     ORDER BY ts_start DESC LIMIT $5
 """

@@ -55,7 +55,7 @@ def test_a_configuration_becomes_a_branch_of_the_tree(tmp_path: Path) -> None:
     # The sandbox and the library first: the roster asks them.
     names = [child.name for child in capability.children(config, Whole())]
     assert names == ["library", "sandbox", "strategies", "roster"]
-    assert [name for name, _ in capability.probes(config)] == ["strategies", "sandbox"]
+    assert [name for name, _ in capability.probes(config)] == ["strategies", "sandbox", "library"]
 
 
 def test_without_strategies_there_is_an_empty_branch(tmp_path: Path) -> None:

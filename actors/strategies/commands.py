@@ -74,6 +74,8 @@ def _parser() -> argparse.ArgumentParser:
             help="set a parameter, as fast=5 (repeatable)",
         )
         each.add_argument("--memory", type=int, metavar="MIB", help="what it may allocate (sandbox.memory_mb)")
+    check.add_argument("--symbol", action="append", metavar="S", help="of the run that it is built for (repeatable)")
+    check.add_argument("--timeframe", action="append", metavar="T", help="of that run: 1m (repeatable)")
     run.add_argument(
         "--data",
         action="append",
@@ -147,7 +149,10 @@ def _write_new(path: Path, text: str) -> None:
 
 def _check(given: argparse.Namespace, limits: Limits) -> Answer:
     name, source = _source(given.file)
-    load = trial.load_of(name, source, (("CHECK", "1m"),), _parameters(given.parameters), LOOKBACK)
+    markets = tuple(
+        (symbol, timeframe) for symbol in given.symbol or ["CHECK"] for timeframe in given.timeframe or ["1m"]
+    )
+    load = trial.load_of(name, source, markets, _parameters(given.parameters), LOOKBACK)
     try:
         ready = trio.run(trial.check, load, limits)
     except NotLoaded as error:

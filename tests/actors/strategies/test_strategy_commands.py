@@ -115,6 +115,21 @@ def test_problems_are_told_with_file_line_and_column(source: Any) -> None:
     assert (status, data["problems"][0]["line"]) == (1, 1)
 
 
+def test_what_fails_while_it_is_built_is_told_with_its_line(source: Any) -> None:
+    path = source(
+        "from actors.strategies.sdk import BaseStrategy\n\n\n"
+        "class Mine(BaseStrategy):\n"
+        "    def initialize(self):\n"
+        "        self.first = self.data.get_bars('ABC', timeframe='5m')\n\n"
+        "    def on_bar(self, bar):\n"
+        "        pass\n"
+    )
+    text, data, status = answer("check", path)
+    assert (status, data["problems"][0]["line"]) == (1, 6)
+    assert text.startswith(f"{path}:6: KeyError: ")
+    assert answer("check", path, "--symbol", "ABC", "--timeframe", "1m", "--timeframe", "5m")[2] == 0
+
+
 def test_parameters_are_checked_by_what_the_strategy_declares(source: Any) -> None:
     path = source(template("sdk", "mine"))
     _, data, status = answer("check", path, "-p", "fast=5", "-p", "slow=50")

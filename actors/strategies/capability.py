@@ -2,6 +2,7 @@
 
 /sandbox                the zygote that locked workers are forked from
 /library                strategies of all sources, with their versions
+/workflows              drawn strategies; what compiles is put into the library
 /strategies             dynamic; a strategy that gives up ends alone
 └── <name>              transient; a supervisor of its own
     └── runner          the strategy, or the actor that stands for its locked worker
@@ -26,6 +27,8 @@ from actors.strategies.run_rows import StrategyRunRow
 from actors.strategies.sandbox.keeper import SandboxSettings
 from actors.strategies.signal_path import settings_of
 from actors.strategies.status import ROSTER
+from actors.strategies.workflows.rows import WORKFLOWS, WorkflowVersionRow
+from actors.strategies.workflows.settings import specs as workflow_specs
 from protocols.control import Refused, Row
 from protocols.paths import STRATEGIES
 from runtime import ChildSpec, RestartLimit, dynamic_supervisor
@@ -85,7 +88,7 @@ def children(configuration: Configuration, whole: Whole) -> list[ChildSpec]:
     runs: RunsSettings = configuration.section(RUNS_SECTION)
     sandbox: SandboxSettings = configuration.section(SANDBOX_SECTION)
     library = library_specs(configuration.section(LIBRARY_SECTION))
-    return [*library, *branch(entries(configuration), sandbox, runs, venues, only)]
+    return [*library, *workflow_specs(), *branch(entries(configuration), sandbox, runs, venues, only)]
 
 
 def branch(
@@ -186,9 +189,9 @@ def _issue(configuration: Configuration, key: str, message: str) -> Issue:
 
 def probes(configuration: Configuration) -> list[tuple[str, str]]:
     """Who answers for strategies."""
-    return [("strategies", ROSTER), ("sandbox", SANDBOX), ("library", LIBRARY)]
+    return [("strategies", ROSTER), ("sandbox", SANDBOX), ("library", LIBRARY), ("workflows", WORKFLOWS)]
 
 
 migrations: str | None = str(Path(__file__).parent / "migrations")
-rows: tuple[type[Row], ...] = (StrategyRunRow, StrategyVersionRow)
+rows: tuple[type[Row], ...] = (StrategyRunRow, StrategyVersionRow, WorkflowVersionRow)
 commands = {"strategy": "actors.strategies.commands:strategy"}

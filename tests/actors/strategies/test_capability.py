@@ -54,14 +54,14 @@ def test_a_configuration_becomes_a_branch_of_the_tree(tmp_path: Path) -> None:
     assert (entry.name, entry.markets, entry.exchange, entry.exchanges) == ("lean", ("A",), "kalshi", {"A": "kalshi"})
     # The sandbox and the library first: the roster asks them.
     names = [child.name for child in capability.children(config, Whole())]
-    assert names == ["library", "sandbox", "strategies", "roster"]
-    assert [name for name, _ in capability.probes(config)] == ["strategies", "sandbox", "library"]
+    assert names == ["library", "workflows", "sandbox", "strategies", "roster"]
+    assert [name for name, _ in capability.probes(config)] == ["strategies", "sandbox", "library", "workflows"]
 
 
 def test_without_strategies_there_is_an_empty_branch(tmp_path: Path) -> None:
     config = configuration(tmp_path, "strategies = []")
     assert entries(config) == ()
-    assert len(capability.children(config, Whole())) == 4
+    assert len(capability.children(config, Whole())) == 5
 
 
 def test_an_unknown_strategy_is_one_error_with_its_place_and_the_nearest_name(tmp_path: Path) -> None:

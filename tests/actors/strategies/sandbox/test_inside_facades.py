@@ -221,7 +221,7 @@ import numpy as np
 
 class Kind(enum.Enum):
     A = "a"
-    B = enum.auto()
+    B = "b"
     def __new__(cls, value):
         made = object.__new__(cls)
         made._value_ = value

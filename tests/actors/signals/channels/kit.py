@@ -337,8 +337,8 @@ class KafkaCluster:
         self.call("mock_cluster_destroy", self.cluster)
         self.call("destroy", self.client)
 
-    def read(self, topic: str, known: list[confluent_kafka.Message], count: int) -> None:
-        """Add what there is in a topic, in the order of each partition, until there are `count`; blocks a moment."""
+    def read(self, topic: str, known: list[confluent_kafka.Message]) -> None:
+        """Add what there is in a topic, in the order of each partition; blocks a moment."""
         consumer = confluent_kafka.Consumer(
             {"bootstrap.servers": self.url, "group.id": "test", "log_level": 0, "enable.auto.commit": False}
         )
@@ -347,8 +347,11 @@ class KafkaCluster:
             for message in known:
                 places[message.partition() or 0] = (message.offset() or 0) + 1
             consumer.assign([confluent_kafka.TopicPartition(topic, each, place) for each, place in places.items()])
-            while len(known) < count and (found := consumer.consume(500, 1.0)):
-                known += [message for message in found if message.error() is None]
+            wait = 2.0
+            while (message := consumer.poll(wait)) is not None:
+                wait = 0.2
+                if message.error() is None:
+                    known.append(message)
         finally:
             consumer.close()
 

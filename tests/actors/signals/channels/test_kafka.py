@@ -36,12 +36,12 @@ def cluster() -> Iterator[KafkaCluster]:
 
 
 async def read(cluster: KafkaCluster, count: int, topic: str = "trading_signals") -> list[confluent_kafka.Message]:
-    """At least so many messages of a topic."""
+    """All of a topic, once there are so many different messages."""
     found: list[confluent_kafka.Message] = []
 
     async def enough() -> bool:
-        await trio.to_thread.run_sync(cluster.read, topic, found, count)
-        return len(found) >= count
+        await trio.to_thread.run_sync(cluster.read, topic, found)
+        return len({message.value() for message in found}) >= count
 
     await until(enough, f"{count} messages of {topic}")
     return found

@@ -10,6 +10,7 @@ filter it is an exact cap: what the process had at the fork, plus the limit. RLI
 
 from __future__ import annotations
 
+import fcntl
 import os
 import resource
 import signal
@@ -115,8 +116,8 @@ def _die_with(parent: int) -> None:
 
 
 def _keep_two(data: int, status: int, null: int) -> None:
-    # Out of the way of the numbers they get first.
-    data, status = os.dup2(data, 100), os.dup2(status, 101)
+    # First out of the way of the numbers that they get, to ones that nothing has: a zygote of many workers has many.
+    data, status = (fcntl.fcntl(descriptor, fcntl.F_DUPFD, STATUS + 1) for descriptor in (data, status))
     for descriptor in range(3):
         os.dup2(null, descriptor)
     os.dup2(data, DATA)

@@ -89,6 +89,7 @@ class _Zygote:
         said = _read_all(status)
         os.close(status)
         if said != b"locked":
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
             os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
             os.close(pidfd)
             ours.close()

@@ -35,6 +35,8 @@ from tests.actors.strategies.sandbox.kit import (
 HERE = "tests.actors.strategies.sandbox"
 LAYERS = [Layers(), without("namespaces")]
 NODE = Path(__file__).with_name("node.py")
+MANY = 150
+"""More than the zygote's descriptors have numbers of two digits."""
 ORDINARY = Path(__file__).with_name("ordinary.py")
 
 
@@ -121,9 +123,9 @@ async def test_workers_are_made_for_several_tasks_at_once(layers: Layers) -> Non
             workers.append(await zygote.create(str(number), SMALL))
 
         async with trio.open_nursery() as nursery:
-            for number in range(20):
+            for number in range(MANY):
                 nursery.start_soon(make, number)
-        assert len({worker.pid for worker in workers}) == zygote.live == 20
+        assert len({worker.pid for worker in workers}) == zygote.live == MANY
         for worker in workers:
             assert await tell(worker, "nothing") == "nothing"
         async with trio.open_nursery() as nursery:

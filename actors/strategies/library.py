@@ -18,7 +18,7 @@ import trio
 from actors.strategies.library_cache import PackageCache
 from actors.strategies.library_listing import Part, check_question, meant, merged, ordered, possible, summary
 from actors.strategies.library_settings import external_path
-from actors.strategies.library_writing import FIRST_S, NOT_READ, StrategyWriting
+from actors.strategies.library_writing import NOT_READ, StrategyWriting
 from actors.strategies.package import (
     MOST_CODE,
     GetPackage,
@@ -206,9 +206,10 @@ class Library(StrategyWriting):
                         away.append(refused)
                     elif refused.code != "not_found" and not found:
                         raise
+        if not found and request.source in ("", "own"):
+            await self._own_is_read()
+            found = self._in_memory(request)
         if not found:
-            if not self.own_read.is_set() and request.source in ("", "own"):
-                away.append(Refused("unavailable", self.missing or NOT_READ))
             raise away[0] if away else self._nowhere(request)
         if away and all(package.source in self.external for package in found):
             message = f"{away[0].message}; it may have a strategy of this id, too: say which source is meant"
@@ -249,11 +250,10 @@ class Library(StrategyWriting):
         return Refused("not_found", f"there is no strategy {request.strategy_id[:100]!r} {place}", "strategy_id")
 
     async def _first_reading(self, source: str) -> None:
-        with trio.move_on_after(FIRST_S):
-            if source in ("", "folder"):
-                await self.folder_read.wait()
-            if source in ("", "own"):
-                await self.own_tried.wait()
+        if source in ("", "folder"):
+            await self.folder_read.wait()
+        if source in ("", "own"):
+            await self.own_tried.wait()
 
     async def _read(self, source: ExternalSource, strategy_id: str) -> Package:
         fresh, known = self.cache.get(source, strategy_id, self.clock.monotonic())
@@ -336,7 +336,7 @@ class Library(StrategyWriting):
 
     @receive
     def probe(self, request: Probe) -> ProbeReport:
-        """Degraded while a source is away."""
+        """Degraded while a source is away; ready once what is to be read at the start was, or has taken long."""
         away = [f"{source}: {why}" for source, why in sorted(self.away.items())]
         if self.missing:
             away.append(f"own: {self.missing}")
@@ -350,7 +350,8 @@ class Library(StrategyWriting):
             ("refused_files", len(self.seen.refusals())),
             ("cached", len(self.cache)),
         ]
-        return ProbeReport("degraded" if away else "ok", "; ".join(away), figures=tuple(figures))
+        ready = self.own_tried.is_set() and self.folder_read.is_set()
+        return ProbeReport("degraded" if away else "ok", "; ".join(away), ready, tuple(figures))
 
 
 def _compiled(workflow: bytes, name: str) -> Compiled:

@@ -47,7 +47,7 @@ from runtime import Actor, receive
 CHECK_S: Final = 10.0
 """How long the check of a source text may take, a wait for a free process included."""
 FIRST_S: Final = 3.0
-"""How long a question waits for sources that have not been read yet."""
+"""How long after its start the library lets questions wait for sources that have not been read yet."""
 AGAIN_S: Final = 2.0
 NOT_READ: Final = "the versions are not read back yet"
 
@@ -57,6 +57,10 @@ class OwnRead(Message, frozen=True, gc=False, tag="own_strategies_read"):
 
     rows: tuple[StrategyVersionRow, ...] | None
     missing: str
+
+
+class FirstOver(Message, frozen=True, gc=False, tag="library_first_over"):
+    """Whoever asks now does not wait any more for what has not been read yet."""
 
 
 class StoreVersion(Request[StrategyStored], frozen=True, gc=False, kw_only=True, tag="store_strategy_version"):
@@ -95,6 +99,7 @@ class StrategyWriting(Actor):
         self.own_read = trio.Event()
         self.own_tried = trio.Event()
         self.spawn(self._read_own, name="own")
+        self.after(FIRST_S, FirstOver())
 
     async def find(self, request: GetPackage) -> Package:
         """A package of any source. Raises Refused."""
@@ -122,6 +127,11 @@ class StrategyWriting(Actor):
             for row in message.rows:
                 self.own.add(row)
             self.own_read.set()
+        self.own_tried.set()
+
+    @receive
+    def first_over(self, message: FirstOver) -> None:
+        """The database takes long: questions are answered with what there is."""
         self.own_tried.set()
 
     # Writing.
@@ -255,8 +265,9 @@ class StrategyWriting(Actor):
         )
 
     async def _own_is_read(self) -> None:
-        with trio.move_on_after(FIRST_S):
-            await self.own_tried.wait()
+        if not self.missing:
+            with trio.move_on_after(FIRST_S):
+                await self.own_read.wait()
         if not self.own_read.is_set():
             raise Refused("unavailable", self.missing or NOT_READ)
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from actors.strategies.library_settings import LibrarySettings
 from actors.strategies.package import LIBRARY, MOST_CODE, PackageChanged
@@ -162,6 +165,48 @@ def test_a_folder_that_cannot_be_read_keeps_its_strategies_and_says_so(tmp_path:
     assert away.problem == "the folder cannot be read: No such file or directory"
     (tmp_path / "moved").rename(folder)
     assert looks(folder, away).problem == ""
+
+
+NAMES = st.sampled_from(("a", "b", "c"))
+STEPS = st.one_of(
+    st.tuples(st.just("write"), NAMES, st.sampled_from(("x = 1", "x = 2", "# longer"))),
+    st.tuples(st.just("replace"), NAMES, st.sampled_from(("x = 1", "x = 3"))),
+    st.tuples(st.just("move"), NAMES, NAMES),
+    st.tuples(st.just("link"), NAMES, NAMES),
+    st.tuples(st.just("remove"), NAMES, st.just("")),
+    st.tuples(st.just("look"), st.just(""), st.just("")),
+)
+
+
+@given(st.lists(STEPS, max_size=30))
+@settings(max_examples=60, deadline=None)
+def test_whatever_happened_to_a_folder_after_two_quiet_looks_its_files_are_the_packages(
+    steps: list[tuple[str, str, str]],
+) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        seen = NOTHING
+        for kind, first, second in steps:
+            file = folder / f"{first}.py"
+            if kind == "look":
+                seen = look(name, seen)
+            elif kind == "write" and not file.is_symlink():
+                file.write_text(second)
+            elif kind == "replace":
+                (folder / "new").write_text(second)
+                (folder / "new").rename(file)
+            elif kind == "move" and file.exists():
+                file.rename(folder / f"{second}.py")
+            elif kind == "link" and not file.exists() and not file.is_symlink():
+                file.symlink_to(f"{second}.py")
+            elif kind == "remove":
+                file.unlink(missing_ok=True)
+        seen = looks(folder, looks(folder, seen))
+        there = {file.stem: file.read_text() for file in folder.glob("*.py") if file.exists()}
+        packages = seen.packages()
+        assert {each: packages[each].code for each in there} == there
+        # What has turned into a link to nothing keeps its last text, and says why it has no newer one.
+        assert {f"{each}.py" for each in packages.keys() - there.keys()} <= {name for name, _ in seen.refusals()}
 
 
 async def test_the_library_follows_the_folder(tmp_path: Path, database: str) -> None:

@@ -46,13 +46,18 @@ class _Check:
         self.problems: list[WorkflowProblem] = []
         self.steps: dict[str, Step] = {}
         self.known: set[str] = set()
+        self.unfed: set[str] = set()
+        """Nodes with an edge that could not be connected."""
 
     def run(self) -> Checked:
         self._settle()
         for edge in self._edges():
             self._connect(edge)
+        # Whose node or edges are wrong already would only say the same in other words.
+        excused = {each.node_id for each in self.problems} | self.unfed
         for step in self.steps.values():
-            self._inputs(step)
+            if step.id not in excused:
+                self._inputs(step)
         order = self._order()
         if order is None or any(each.severity == "error" for each in self.problems):
             return Checked(tuple(self.problems), None)
@@ -92,6 +97,8 @@ class _Check:
             missing = [
                 (name, end) for name, end in (("source", edge.source), ("target", edge.target)) if end not in self.known
             ]
+            if missing:
+                self.unfed.add(edge.target)
             for name, end in missing:
                 self._edge_problem(edge, "unknown_node", f"{name}: there is no node with the id {end}", name)
             if not missing:
@@ -116,6 +123,7 @@ class _Check:
     def _connect(self, edge: WorkflowEdge) -> None:
         source, target = self.steps.get(edge.source), self.steps.get(edge.target)
         if source is None or target is None:
+            self.unfed.add(edge.target)
             return  # its type was told of already
         output = find_port(source.component.outputs, edge.source_handle)
         if output is None:
@@ -124,6 +132,7 @@ class _Check:
             handle = edge.source_handle or "(none)"
             message = f"edge {edge.id}: {source.label} has no output {handle}: {expected}"
             self._problem(source, "unknown_handle", message, "sourceHandle")
+            self.unfed.add(edge.target)
             return
         port = self._port(target, edge, source, output)
         if port is None:
@@ -276,7 +285,8 @@ class _Check:
             else:
                 before = (by_id[wire.source].sources for wires in step.wires.values() for wire in wires)
                 step.sources = frozenset().union(*before)
-        self._symbols(sources)
+        if not self._symbols(sources):
+            return None
         combined = {each for step in steps if len(step.sources) > 1 for each in step.sources}
         combining = [each.id for each in sources if each.id in combined]
         fastest = min((_seconds(by_id[each]) for each in combining), default=0)
@@ -300,12 +310,14 @@ class _Check:
             tuple(combining),
         )
 
-    def _symbols(self, sources: list[Step]) -> None:
+    def _symbols(self, sources: list[Step]) -> bool:
+        """Whether all data sources name a market, or none does."""
         named = [each for each in sources if each.value("symbol")]
         for each in sources:
             if named and not each.value("symbol"):
                 message = f"symbol: it is missing, while {named[0].label} has one ({named[0].value('symbol')})"
                 self._problem(each, "missing_parameter", message, "symbol")
+        return len(named) in (0, len(sources))
 
     def _risks(self, step: Step, by_id: dict[str, Step]) -> None:
         kinds: dict[str, Step] = {}

@@ -170,7 +170,8 @@ class Receiver:
         """Serve one connection until either side ends it."""
         connection = h11.Connection(h11.SERVER)
         async with stream:
-            with contextlib.suppress(trio.BrokenResourceError):
+            # A node that is killed leaves in the middle of a request.
+            with contextlib.suppress(trio.BrokenResourceError, h11.RemoteProtocolError):
                 while (posted := await _request(connection, stream)) is not None:
                     said = self.answer(posted)
                     if said is None:

@@ -154,12 +154,20 @@ class Scene:
 
         await until(nothing_left, "the end of all channels", LIMIT_S)
 
-    async def check(self) -> None:
-        """Let it come to rest, and compare what everybody has."""
-        last = await self.node.still()
-        try:
+    async def at_rest(self) -> tuple[int, dict[int, str]]:
+        """Hold the strategy, and wait until everybody has everything: the last signal, and all that are stored."""
+        while True:
+            last = await self.node.still()
             stored = await self.node.stored_up_to(last)
             await self.all_delivered()
+            # What the strategy had still in its outbox may have come meanwhile.
+            if await self.last() == last == max(stored):
+                return last, stored
+
+    async def check(self) -> None:
+        """Let it come to rest, and compare what everybody has."""
+        try:
+            last, stored = await self.at_rest()
             seen: set[int] = set()
 
             def consumed() -> bool:

@@ -42,6 +42,8 @@ _ENVIRONMENT: Final = {
     "LC_ALL": "C.UTF-8",
 }
 _CLOSE_S: Final = 2.0
+_CREATE_S: Final = 30.0
+"""A worker is made in milliseconds; a zygote that takes this long hangs."""
 ALL_LAYERS: Final = Layers()
 DEFAULT_LIMITS: Final = Limits()
 
@@ -85,7 +87,7 @@ class Zygote:
         """
         linux.prctl(linux.PR_SET_DUMPABLE, 0)
         home = Path(actors.__path__[0]).parent
-        path = [str(home), *(entry for entry in sys.path if entry and entry != str(home))]
+        path = [str(home), *(os.path.abspath(entry) for entry in sys.path if entry and entry != str(home))]
         settings = control.Settings(path=tuple(path), inside=inside, layers=layers)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
@@ -146,18 +148,26 @@ class Zygote:
         return self._hello.landlock_abi
 
     async def create(self, name: str, limits: Limits = DEFAULT_LIMITS) -> Worker:
-        """Return a new worker, locked down. Raises ZygoteFailed if there can be none."""
+        """Return a new worker, locked down.
+
+        Raises ZygoteFailed if there can be none. A zygote that does not answer is killed, with all its workers.
+        """
         self.forks += 1
         number = self.forks
         self._asked[number] = (name, None)
         request = control.ENCODER.encode(control.Create(number, limits))
-        try:
-            await self._send(request)
-            await self._until(lambda: self._asked[number][1] is not None)
-        except trio.Cancelled:
-            # It comes all the same, and nobody wants it.
-            self._asked[number] = (name, "cancelled")
-            raise
+        with trio.move_on_after(_CREATE_S) as patience:
+            try:
+                await self._send(request)
+                await self._until(lambda: self._asked[number][1] is not None)
+            except trio.Cancelled:
+                # It comes all the same, and nobody wants it.
+                self._asked[number] = (name, "cancelled")
+                raise
+        if patience.cancelled_caught:
+            assert self._child is not None
+            self._child.kill()
+            raise ZygoteFailed(f"no worker for {name}: the zygote did not answer for {_CREATE_S:g} s, and was killed")
         _, outcome = self._asked.pop(number)
         if isinstance(outcome, Worker):
             return outcome

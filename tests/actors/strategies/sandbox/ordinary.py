@@ -18,10 +18,16 @@ from actors.strategies.sandbox import linux
 
 NOBODY = 65_534
 MS_BIND = 4096
+NOT_HERE = 77
+"""The exit status where even root may not do this."""
 
 
 def main() -> None:
-    linux.unshare(linux.CLONE_NEWNS)
+    try:
+        linux.unshare(linux.CLONE_NEWNS)
+    except PermissionError as error:
+        print(f"no private mounts here: {error}", file=sys.stderr)
+        sys.exit(NOT_HERE)
     linux.mount("none", "/", "none", linux.MS_REC | linux.MS_PRIVATE)
     for place in {Path(sys.base_prefix).resolve(), Path(sys.prefix).resolve(), Path(__file__).resolve().parents[4]}:
         show(place)

@@ -31,6 +31,7 @@ from tests.actors.strategies.sandbox.kit import (
     without,
     zygote_of,
 )
+from tests.actors.strategies.sandbox.ordinary import NOT_HERE
 
 HERE = "tests.actors.strategies.sandbox"
 LAYERS = [Layers(), without("namespaces")]
@@ -147,6 +148,16 @@ async def test_a_worker_whose_creation_was_cancelled_does_not_stay() -> None:
             await zygote._until(lambda: zygote.live == 1)
 
 
+async def test_a_zygote_that_does_not_answer_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("actors.strategies.sandbox.zygote._CREATE_S", 0.1)
+    async with zygote_of(without("namespaces")) as zygote:
+        os.kill(zygote.pid, signal.SIGSTOP)
+        with pytest.raises(ZygoteFailed, match=r"did not answer for 0\.1 s, and was killed$"):
+            await zygote.create("one", SMALL)
+        with trio.fail_after(10), pytest.raises(ZygoteFailed, match="was ended by SIGKILL"):
+            await zygote.watch()
+
+
 @pytest.mark.parametrize("layers", LAYERS)
 async def test_closing_it_ends_everything_and_leaves_no_process(layers: Layers) -> None:
     before = children()
@@ -230,10 +241,7 @@ async def test_when_the_node_is_killed_nothing_is_left(kind: str) -> None:
 @needs_root
 @pytest.mark.parametrize("kind", ["namespaces", "plain"])
 async def test_an_ordinary_user_has_the_same_sandbox(kind: str) -> None:
-    answer = await trio.run_process(
-        [sys.executable, ORDINARY, "nobody", "here", NODE, kind, "calls"], env=environment(), capture_stdout=True
-    )
-    facts: dict[str, Any] = json.loads(answer.stdout)
+    facts = await facts_of("nobody", "here", kind)
     assert facts["ends"] == ["timeout", "timeout"]
     assert facts["memory"] == 0
     if "seccomp" in facts["held"]:
@@ -246,13 +254,23 @@ async def test_an_ordinary_user_has_the_same_sandbox(kind: str) -> None:
 @needs_root
 @pytest.mark.parametrize("user", ["root", "nobody"])
 async def test_where_user_namespaces_are_refused_it_does_without_and_says_why(user: str) -> None:
-    answer = await trio.run_process(
-        [sys.executable, ORDINARY, user, "chroot", NODE, "namespaces", "calls"], env=environment(), capture_stdout=True
-    )
-    facts: dict[str, Any] = json.loads(answer.stdout)
+    facts = await facts_of(user, "chroot", "namespaces")
     assert "user" not in facts["namespaces"]
     assert facts["missing"]["namespaces"].startswith("with a user namespace: ")
     assert facts["ends"] == ["timeout", "timeout"]
+
+
+async def facts_of(user: str, place: str, kind: str) -> dict[str, Any]:
+    """What a node says of its sandbox in these circumstances."""
+    command = [sys.executable, str(ORDINARY), user, place, str(NODE), kind, "calls"]
+    answer = await trio.run_process(
+        command, env=environment(), capture_stdout=True, capture_stderr=True, check=False
+    )  # fmt: skip
+    if answer.returncode == NOT_HERE:
+        pytest.skip(answer.stderr.decode())
+    assert answer.returncode == 0, answer.stderr.decode()
+    facts: dict[str, Any] = json.loads(answer.stdout)
+    return facts
 
 
 def environment() -> dict[str, str]:

@@ -186,7 +186,7 @@ def builtins_of_strategies() -> dict[str, Any]:
         if not name.startswith("_") and name not in names.FORBIDDEN_BUILTINS and name not in _OF_SITE
     }
     return found | {
-        "__build_class__": builtins.__build_class__,
+        "__build_class__": guarded.build_class,
         "__import__": imported,
         "__name__": "builtins",
         "__debug__": True,

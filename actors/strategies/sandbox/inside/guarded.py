@@ -6,12 +6,13 @@ import abc
 import builtins
 import collections
 import dataclasses
+import enum
 import functools
 import keyword
 import typing
 import warnings
 from collections.abc import Callable, Iterable
-from types import GenericAlias
+from types import FunctionType, GenericAlias
 from typing import Any, Final, NoReturn
 
 from actors.strategies.sandbox.inside import names
@@ -192,6 +193,67 @@ class _NamedTuple:
 NAMED_TUPLE: Final = _NamedTuple()
 
 
+def build_class(function: Any, name: str, /, *bases: Any, **named: Any) -> Any:
+    """`__build_class__` of strategies: a class statement, and a look at what has come of it. Raises TypeError."""
+    return _settled(builtins.__build_class__(function, name, *bases, **named))
+
+
+def _settled(kind: Any) -> Any:
+    """A class whose look-up of attributes keeps the rules on names."""
+    if not isinstance(kind, builtins.type):
+        return kind
+    content = builtins.type.__getattribute__(kind, "__dict__")
+    for each in content.get("__match_args__", ()):
+        _check_field(each)
+    look_up = content.get("__getattr__")
+    if look_up is not None and all(look_up is not each for each in _SETTLED):
+        if not isinstance(look_up, FunctionType):
+            raise TypeError("__getattr__ has to be a function")
+        builtins.type.__setattr__(kind, "__getattr__", _without_special(look_up))
+    return kind
+
+
+_SETTLED: Final[list[object]] = []
+
+
+def _without_special(look_up: FunctionType) -> Any:
+    # Whoever asks an object for `__array_interface__` takes the answer for an address in memory.
+    @functools.wraps(look_up)
+    def plain(value: Any, name: str) -> Any:
+        if names.is_special(name):
+            raise AttributeError(name)
+        return look_up(value, name)
+
+    _SETTLED.append(plain)
+    return plain
+
+
+def harden() -> None:
+    """Close, in this process and for good, what cannot be given to a strategy in another form.
+
+    A class that was registered for one of Python's own could name attributes of that by pattern, and members of an
+    enumeration that is made by a call could be methods of Python's.
+    """
+    register, create = abc.ABCMeta.register, enum.EnumType._create_  # type: ignore[attr-defined]
+
+    def guarded_register(cls: Any, subclass: Any) -> Any:
+        if builtins.type.__getattribute__(subclass, "__module__") != MODULE:
+            raise TypeError("only classes of the strategy's own can be registered")
+        return register(cls, subclass)
+
+    def guarded_create(cls: Any, class_name: str, found: Any, /, **named: Any) -> Any:
+        if not isinstance(found, str):
+            found = [(each, found[each]) for each in found] if isinstance(found, dict) else list(found)
+            for each in found:
+                name = each if isinstance(each, str) else each[0]
+                if type(name) is not str or names.is_special(name):
+                    raise TypeError(f"expected the name of a member, got {str(name)[:80]!r}")
+        return create(cls, class_name, found, **named)
+
+    abc.ABCMeta.register = guarded_register  # type: ignore[method-assign]
+    enum.EnumType._create_ = guarded_create  # type: ignore[attr-defined]
+
+
 class ABCMeta(abc.ABCMeta):
     """abc.ABCMeta for class statements: what it could be given besides is refused."""
 
@@ -200,9 +262,8 @@ class ABCMeta(abc.ABCMeta):
         for each in namespace:
             if names.is_special(each) and each not in names.DEFINABLE | names.CLASS_BODY:
                 raise TypeError(f"{each} cannot be defined")
-        for each in namespace.get("__match_args__", ()):
-            _check_field(each)
-        return super().__new__(cls, name, bases, namespace, **named)
+        made: ABCMeta = _settled(super().__new__(cls, name, bases, namespace, **named))
+        return made
 
     def __init_subclass__(cls) -> NoReturn:
         raise TypeError("ABCMeta cannot be a base class here")

@@ -140,6 +140,8 @@ class _Reader:
         else:
             if isinstance(node, ast.Call):
                 self._call(node)
+            elif isinstance(node, ast.FunctionDef) and node.name in names.BY_STRING:
+                self._setter(node)
             elif isinstance(node, ast.Assign):
                 self._match_arguments(node)
             elif isinstance(node, ast.keyword) and node.arg is not None and node.arg in names.FORBIDDEN_KEYWORDS:
@@ -187,7 +189,7 @@ class _Reader:
                 self.granted.add(function)
         elif function.attr in names.BY_STRING:
             literal = node.args[1] if len(node.args) > 1 else None
-            if _is_super(base) or (
+            if (
                 isinstance(base, ast.Name)
                 and base.id == "object"
                 and isinstance(literal, ast.Constant)
@@ -196,6 +198,35 @@ class _Reader:
                 and not names.is_special(literal.value)
             ):
                 self.granted.add(function)
+
+    def _setter(self, node: ast.FunctionDef) -> None:
+        """Accept `super().__setattr__(name, …)` in a `__setattr__`, with the very name that it was given.
+
+        That name stands in the source, or came through `setattr`, which looks at it.
+        """
+        parameters = [each.arg for each in (*node.args.posonlyargs, *node.args.args)]
+        if len(parameters) < 2:
+            return
+        inner = list(ast.walk(node))
+        name = parameters[1]
+        changed = any(
+            (isinstance(each, ast.Name) and each.id == name and not isinstance(each.ctx, ast.Load))
+            or (isinstance(each, ast.FunctionDef | ast.Lambda | ast.ClassDef) and each is not node)
+            or (not isinstance(each, ast.Name | ast.arg) and name in _identifiers(each))
+            for each in inner
+        )
+        for each in inner:
+            if (
+                not changed
+                and isinstance(each, ast.Call)
+                and isinstance(each.func, ast.Attribute)
+                and each.func.attr == node.name
+                and _is_super(each.func.value)
+                and each.args
+                and isinstance(each.args[0], ast.Name)
+                and each.args[0].id == name
+            ):
+                self.granted.add(each.func)
 
     def _match_arguments(self, node: ast.Assign) -> None:
         """`__match_args__` names attributes as text: only a literal says which."""

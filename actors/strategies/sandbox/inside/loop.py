@@ -17,7 +17,7 @@ from typing import Any, Final, Literal, NoReturn
 
 import msgspec
 
-from actors.strategies.sandbox.inside import preload
+from actors.strategies.sandbox.inside import guarded, preload
 from actors.strategies.sandbox.inside.contract import Contract, ContractError, infos
 from actors.strategies.sandbox.inside.failure import Failure, failure_of
 from actors.strategies.sandbox.inside.journal import Journal, clean
@@ -77,6 +77,8 @@ def prepare(*, pandas: bool = False) -> None:
 
 def serve(fd: int, *, language: bool) -> NoReturn:
     """Answer requests on a blocking stream socket until it ends. `language` False: without the language layer."""
+    if language:
+        guarded.harden()
     worker = Worker(language=language)
     sys.stdout = sys.stderr = worker.journal
     warnings.showwarning = worker.warn  # type: ignore[assignment]
@@ -104,13 +106,22 @@ class Worker:
             request = _REQUEST.decode(body)
         except (msgspec.DecodeError, RecursionError):
             os._exit(BAD_REQUEST)
-        if type(request) is Batch:
-            return self._fitting(self._run(request, started), MOST_REPLY + REPLY_PER_INPUT * len(request.inputs))
+        most = MOST_REPLY
         try:
-            reply = self._other(request, started)
-        except BaseException as error:
+            if type(request) is Batch:
+                most += REPLY_PER_INPUT * len(request.inputs)
+                reply = self._run(request, started)
+            else:
+                most += MOST_STATE if type(request) is Save else 0
+                reply = self._other(request, started)
+        except BaseException as error:  # user code may raise anything, SystemExit too
             reply = self._failed(request.id, 0, error, (), started)
-        return self._fitting(reply, MOST_REPLY + MOST_STATE if type(request) is Save else MOST_REPLY)
+        try:
+            return self._fitting(reply, most)
+        except Exception as error:
+            # A text that cannot be sent, or no memory left to pack it.
+            found = failure_of(error, self.filename)
+            return _packed(Failed(request.id, 0, found.error, found.message, memory=found.memory))
 
     def finalize(self) -> None:
         """The run has ended in order; nobody hears what the strategy still says."""

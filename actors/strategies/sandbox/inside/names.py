@@ -55,7 +55,7 @@ READABLE: Final = frozenset({"__name__", "__qualname__", "__doc__", "__version__
 """Attributes with two underscores that may be read."""
 
 BY_STRING: Final = frozenset({"__setattr__", "__delattr__"})
-"""Methods of a base class that take an attribute's name as text; only `super()` and `object` with a literal may."""
+"""Methods of a base class that take an attribute's name as text."""
 
 VARIABLES: Final = frozenset(
     {"__name__", "__doc__", "__debug__", "__all__", "__version__", "__author__", "__slots__", "__hash__"}
@@ -127,10 +127,15 @@ def attribute_problem(name: str, *, own: bool) -> str | None:
     if name.startswith("_"):
         if is_special(name):
             if name in BY_STRING:
-                return "use super().__setattr__(…), or object.__setattr__(self, 'a literal name', value)"
+                return (
+                    "inside of __setattr__(self, name, value) write super().__setattr__(name, value); elsewhere "
+                    "object.__setattr__(self, 'a literal name', value)"
+                )
             if name in DEFINABLE or name in READABLE:
                 return None
             return _SPECIAL.get(name, "attributes with two underscores on both sides belong to Python itself")
+        if name == "_evaluate":
+            return "text is not evaluated: write the expression itself"
         if own or name in PUBLIC:
             return None
         return "a leading underscore makes it private: it can be used through self or cls only"

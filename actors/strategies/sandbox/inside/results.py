@@ -13,6 +13,8 @@ from enum import Enum
 from types import GeneratorType
 from typing import Any, Final
 
+import msgspec
+
 from actors.strategies.sandbox.wire import MOST_SIGNALS, WireSignal
 from actors.strategies.sdk.signal import ACTIONS, FIELDS, Signal, SignalError
 
@@ -80,14 +82,35 @@ def wire_signal(signal: Signal, index: int, symbols: tuple[str, ...]) -> WireSig
         raise SignalError("action", f"one of {', '.join(ACTIONS)}", signal.action)
     confidence = signal.confidence
     values: dict[str, Any] = {name: value for name in _OPTIONAL if (value := getattr(signal, name)) is not None}
+    for name in _TEXTS:
+        if name in values and not values[name].isascii():
+            _sendable(name, values[name])
     if signal.metadata is not None:
-        values["metadata"] = signal.metadata_text()
+        values["metadata"] = _sendable_json(signal.metadata_text())
     if confidence is None:
         return WireSignal(index, symbol, signal.action, DEFAULT_CONFIDENCE, defaulted=("confidence",), **values)
     return WireSignal(index, symbol, signal.action, confidence, **values)
 
 
+_TEXTS: Final = ("trend", "volume_profile")
 _OPTIONAL: Final = tuple(name for name in FIELDS if name not in ("action", "symbol", "confidence", "metadata"))
+
+
+def _sendable(field: str, text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise SignalError(field, "text", "half of a character") from None
+
+
+def _sendable_json(text: str) -> str:
+    # JSON may name halves of characters as escapes, and who reads it then may not take them.
+    if "\\ud" in text:
+        try:
+            msgspec.json.decode(text)
+        except msgspec.DecodeError:
+            raise SignalError("metadata", "text", "half of a character") from None
+    return text
 
 
 def _named(result: object) -> str:

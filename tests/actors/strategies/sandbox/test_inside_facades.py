@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
+from actors.strategies.sandbox import wire
 from actors.strategies.sandbox.inside import facades, loop, names, program
 from actors.strategies.sandbox.inside.clock import CLOCK
 from actors.strategies.sandbox.inside.facade import Facade, names_of
 from actors.strategies.sandbox.inside.journal import Journal
+from tests.actors.strategies.sandbox.serving import Serving, load
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -20,6 +22,13 @@ def _prepared() -> Iterator[None]:
     loop.prepare()
     yield
     program.forget()
+
+
+@pytest.fixture(scope="module")
+def serving() -> Iterator[Serving]:
+    serving = Serving()
+    yield serving
+    serving.close()
 
 
 def run(source: str) -> dict[str, Any]:
@@ -272,3 +281,28 @@ def test_ordinary_machinery_of_the_standard_library_works() -> None:
     assert found["sized"]
     assert found["copy"]
     assert found["np"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("from abc import ABC\nclass A(ABC): pass\nA.register(type(x for x in ()))", "only classes of the strategy"),
+        ("from abc import ABC\nclass A(ABC): pass\nclass B: pass\nA.register(B)\nprint(isinstance(B(), A))", "True"),
+        ("import enum\nenum.Enum('E', {'__reduce_ex__': 1, 'A': 2})", "expected the name of a member"),
+        ("import enum\nenum.Enum('E', [('__eq__', 1)])", "expected the name of a member"),
+        ("import enum\nprint([*enum.Enum('E', 'A B')], enum.Enum('F', {'C': 3}).C.value, enum.Enum('G', ['D']).D)",
+         "[<E.A: 1>, <E.B: 2>] 3 G.D"),
+        ("import numpy as np\nclass A:\n def __getattr__(self, name):\n  if name == '__array_interface__':\n"
+         "   return {'shape': (8,), 'typestr': '|u1', 'data': (id(len), True), 'version': 3}\n"
+         "  raise AttributeError(name)\nprint(np.asarray(A()).dtype)", "object"),
+        ("class A:\n def __getattr__(self, name): return name\nprint(A().x, A().y)", "x y"),
+        ("class A:\n __getattr__ = print", "__getattr__ has to be a function"),
+        ("class A:\n __match_args__ = ('x', 'y')\nclass B(A): pass\nprint(1)", "1"),
+        ("import typing\ndef f(self): return self._evaluate({}, {}, frozenset())\n", "_evaluate cannot be used"),
+    ],
+)  # fmt: skip
+def test_ways_round_the_rules_are_closed_in_a_worker(source: str, message: str, serving: Serving) -> None:
+    with serving.worker() as worker:
+        reply = worker.call(load(source + "\ndef generate_signal(data, parameters): return None\n"))
+    told = reply.message if isinstance(reply, wire.Failed) else str(reply)
+    assert message in told

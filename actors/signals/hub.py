@@ -95,6 +95,11 @@ class SignalHub(SignalMemory):
 
     def on_start(self) -> None:
         """Take up the stream where the log has it."""
+        metrics = self.node.metrics
+        self._by_action = metrics.counter("troupe_signals", "Signals that were accepted", ("action",))
+        self._confidence = metrics.histogram(
+            "troupe_signal_confidence", "Confidence of accepted signals", buckets=[each / 10 for each in range(1, 11)]
+        )
         self.subscribe(DatabaseReady)
         self.remember()
 
@@ -326,6 +331,8 @@ class SignalHub(SignalMemory):
         if watched is not None and self.open.add(watched):
             self._watch(now)
         self.accepted += 1
+        self._by_action.labels(signal.action).inc()
+        self._confidence.observe(signal.confidence)
         self.publish(SignalStored(SIGNALS, seq))
         return seq
 

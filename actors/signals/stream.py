@@ -123,6 +123,10 @@ class SignalStream(Actor):
 
     def on_start(self) -> None:
         """Begin at the stream's end: who was served before has a cursor, and is brought up to it."""
+        metrics = self.node.metrics
+        self._subscribers = metrics.gauge("troupe_stream_subscribers", "WebSocket clients of the signal stream")
+        self._frames_sent = metrics.counter("troupe_stream_frames_sent", "Signals sent to WebSocket clients")
+        self._counted = 0
         self.subscribe(SignalStored, SIGNALS)
         self.hears_updates = False
         self.fan = FanOut(
@@ -261,8 +265,14 @@ class SignalStream(Actor):
         """Tell those who lag, if they have room now, and forget who has gone."""
         self.fan.sweep()
         self.fan.tell_losses()
+        self._count()
         self.updates.tell_losses()
         self._hear_updates()
+
+    def _count(self) -> None:
+        self._subscribers.set(len(self.fan))
+        self._frames_sent.inc(self.fan.sent_frames - self._counted)
+        self._counted = self.fan.sent_frames
 
     @receive
     def probe(self, request: Probe) -> ProbeReport:

@@ -15,6 +15,7 @@ from protocols.paths import HUB
 from protocols.signals import TallySignals
 
 TAGS: Final = ("strategies",)
+TALLY_S: Final = 25.0
 
 
 class MetricsQuery(msgspec.Struct, frozen=True):
@@ -40,7 +41,7 @@ async def metrics(request: MetricsQuery, call: Call) -> MetricsAnswer:
     [status] = (await roster.ask(ListStrategies(name))).strategies
     now = call.node.clock.now()
     since = now - period_ns(request.time_period)
-    chosen = await call.ref(HUB).ask(TallySignals(from_ts=since, strategy_ids=(name,)))
+    chosen = await call.ref(HUB).ask(TallySignals(from_ts=since, strategy_ids=(name,)), TALLY_S)
     calls = dict(status.figures).get("executions")
     found = strategy_metrics(
         totals(chosen.tallies),

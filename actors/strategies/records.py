@@ -101,6 +101,8 @@ class Record:
         self.execution_id = ""
         self.parameters = EMPTY
         self.state: bytes | None = None
+        self.gate = EMPTY
+        self.count = 0
         self.kills = KillRecord()
         self.crashes = 0
         self.last_error = self.failure = self.failure_code = self.failure_field = ""
@@ -169,6 +171,8 @@ class Record:
             exchanges=tuple(entry.exchanges.items()),
             own=package.source in OWN_SOURCES,
             state=self.state,
+            gate=self.gate,
+            count=self.count,
             error_budget=limits.error_budget,
             call_s=limits.call_s,
             load_s=limits.load_s,

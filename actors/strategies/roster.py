@@ -29,6 +29,7 @@ from actors.strategies.status import (
     GetRun,
     GetRunHistory,
     GetRunnerStatus,
+    KeepGate,
     KeepState,
     LiftBar,
     ListStrategies,
@@ -391,6 +392,13 @@ class Roster(Actor):
         record = self.records.get(message.name)
         if record is not None:
             record.state = message.state
+
+    @receive
+    def keep_gate(self, message: KeepGate) -> None:
+        """Keep what has left a strategy: its cooldowns go on."""
+        record = self.records.get(message.name)
+        if record is not None:
+            record.gate, record.count = message.gate, message.count
 
     @receive
     def swap_failed(self, message: SwapFailed) -> None:

@@ -32,6 +32,7 @@ from actors.strategies.status import (
     GetRun,
     GetRunLogs,
     GetRunnerStatus,
+    KeepGate,
     KeepState,
     ReportKill,
     Run,
@@ -132,6 +133,7 @@ class SandboxedStrategy(Actor):
     async def on_stop(self, reason: ExitReason) -> None:
         """Keep the state, and end the worker."""
         if self.loaded is not None:
+            self._keep_gate()
             await self._save()
             await self.loaded.close()
 
@@ -255,6 +257,7 @@ class SandboxedStrategy(Actor):
     async def _ended(self, cause: EndCause, detail: str) -> None:
         """The worker is gone: crash, or be ended, as the roster says."""
         if self.loaded is not None:
+            self._keep_gate()
             await self.loaded.close()
         self.loaded = None
         try:
@@ -410,6 +413,9 @@ class SandboxedStrategy(Actor):
     async def save_state(self, message: SaveState) -> None:
         """Keep the strategy's state for its next life."""
         await self._save()
+
+    def _keep_gate(self) -> None:
+        self.lookup(ROSTER).tell(KeepGate(self.name, self.way.state(), self.way.composer.count))
 
     async def _save(self) -> None:
         if self.loaded is None or self.over:

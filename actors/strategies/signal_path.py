@@ -32,9 +32,9 @@ def settings_of(fields: dict[str, Any]) -> RunSettings:
 
 
 class SignalPath:
-    """The way of one run's signals. `count`: how many it has made in earlier lives."""
+    """The way of one run's signals."""
 
-    def __init__(self, name: str, run: Run, count: int = 0) -> None:
+    def __init__(self, name: str, run: Run) -> None:
         self.settings = settings_of(msgspec.json.decode(run.settings))
         self.symbols = frozenset(run.markets)
         intervals: dict[str, str] = {}
@@ -42,10 +42,12 @@ class SignalPath:
             intervals.setdefault(market, interval)
         self.assessor = Assessor(self.settings, intervals)
         self.gate = Gate(self.settings)
+        if gate := msgspec.json.decode(run.gate):
+            self.gate.restore(gate)
         self.marks = Marks()
         package = run.package
         self.composer = Composer(
-            name, package.source, package.version, run.exchange, dict(run.exchanges), run=name, count=count
+            name, package.source, package.version, run.exchange, dict(run.exchanges), run=name, count=run.count
         )
         self.generated = self.said = 0
 
@@ -74,6 +76,10 @@ class SignalPath:
         self.settings = settings
         self.assessor.configure(settings)
         self.gate.configure(settings)
+
+    def state(self) -> msgspec.Raw:
+        """What has left the gate, a JSON object for the next life."""
+        return msgspec.Raw(msgspec.json.encode(self.gate.state()))
 
     def version(self, version: str) -> None:
         """Go on as another version of the strategy."""

@@ -176,6 +176,10 @@ class Run(Message, frozen=True, gc=False, kw_only=True, tag="strategy_run"):
     own: bool
     """Whether the code is the operator's own."""
     state: bytes | None
+    gate: msgspec.Raw
+    """What an earlier life's gate has let through, a JSON object; empty: nothing."""
+    count: int
+    """How many signals earlier lives have made."""
     error_budget: int
     call_s: float
     load_s: float
@@ -218,6 +222,14 @@ class ReportKill(Request[Sentence], frozen=True, gc=False, tag="report_kill"):
     version: str
     cause: Cause
     detail: str
+
+
+class KeepGate(Message, frozen=True, gc=False, tag="keep_gate"):
+    """What left a runner's gate, and how many signals it has made, for the next life of the run."""
+
+    name: str
+    gate: msgspec.Raw
+    count: int
 
 
 class KeepState(Message, frozen=True, gc=False, tag="keep_state"):

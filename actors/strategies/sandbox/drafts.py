@@ -55,6 +55,8 @@ def draft_of(signal: WireSignal, symbols: frozenset[str], validity_ns: int) -> t
         confidence=signal.confidence,
         validity_ns=validity_ns if signal.validity_s is None else max(1, int(signal.validity_s * NANO)),
         execution_params=params,
+        position_size=_optional(signal.position_size, "position_size"),
+        max_drawdown=signal.max_drawdown,
         market_conditions=_conditions(signal),
     )
     return draft, _metadata(signal)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
@@ -223,3 +225,23 @@ async def test_a_symbol_with_several_providers_is_fed_by_the_one_that_is_well(tm
             stored = await desk.signals(4)
         assert [(each.signal.symbol, metadata(each)["count"]) for each in stored[2:]] == [("A", 3), ("A", 4)]
         assert stored[-1].signal.ts_event == bar(4).end
+
+
+async def test_a_cooldown_goes_on_in_the_next_life_of_a_strategy(tmp_path: Path) -> None:
+    async with sandbox_desk(tmp_path) as desk:
+        await desk.write("counts", COUNTS)
+        await desk.start("counts", settings={"min_confidence_threshold": 0, "max_risk_threshold": 1,
+                                             "signal_cooldown": 3600})  # fmt: skip
+        desk.say(bar(0))
+        [first] = await desk.signals(1)
+        pid = int(str(dict((await desk.status("counts")).figures)["pid"]))
+        os.kill(pid, signal.SIGKILL)
+        desk.say(bar(1))
+        await desk.until("counts", "loading")
+        await desk.until("counts", "active")
+        desk.say(bar(2))
+        with trio.fail_after(LIMIT_S):
+            while (figures := dict((await desk.status("counts")).figures))["executions"] != 1:
+                await trio.testing.wait_all_tasks_blocked(0.01)
+        assert (figures["gate_passed"], figures["gate_cooldown"]) == (1, 1)
+        assert await desk.signals(1) == [first]

@@ -22,9 +22,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 import trio
 
 from actors.signals.channels.messages import UNREACHABLE, Answer, Deliver, Delivered, Rejected
+from actors.signals.channels.preparing import deliveries
 from actors.signals.channels.settings import ChannelSettings
 from protocols.control import ExitReason, Lagged, Refused, Unknown
-from protocols.signal_deliveries import Delivery, delivery, strategy_delivery
+from protocols.signal_deliveries import Delivery, strategy_delivery
 from protocols.strategies import STRATEGY_ROSTER, GetStrategyStates, StrategyChanged
 from runtime import Actor, Mailbox, receive
 
@@ -182,7 +183,7 @@ class KafkaTarget(Actor):
     async def deliver(self, request: Deliver) -> Answer:
         """Produce one batch, and wait for its reports."""
         now = self.clock.now()
-        ready = [delivery(item, now, self.settings.distributor) for item in request.items]
+        ready = await deliveries(request.items, now, self.settings.distributor)
         reports = Reports(len(ready))
         sender = self._producer()
         try:

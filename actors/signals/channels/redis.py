@@ -23,9 +23,10 @@ import trio
 
 from actors.signals.channels.messages import UNREACHABLE, Answer, Deliver, Delivered, Lost
 from actors.signals.channels.outbox import Position
+from actors.signals.channels.preparing import deliveries
 from actors.signals.channels.settings import ChannelSettings
 from protocols.control import Refused
-from protocols.signal_deliveries import Delivery, delivery
+from protocols.signal_deliveries import Delivery
 from protocols.signals import SIGNALS
 from runtime import Actor, Mailbox, receive
 
@@ -120,7 +121,7 @@ class RedisTarget(Actor):
     async def deliver(self, request: Deliver) -> Answer:
         """Write one batch."""
         now = self.clock.now()
-        ready = [delivery(item, now, self.settings.distributor) for item in request.items]
+        ready = await deliveries(request.items, now, self.settings.distributor)
         try:
             with trio.fail_after(self.settings.timeout_s):
                 texts = await self._with_status(ready)

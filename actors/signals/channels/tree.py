@@ -53,6 +53,8 @@ def channel(settings: ChannelSettings) -> ChildSpec:
         arguments={"settings": settings},
         breaker=breaker(settings),
         backoff=BACKOFF,
+        # What it has not confirmed by then is sent again in the next life.
+        stop_s=3.0,
     )
     relay = ChildSpec(
         name="relay", actor="actors.signals.channels.channel:Relay", arguments={"settings": settings}, backoff=BACKOFF

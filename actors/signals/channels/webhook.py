@@ -24,10 +24,10 @@ import msgspec
 import trio
 
 from actors.signals.channels.messages import UNREACHABLE, Answer, Deliver, Delivered, Gone, Postponed, Rejected
+from actors.signals.channels.preparing import deliveries
 from actors.signals.channels.settings import ChannelSettings
 from actors.signals.channels.signing import request_id, secret_bytes, signature
 from protocols.control import ExitReason, Refused
-from protocols.signal_deliveries import delivery
 from protocols.signal_stream import timestamp
 from runtime import Actor, Mailbox, receive
 
@@ -77,7 +77,7 @@ class WebhookTarget(Actor):
         """Post one batch."""
         now = self.clock.now()
         distributor = self.settings.distributor
-        ready = [delivery(item, now, distributor) for item in request.items]
+        ready = await deliveries(request.items, now, distributor)
         messages = tuple(msgspec.Raw(each.payload) for each in ready)
         body = msgspec.json.encode(_Body("signals.batch", timestamp(now), _Batch(distributor, messages)))
         name = request_id(each.id for each in ready)

@@ -52,6 +52,8 @@ def settings(name: str, kind: Any, url: str, **more: Any) -> ChannelSettings:
     fields = {"timeout_s": 1.0, "retry_s": 0.02, "retry_most_s": 0.1, "breaker_open_s": 0.1, **more}
     if kind == "webhook":
         fields.setdefault("secret", SECRET)
+    if kind == "kafka" and "timeout_s" not in more:
+        fields["timeout_s"] = 8.0  # a producer's first half second is its own
     return ChannelSettings(name=name, kind=kind, url=url, **fields)
 
 

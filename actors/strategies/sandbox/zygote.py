@@ -86,9 +86,7 @@ class Zygote:
         Raises ZygoteFailed with its traceback, trio.TooSlowError after `ready_s` seconds.
         """
         linux.prctl(linux.PR_SET_DUMPABLE, 0)
-        home = Path(actors.__path__[0]).parent
-        path = [str(home), *(os.path.abspath(entry) for entry in sys.path if entry and entry != str(home))]
-        settings = control.Settings(path=tuple(path), inside=inside, layers=layers)
+        settings = control.Settings(path=_import_path(), inside=inside, layers=layers)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         self = cls(ours)
@@ -303,3 +301,9 @@ class Zygote:
             with suppress(ChildProcessError):
                 os.waitid(os.P_PIDFD, descriptor, os.WEXITED | os.WNOHANG)  # noqa: ASYNC222 - it has ended
             os.close(descriptor)
+
+
+def _import_path() -> tuple[str, ...]:
+    """Where the zygote finds modules: this project, and what this process has, whatever its working directory is."""
+    home = str(Path(actors.__path__[0]).resolve().parent)
+    return home, *(os.path.abspath(entry) for entry in sys.path if entry and entry != home)

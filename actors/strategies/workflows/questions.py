@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import msgspec
 
 from actors.strategies.workflows.rows import ExecutionMode
 
+FreeJson = Annotated[msgspec.Raw, msgspec.Meta(extra_json_schema={"description": "any JSON"})]
+ABSENT: Final = msgspec.Raw()
+"""What a field holds that is not given."""
 Limit = Annotated[int, msgspec.Meta(ge=1, le=100)]
 Offset = Annotated[int, msgspec.Meta(ge=0, le=100_000)]
 
@@ -47,11 +50,11 @@ class NewWorkflow(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     description: str = ""
     tags: tuple[str, ...] = ()
-    workflow_data: msgspec.Raw | None = None
-    workflow: msgspec.Raw | None = None
-    nodes: msgspec.Raw | None = None
-    edges: msgspec.Raw | None = None
-    config: msgspec.Raw | None = None
+    workflow_data: FreeJson = ABSENT
+    workflow: FreeJson = ABSENT
+    nodes: FreeJson = ABSENT
+    edges: FreeJson = ABSENT
+    config: FreeJson = ABSENT
 
 
 class ChangedWorkflow(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,11 +67,11 @@ class ChangedWorkflow(msgspec.Struct, frozen=True, kw_only=True):
     name: str | None = None
     description: str | None = None
     tags: tuple[str, ...] | None = None
-    workflow_data: msgspec.Raw | None = None
-    workflow: msgspec.Raw | None = None
-    nodes: msgspec.Raw | None = None
-    edges: msgspec.Raw | None = None
-    config: msgspec.Raw | None = None
+    workflow_data: FreeJson = ABSENT
+    workflow: FreeJson = ABSENT
+    nodes: FreeJson = ABSENT
+    edges: FreeJson = ABSENT
+    config: FreeJson = ABSENT
     expected_version: int = 0
 
 

@@ -281,12 +281,16 @@ async def use_template(request: UseTemplate, call: Call) -> WorkflowDetail:
 
 
 def _drawn(request: NewWorkflow | ChangedWorkflow) -> msgspec.Raw | None:
-    whole = request.workflow_data or request.workflow
-    if whole is not None:
-        return whole
+    for whole in (request.workflow_data, request.workflow):
+        if _given(whole):
+            return whole
     parts = {"nodes": request.nodes, "edges": request.edges, "config": request.config}
-    given = {name: part for name, part in parts.items() if part is not None}
+    given = {name: part for name, part in parts.items() if _given(part)}
     return msgspec.Raw(msgspec.json.encode(given)) if given else None
+
+
+def _given(part: msgspec.Raw) -> bool:
+    return bytes(part) not in (b"", b"null")
 
 
 async def _get(workflow_id: str, call: Call) -> WorkflowVersionRow:

@@ -265,9 +265,9 @@ class SandboxedStrategy(Actor):
                 ReportKill(self.name, self.run.package.version, cause, detail), ORDER_S
             )
         except (Refused, Unknown) as error:
-            raise StrategyKilled(f"{cause}: {detail} (and the roster does not answer: {error})") from error
+            raise StrategyKilled(f"{cause}: {detail} (and the roster does not answer: {error})") from None
         if sentence.action == "restart":
-            raise StrategyKilled(sentence.reason)
+            raise StrategyKilled(sentence.reason) from None
         self.over = sentence.reason
 
     def _give_up(self, code: str, reason: str, field: str = "", problems: tuple[wire.Problem, ...] = ()) -> None:

@@ -232,6 +232,7 @@ async def test_a_cooldown_goes_on_in_the_next_life_of_a_strategy(tmp_path: Path)
         await desk.write("counts", COUNTS)
         await desk.start("counts", settings={"min_confidence_threshold": 0, "max_risk_threshold": 1,
                                              "signal_cooldown": 3600})  # fmt: skip
+        await desk.until("counts", "active")
         desk.say(bar(0))
         [first] = await desk.signals(1)
         pid = int(str(dict((await desk.status("counts")).figures)["pid"]))

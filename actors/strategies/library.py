@@ -10,8 +10,8 @@ No code is looked at in the node: the sandbox checks it, in a locked process.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import ClassVar, Final
+from collections.abc import Awaitable, Callable, Iterable
+from typing import ClassVar, Final, TypeVar
 
 import trio
 
@@ -38,6 +38,8 @@ from actors.strategies.sources.own import read_version
 from protocols.control import Message, Probe, ProbeReport, Refused
 from protocols.paths import QUERIES
 from runtime import Mailbox, receive
+
+T = TypeVar("T")
 
 LOOK_TIMEOUT_S: Final = 10.0
 COMPILE_S: Final = 5.0
@@ -194,18 +196,16 @@ class Library(StrategyWriting):
             await self._first_reading(request.source)
         found = self._in_memory(request)
         away = []
-        for source in self.external:
-            if request.source in ("", source):
-                try:
-                    package = await self._read(source, request.strategy_id)
-                    # A name of another kind (a project's number, a workflow's UUID) only where it is clear whose it is.
-                    if request.source or package.strategy_id == request.strategy_id:
-                        found.append(package)
-                except Refused as refused:
-                    if refused.code == "unavailable":
-                        away.append(refused)
-                    elif refused.code != "not_found" and not found:
-                        raise
+        answers = await _together(self._meant(request.source), lambda source: self._read(source, request.strategy_id))
+        for answer in answers.values():
+            if isinstance(answer, Package):
+                # A name of another kind (a project's number, a workflow's UUID) only where it is clear whose it is.
+                if request.source or answer.strategy_id == request.strategy_id:
+                    found.append(answer)
+            elif answer.code == "unavailable":
+                away.append(answer)
+            elif answer.code != "not_found" and not found:
+                raise answer
         if not found and request.source in ("", "own"):
             await self._own_is_read()
             found = self._in_memory(request)
@@ -292,33 +292,30 @@ class Library(StrategyWriting):
     def list_packages(self, request: ListPackages) -> PackageList | None:
         """Answer with a page of packages of one or all sources."""
         check_question(request)
-        if self._meant(request) or not (self.own_tried.is_set() and self.folder_read.is_set()):
+        if self._meant(request.source) or not (self.own_tried.is_set() and self.folder_read.is_set()):
             self.answer_later(self._list, request)
             return None
         return self._page(request, [], {})
 
     async def _list(self, request: ListPackages) -> PackageList:
-        parts: list[Part] = []
-        away: dict[str, str] = {}
-        alone = bool(request.source)
         await self._first_reading(request.source)
-        for source in self._meant(request):
-            try:
-                first, offset = (request.limit, request.offset) if alone else (request.offset + request.limit, 0)
-                parts.append(await self.readers[source].page(request, first, offset))
-            except Refused as refused:
-                away[source] = refused.message
-                self.ref.tell(ExternalRead(source=source, away=refused.message))
-            else:
-                self.ref.tell(ExternalRead(source=source))
-        return self._page(request, parts, away)
+        first, offset = (request.limit, request.offset) if request.source else (request.offset + request.limit, 0)
+        answers = await _together(
+            self._meant(request.source), lambda source: self.readers[source].page(request, first, offset)
+        )
+        away: dict[str, str] = {
+            source: answer.message for source, answer in answers.items() if isinstance(answer, Refused)
+        }
+        for source in answers:
+            self.ref.tell(ExternalRead(source=source, away=away.get(source, "")))
+        return self._page(request, [answer for answer in answers.values() if isinstance(answer, Part)], away)
 
-    def _meant(self, request: ListPackages) -> list[ExternalSource]:
-        return [source for source in self.external if request.source in ("", source)]
+    def _meant(self, source: str) -> list[ExternalSource]:
+        return [each for each in self.external if source in ("", each)]
 
     def _page(self, request: ListPackages, parts: list[Part], away: dict[str, str]) -> PackageList:
         known = [summary(package) for packages in self.memory.values() for package in packages.values()]
-        known += [summary(row.package()) for row in self.own.newest.values()]
+        known += self.own.summaries.values()
         here = ordered(each for each in known if meant(each, request))
         offset = 0 if request.source in self.external else request.offset
         packages, total = merged([Part(tuple(here), len(here)), *parts], request.limit, offset)
@@ -352,6 +349,24 @@ class Library(StrategyWriting):
         ]
         ready = self.own_tried.is_set() and self.folder_read.is_set()
         return ProbeReport("degraded" if away else "ok", "; ".join(away), ready, tuple(figures))
+
+
+async def _together(
+    sources: Iterable[ExternalSource], ask: Callable[[ExternalSource], Awaitable[T]]
+) -> dict[ExternalSource, T | Refused]:
+    """What each database answers, all asked at once: one that is slow is no reason to wait twice."""
+    answers: dict[ExternalSource, T | Refused] = {}
+
+    async def answer(source: ExternalSource) -> None:
+        try:
+            answers[source] = await ask(source)
+        except Refused as refused:
+            answers[source] = refused
+
+    async with trio.open_nursery() as nursery:
+        for source in sources:
+            nursery.start_soon(answer, source)
+    return {source: answers[source] for source in sorted(answers)}
 
 
 def _compiled(workflow: bytes, name: str) -> Compiled:

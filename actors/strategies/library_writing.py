@@ -43,6 +43,7 @@ from protocols.control import Message, Refused, Request, Unknown
 from protocols.paths import QUERIES
 from protocols.storage import PAGE
 from runtime import Actor, receive
+from runtime.log import RowTooLarge
 
 CHECK_S: Final = 10.0
 """How long the check of a source text may take, a wait for a free process included."""
@@ -252,7 +253,11 @@ class StrategyWriting(Actor):
                 seq, now, known.strategy_id, request.change, request.state or known.state, fields,
                 request.restored_from,
             )  # fmt: skip
-        self.log.append(row)
+        try:
+            self.log.append(row)
+        except RowTooLarge as error:
+            # Only where the log's segments are set to a few dozen KB.
+            raise Refused("too_large", str(error)) from error
         self.own.add(row)
         self.publish(PackageChanged(row.strategy_id, "own", str(row.version), row.state == "archived"))
         return StrategyStored(

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import trio
 
+from actors.strategies.library_listing import summary
 from actors.strategies.library_requests import (
     VERSIONS,
     Change,
@@ -21,7 +22,7 @@ from actors.strategies.library_requests import (
     VersionSummary,
     fields_of,
 )
-from actors.strategies.package import PackageState
+from actors.strategies.package import PackageState, PackageSummary
 from protocols.control import Refused, Unknown
 from protocols.storage import QueryResult, RunQuery
 from runtime import ActorRef
@@ -56,6 +57,7 @@ class OwnStrategies:
 
     def __init__(self) -> None:
         self.newest: dict[str, StrategyVersionRow] = {}
+        self.summaries: dict[str, PackageSummary] = {}
         self.last_seq = 0
 
     def add(self, row: StrategyVersionRow) -> None:
@@ -63,6 +65,7 @@ class OwnStrategies:
         known = self.newest.get(row.strategy_id)
         if known is None or known.version < row.version:
             self.newest[row.strategy_id] = row
+            self.summaries[row.strategy_id] = summary(row.package())
         self.last_seq = max(self.last_seq, row.seq)
 
     def get(self, strategy_id: str) -> StrategyVersionRow:

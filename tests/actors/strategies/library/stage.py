@@ -205,6 +205,7 @@ async def desk(
     sandbox: bool = False,
     migrate: bool = False,
     patience_s: float = LIMIT_S,
+    segment_bytes: int = 1 << 20,
     others: tuple[ChildSpec, ...] = (),
 ) -> AsyncIterator[Desk]:
     """A node in this folder; leaving the block stops it, and another one in the same folder goes on where it was."""
@@ -225,7 +226,7 @@ async def desk(
         library,
         ChildSpec(name="edge", actor="actors.edge.edge:Edge", arguments=arguments),
     )
-    log = open_log(folder / "log", segment_bytes=1 << 20, max_bytes=1 << 26, reserve_bytes=0)
+    log = open_log(folder / "log", segment_bytes=segment_bytes, max_bytes=1 << 26, reserve_bytes=0)
     try:
         async with open_node(NodeSettings(data_dir=str(folder)), children, log=log) as node:
             address = await node.ref(EDGE).ask(GetEdgeAddress())

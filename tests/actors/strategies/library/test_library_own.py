@@ -83,6 +83,12 @@ async def test_what_a_strategy_may_not_be_is_refused_with_its_field(
         assert (caught.value.code, caught.value.field) == ("invalid", field)
 
 
+async def test_a_version_that_does_not_fit_into_the_log_is_refused(tmp_path: Path, database: str) -> None:
+    async with desk(tmp_path, database, segment_bytes=64 << 10) as at:
+        assert await at.refused(CreateStrategy(name="A", code="#" * MOST_CODE)) == "too_large"
+        assert (await at.create()).strategy_id == "mean-reversion-1"
+
+
 def test_parameters_are_kept_in_one_spelling() -> None:
     assert bytes(checked_parameters(msgspec.Raw(b' { "a" : 1, "a": 2.50 } '))) == b'{"a":2.5}'
 

@@ -72,6 +72,9 @@ class RunsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
     max_concurrent: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 10
     """How many may run, beside those of the configuration."""
+    signal_cooldown_s: Annotated[float, msgspec.Meta(ge=0, le=31_536_000)] = 60.0
+    """Between two signals of a kind in one symbol, in seconds, for each sandboxed strategy that has no
+    `signal_cooldown` of its own."""
 
 
 sections: dict[str, Any] = {
@@ -100,12 +103,14 @@ def branch(
 ) -> list[ChildSpec]:
     """`/sandbox` (where there are settings for it), `/strategies` and `/roster` with these strategies."""
     limits = msgspec.structs.asdict(sandbox or SandboxSettings())
+    runs = runs or RunsSettings()
     arguments = {
         "strategies": strategies,
-        "most": (runs or RunsSettings()).max_concurrent,
+        "most": runs.max_concurrent,
         "venues": venues or {},
         "only": only,
         "limits": limits,
+        "defaults": {"signal_cooldown": runs.signal_cooldown_s},
     }
     keeper = ChildSpec(
         name=SANDBOX.strip("/"), actor="actors.strategies.sandbox.keeper:SandboxKeeper", arguments=limits

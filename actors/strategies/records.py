@@ -126,10 +126,9 @@ class Record:
             return "inactive"
         return "active" if self.up else "loading"
 
-    @property
-    def settings(self) -> msgspec.Raw:
-        """The fields of `RunSettings`, a JSON object."""
-        return msgspec.Raw(msgspec.json.encode(self.entry.settings))
+    def settings(self, defaults: dict[str, Any], changes: dict[str, Any] | None = None) -> msgspec.Raw:
+        """The fields of `RunSettings`, a JSON object: changes before the run's own, and these before the defaults."""
+        return msgspec.Raw(msgspec.json.encode({**defaults, **self.entry.settings, **(changes or {})}))
 
     def take_over(self, before: Record) -> None:
         """Keep what an earlier run of the same name has left."""
@@ -156,8 +155,8 @@ class Record:
         package = self.package
         return self.entry.spec(package.path if package is not None else "")
 
-    def run(self, limits: SandboxSettings) -> Run:
-        """What its runner is to run. There has to be a package."""
+    def run(self, limits: SandboxSettings, defaults: dict[str, Any]) -> Run:
+        """What its runner is to run. There has to be a package. `defaults`: of the fields of `RunSettings`."""
         entry, package = self.entry, self.package
         assert package is not None
         return Run(
@@ -165,7 +164,7 @@ class Record:
             markets=entry.markets,
             windows=entry.windows(),
             parameters=msgspec.Raw(msgspec.json.encode(entry.parameters)),
-            settings=self.settings,
+            settings=self.settings(defaults),
             interval_s=entry.interval_s,
             exchange=entry.exchange,
             exchanges=tuple(entry.exchanges.items()),
@@ -210,10 +209,10 @@ class Record:
         self.kills = KillRecord()
 
     def configure(self, settings: msgspec.Raw, parameters: msgspec.Raw) -> None:
-        """Run with these from now on; parameters that are not named stay."""
+        """Run with these from now on; what is not named stays."""
         self.entry = msgspec.structs.replace(
             self.entry,
-            settings=msgspec.json.decode(settings),
+            settings=self.entry.settings | msgspec.json.decode(settings),
             parameters=self.entry.parameters | msgspec.json.decode(parameters),
         )
 

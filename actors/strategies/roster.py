@@ -117,7 +117,7 @@ class Roster(Actor):
 
     `strategies`: those of the configuration, entries or dicts with their fields. `most`: how many may be started
     beyond them. `venues`: the venue of every market that a feed names; `only`: of all others. `limits`: the fields of
-    SandboxSettings.
+    SandboxSettings. `defaults`: fields of RunSettings, for runs that do not say them.
     """
 
     mailbox: ClassVar[Mailbox] = Mailbox(capacity=4096)
@@ -130,6 +130,7 @@ class Roster(Actor):
         venues: dict[str, str] | None = None,
         only: str = "",
         limits: dict[str, Any] | None = None,
+        defaults: dict[str, Any] | None = None,
     ) -> None:
         entries = (each if isinstance(each, Entry) else msgspec.convert(each, Entry) for each in strategies)
         self.records = {entry.name: Record(entry, configured=True) for entry in entries}
@@ -137,6 +138,7 @@ class Roster(Actor):
         self.venues = venues or {}
         self.only = only
         self.limits = msgspec.convert(limits or {}, SandboxSettings)
+        self.defaults = defaults or {}
         self.restored = False
 
     def on_start(self) -> None:
@@ -307,10 +309,9 @@ class Roster(Actor):
 
     async def _configure(self, record: Record, request: ConfigureStrategy) -> StrategyConfigured:
         name = record.entry.name
-        merged = msgspec.json.decode(record.settings) | msgspec.json.decode(request.settings)
-        settings = msgspec.Raw(msgspec.json.encode(merged))
+        settings = record.settings(self.defaults, msgspec.json.decode(request.settings))
         done = await self._runner(name).ask(ConfigureRun(settings, request.parameters), START_S)
-        await self.ref.ask(_Changed(name, settings, request.parameters, done.parameters))
+        await self.ref.ask(_Changed(name, request.settings, request.parameters, done.parameters))
         return StrategyConfigured(name, self.clock.now(), done.parameters)
 
     @receive
@@ -339,7 +340,7 @@ class Roster(Actor):
         record = self._record(request.name)
         if record.package is None or not record.wanted:
             raise Refused("unavailable", f"{request.name} is not to run")
-        return record.run(self.limits)
+        return record.run(self.limits, self.defaults)
 
     @receive
     def loaded(self, message: RunLoaded) -> None:

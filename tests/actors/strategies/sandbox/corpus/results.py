@@ -1,25 +1,26 @@
 """Bad results: what a strategy may return that is no signal. None of it may become one.
 
-The breach is that the node gets a signal at all.
+The breach is that the node gets a signal at all; where the contract takes the form (an object with a signal's fields, a
+generator), or a value that it reads once (a number of a class of its own), that the node gets what no signal may hold.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from tests.actors.strategies.sandbox.corpus.attack import Attack, attack
+from tests.actors.strategies.sandbox.corpus.attack import Aim, Attack, attack
 
 HEAD: Final = "import numpy as np\n"
 
 
-def _returns(name: str, value: str, before: str = "", **more: object) -> Attack:
+def _returns(name: str, value: str, before: str = "", aim: Aim = "accepted") -> Attack:
     source = f"{HEAD}{before}def generate_signal(data, parameters):\n    return {value}\n"
-    return attack(name, "results", "accepted", "node", source, whole=True, bare=False, **more)  # type: ignore[arg-type]
+    return attack(name, "results", aim, "node", source, whole=True, bare=False)
 
 
-def _field(name: str, field: str, value: str, before: str = "") -> Attack:
+def _field(name: str, field: str, value: str, before: str = "", aim: Aim = "accepted") -> Attack:
     values = {"action": "'BUY'", "confidence": "0.5"} | {field: value}
-    return _returns(name, "{" + ", ".join(f"{key!r}: {text}" for key, text in values.items()) + "}", before)
+    return _returns(name, "{" + ", ".join(f"{key!r}: {text}" for key, text in values.items()) + "}", before, aim)
 
 
 ATTACKS: Final[tuple[Attack, ...]] = (
@@ -38,15 +39,15 @@ ATTACKS: Final[tuple[Attack, ...]] = (
     _field("numpy's boolean", "confidence", "np.bool_(True)"),
     _field("a confidence of 10,000 digits", "confidence", "10 ** 10000"),
     _field("an object with __float__", "confidence", "E()", "class E:\n    def __float__(self):\n        return 0.7\n"),
-    _field("a float whose class lies", "confidence", "F(5)", "class F(float):\n    def __le__(self, o):\n        return True\n    def __ge__(self, o):\n        return True\n    def __float__(self):\n        return 0.5\n"),
-    _field("an integer whose class lies", "confidence", "I(7)", "class I(int):\n    def __float__(self):\n        return 0.5\n    def __index__(self):\n        return 0\n"),
+    _field("a float whose class lies", "confidence", "F(5)", "class F(float):\n    def __le__(self, o):\n        return True\n    def __ge__(self, o):\n        return True\n    def __float__(self):\n        return 0.5\n", aim="reply"),
+    _field("an integer whose class lies", "confidence", "I(7)", "class I(int):\n    def __float__(self):\n        return 0.5\n    def __index__(self):\n        return 0\n", aim="reply"),
     _field("an action that is none", "action", "'STEAL'"),
     _field("an action in another case with a space", "action", "' BUY '"),
     _field("an action in other letters", "action", "'ＢＵＹ'"),
     _field("an action that is a number", "action", "1"),
     _field("an action that is None", "action", "None"),
     _field("an action that is bytes", "action", "b'BUY'"),
-    _field("an action whose class lies", "action", "T('STEAL')", "class T(str):\n    def __eq__(self, o):\n        return o == 'BUY'\n    def __hash__(self):\n        return hash('BUY')\n    def upper(self):\n        return 'BUY'\n    def __str__(self):\n        return 'BUY'\n"),
+    _field("an action whose class lies", "action", "T('STEAL')", "class T(str):\n    def __eq__(self, o):\n        return o == 'BUY'\n    def __hash__(self):\n        return hash('BUY')\n    def upper(self):\n        return 'BUY'\n    def __str__(self):\n        return 'BUY'\n", aim="reply"),
     _field("an action in a list", "action", "['BUY']"),
     _returns("no action", "{'confidence': 0.5}"),
     _field("a foreign symbol", "symbol", "'OTHER'"),
@@ -83,7 +84,7 @@ ATTACKS: Final[tuple[Attack, ...]] = (
     _field("metadata with bytes", "metadata", "{'a': b'x'}"),
     _field("metadata that holds itself", "metadata", "M", "M = {}\nM['a'] = M\n"),
     _field("metadata with a key that is none", "metadata", "{(1, 2): 1}"),
-    _field("metadata that is a dict of its own kind", "metadata", "D(a=1)", "class D(dict):\n    def items(self):\n        return [('a', 's3')]\n"),
+    _field("metadata that is a dict of its own kind", "metadata", "D(a=1)", "class D(dict):\n    def items(self):\n        return [('a', 's3')]\n", aim="reply"),
     _field("metadata with surrogates", "metadata", "{'a': '\\ud800'}"),
     _field("a trend that is a number", "trend", "5"),
     _field("a trend that is long", "trend", "'x' * 201"),
@@ -98,16 +99,16 @@ ATTACKS: Final[tuple[Attack, ...]] = (
     _returns("a list with one that is good and one that is not", "[{'action': 'BUY', 'confidence': 0.5}, 7]", ),
     _returns("a list of lists", "[[{'action': 'BUY', 'confidence': 0.5}]]"),
     _returns("a list that holds itself", "L", "L = []\nL.append(L)\n"),
-    _returns("a dict of another kind", "D(action='BUY', confidence=0.5)", "class D(dict):\n    pass\n"),
-    _returns("a dict whose methods lie", "D()", "class D(dict):\n    def __getitem__(self, k):\n        return 'BUY' if k == 'action' else 0.5\n    def get(self, k, d=None):\n        return self[k]\n    def __contains__(self, k):\n        return True\n    def keys(self):\n        return ['action', 'confidence']\n    def __iter__(self):\n        return iter(self.keys())\n    def items(self):\n        return [('action', 'BUY'), ('confidence', 0.5)]\n    def __len__(self):\n        return 2\n"),
+    _returns("a dict of another kind", "D(action='BUY', confidence=0.5)", "class D(dict):\n    pass\n", aim="reply"),
+    _returns("a dict whose methods lie", "D()", "class D(dict):\n    def __getitem__(self, k):\n        return 'BUY' if k == 'action' else 0.5\n    def get(self, k, d=None):\n        return self[k]\n    def __contains__(self, k):\n        return True\n    def keys(self):\n        return ['action', 'confidence']\n    def __iter__(self):\n        return iter(self.keys())\n    def items(self):\n        return [('action', 'BUY'), ('confidence', 0.5)]\n    def __len__(self):\n        return 2\n", aim="reply"),
     _returns("a list whose length lies", "L([{'action': 'BUY', 'confidence': 0.5}] * 70)", "class L(list):\n    def __len__(self):\n        return 1\n"),
     _returns("a list whose iterator lies", "L([1])", "class L(list):\n    def __iter__(self):\n        while True:\n            yield {'action': 'BUY', 'confidence': 0.5}\n"),
-    _returns("an object that looks like a signal", "S()", "class S:\n    action = 'BUY'\n    confidence = 0.5\n    symbol = 'AAA'\n"),
-    _returns("an object whose class lies", "S()", "class S:\n    __class__ = dict\n    def keys(self):\n        return ['action']\n    def __getitem__(self, k):\n        return 'BUY'\n"),
+    _returns("an object that looks like a signal", "S()", "class S:\n    action = 'BUY'\n    confidence = 0.5\n    symbol = 'AAA'\n", aim="reply"),
+    _returns("an object whose class lies", "S()", "class S:\n    __class__ = dict\n    def keys(self):\n        return ['action']\n    def __getitem__(self, k):\n        return 'BUY'\n", aim="reply"),
     _returns("an object that raises on each look", "S()", "class S:\n    def __getattr__(self, n):\n        raise SystemExit\n    __eq__ = __bool__ = __len__ = __iter__ = __getattr__\n"),
     _returns("a mapping proxy", "type.__dict__['__dict__'].__get__(A)", "class A:\n    action = 'BUY'\n"),
     _returns("a structured array", "np.array([('BUY', 0.5)], dtype=[('action', 'U4'), ('confidence', 'f8')])"),
-    _returns("a generator", "({'action': 'BUY', 'confidence': 0.5} for _ in (1,))"),
+    _returns("a generator", "({'action': 'BUY', 'confidence': 0.5} for _ in (1,))", aim="reply"),
     _returns("a coroutine", "c()", "async def c():\n    return {'action': 'BUY', 'confidence': 0.5}\n"),
     _returns("a lazy map", "map(dict, [{'action': 'BUY', 'confidence': 0.5}])"),
     _returns("not implemented", "NotImplemented"),

@@ -29,6 +29,8 @@ MEMORY_MB: Final = 40
 LOAD_S: Final = 3.0
 HANGS_S: Final = 20.0
 """A call that has not ended so long after its deadline never will."""
+WAY_TOO_MUCH: Final = 512 * 1024 * 1024
+"""Where even an attack without any layer in its way is ended by the suite."""
 NODE_MEMORY: Final = 48 * 1024 * 1024
 """Bytes by which the node's memory may grow while an attack runs."""
 START: Final = 1_000_000_000_000_000_000
@@ -187,7 +189,7 @@ class _Range:
             for process in (pid, *breach.children(pid)):
                 os.kill(process, signal.SIGCONT)
         except ProcessLookupError:
-            pass
+            return
 
     async def attack(self, attack: Attack) -> Outcome:
         """Run one attack and look at what it did."""
@@ -202,9 +204,16 @@ class _Range:
         peak = await self._talk(worker, attack, source, outcome)
         pid = worker.pid
         self._look_at_worker(pid, attack, outcome, max(peak, breach.peak_memory(pid)))
+        # A tracer's hold on the victim ends with it; as long as it lasts, nobody else can bury the victim.
+        if harm := self._scene.victim.harm():
+            outcome.breaches["victim"] = harm[:300]
         started = breach.children(pid)
-        if worker.ended is None:
-            await worker.close()
+        try:
+            if worker.ended is None:
+                await worker.close()
+        except trio.TooSlowError:
+            outcome.breaches["neighbour"] = "the zygote does not reap"
+            self._revive(self._zygote.pid)
         if started or (started := breach.children(pid)):
             outcome.breaches["process"] = f"{len(started)} processes"
             for each in started:
@@ -230,6 +239,8 @@ class _Range:
             nonlocal peak
             while not done.is_set():
                 peak = max(peak, breach.peak_memory(worker.pid))
+                if peak > WAY_TOO_MUCH:
+                    worker.kill("memory", "the suite spares the machine")
                 with trio.move_on_after(0.01):
                     await done.wait()
 

@@ -23,6 +23,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
+from tests.actors.strategies.sandbox.corpus.attack import number
+
 VICTIM: Final = """
 import ctypes, sys
 ctypes.CDLL(None).unshare(0x04000000)
@@ -112,8 +114,8 @@ class Scene:
         # An open file of the node that a child could inherit: it is inheritable on purpose.
         self._inherited = os.open(self.folder / "open.txt", os.O_RDWR)
         os.set_inheritable(self._inherited, True)
-        for number in _HEARD:
-            self._former[number] = signal.signal(number, self._hear)
+        for heard in _HEARD:
+            self._former[heard] = signal.signal(heard, self._hear)
         self._files = self._snapshot()
 
     # What is there.
@@ -161,8 +163,8 @@ class Scene:
     def _new_victim(self) -> Victim:
         return Victim(self.secrets["memory"], self.secrets["environment"], self.secrets["argument"])
 
-    def _hear(self, number: int, _frame: FrameType | None) -> None:
-        self.heard.append(signal.Signals(number).name)
+    def _hear(self, heard: int, _frame: FrameType | None) -> None:
+        self.heard.append(signal.Signals(heard).name)
 
     def values(self, limit: int) -> dict[str, str]:
         """What the placeholders of a source stand for."""
@@ -291,16 +293,19 @@ class Scene:
                     # IPC_RMID is 0; semctl takes the number of the semaphore before the command.
                     remove(int(fields[1]), 0, 0)
         keys = Path("/proc/keys")
-        if keys.exists() and self.mark in keys.read_text():
-            found.append("a key")
+        for line in keys.read_text().splitlines() if keys.exists() else ():
+            if self.mark in line:
+                found.append("a key")
+                # KEYCTL_UNLINK from the keyring of the user.
+                libc.syscall(number("keyctl"), 9, int(line.split()[0], 16), -4)
         if self.mark in Path("/proc/net/unix").read_text().replace(self.abstract, "").replace(self.folder.name, ""):
             found.append("a socket's name")
         return found
 
     def close(self) -> None:
         """Takes everything away."""
-        for number, former in self._former.items():
-            signal.signal(number, former if former is not None else signal.SIG_DFL)
+        for heard, former in self._former.items():
+            signal.signal(heard, former if former is not None else signal.SIG_DFL)
         os.environ.pop("TROUPE_CANARY", None)
         os.close(self._inherited)
         for listening in self.sockets.values():

@@ -71,6 +71,7 @@ ATTACKS: Final[tuple[Attack, ...]] = (
         "                fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_ASYNC)\n"
         "        except OSError:\n            pass\n",
         steps=("run", "run"),
+        bare=False,
     ),
     _sends(
         "a timer that signals another thread",

@@ -112,7 +112,7 @@ ATTACKS: Final[tuple[Attack, ...]] = (
     _calls("a Landlock rule set", "import struct\ndef attack():\n    return syscall(@nr:landlock_create_ruleset@, struct.pack('Q', 4), 8, 0)\n", bare=False),
     _calls("System V semaphores", "def attack():\n    return syscall(@nr:semget@, @KEY@, 1, 0o1666)\n"),
     _calls("System V messages", "def attack():\n    return syscall(@nr:msgget@, @KEY@, 0o1666)\n"),
-    _calls("POSIX messages", "def attack():\n    return syscall(@nr:mq_open@, b'@MARK@', 0o102, 0o666, None)\n", bare=False),
+    _calls("POSIX messages", "def attack():\n    return syscall(@nr:mq_open@, b'@MARK@', 0o102, 0o666, None), syscall(@nr:mq_unlink@, b'@MARK@')\n", bare=False),
     _calls("a timer of the kernel", "def attack():\n    room = ctypes.create_string_buffer(8)\n    done, error = syscall(@nr:timer_create@, 1, None, room)\n    return @PROOF@ if done == 0 else error\n", "proof"),
     _calls("x32: open by the other table", "def attack():\n    return syscall(0x40000000 + 2, b'@DIR@/x32-@MARK@', 0o102, 0o666)\n", "files", bare=False, ends=(*FORBIDDEN, "")),
     _calls("x32: getppid", "def attack():\n    done, error = syscall(0x40000000 + 110)\n    return @PROOF@ if done > 0 else error\n", "proof", bare=False, ends=(*FORBIDDEN, "")),

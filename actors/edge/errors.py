@@ -72,7 +72,7 @@ REFUSED_STATUS = {
     "mailbox_full": 503,
     "stopped": 503,
     "expired": 503,
-    "breaker_open": 503,
+    "circuit_open": 503,
     "log_full": 503,
     "max_children": 503,
     "not_ready": 503,

@@ -162,8 +162,7 @@ class SandboxKeeper(Actor):
         return worker
 
     async def _retire(self, old: Zygote) -> None:
-        while old.live:  # noqa: ASYNC110 - the end of the last worker is no event of ours
-            await trio.sleep(1.0)
+        await old.drain()
         await old.close()
 
     async def _check(self, request: CheckCode) -> CodeChecked:

@@ -18,7 +18,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -153,7 +153,7 @@ def branch(
         specs += [*derivatives.specs(views), *orderbook_stream.specs()]
     if instruments is not None:
         specs += instrument_master.specs(instruments, sources)
-    specs += provider_settings.specs(providers, [source for source in sources if not source.simulated])
+    specs += provider_settings.specs(providers, [*_real(sources), *_made_up(feeds, markets)])
     specs += [_feed(feed, markets[feed.name]) for feed in feeds]
     return supervisor("market", *specs)
 
@@ -171,6 +171,23 @@ def _asked(feeds: Sequence[FeedSettings]) -> list[FeedSettings]:
     """Feeds whose venue can be asked over REST: not a recording, nor a simulated venue of somebody else's."""
     live = (feed for feed in feeds if feed.venue != "replay")
     return [feed for feed in live if not feed.url or (feed.rest_url and feed.venue != "simulated")]
+
+
+def _real(sources: Sequence[instrument_master.InstrumentSource]) -> list[instrument_master.InstrumentSource]:
+    return [source for source in sources if not source.simulated]
+
+
+def _made_up(
+    feeds: Sequence[FeedSettings], markets: Mapping[str, tuple[str, ...]]
+) -> list[instrument_master.InstrumentSource]:
+    """What a choice of providers has to know of simulated venues, here or elsewhere: whose markets are no real ones."""
+    return [
+        instrument_master.InstrumentSource(
+            feed=feed.name, venue=feed.protocol, markets=markets[feed.name], simulated=True
+        )
+        for feed in feeds
+        if feed.venue == "simulated"
+    ]
 
 
 def _source(feed: FeedSettings, markets: tuple[str, ...]) -> instrument_master.InstrumentSource:

@@ -1,7 +1,8 @@
 """The actor that gives each symbol's quotes and bars, from the first of its providers that can be trusted now.
 
 It hears the quotes of books, the tickers of venues and how feeds are, and judges its providers every second. Bars come
-from those that were heard, where they are all there, and else over REST, from one provider after the other.
+from those that were heard, where they are all there, and else over REST, from one provider after the other. A symbol
+with a simulated provider has those that were heard alone: no real history goes before a market that is made up.
 """
 
 from __future__ import annotations
@@ -259,10 +260,14 @@ class ProviderSelector(Actor):
         passed_over: list[tuple[str, str]] = []
         empty: ProvidedBars | None = None
         now = self.clock.now()
+        made_up = any(feed.simulated for market in chain.providers if (feed := self.feed_of.get(market)) is not None)
         for market, provider in chain.providers.items():
             until = closed_until("bars", request.interval, provider.source.venue, min(request.end, now))
-            found = self._heard(market, request, until)
+            found = self._heard_so_far(market, request) if made_up else self._heard(market, request, until)
             if found is None:
+                if made_up:
+                    passed_over.append((market, "a simulated symbol has the bars alone that were heard"))
+                    continue
                 if not provider.bars_admitted(self.clock.monotonic()):
                     passed_over.append((market, f"failed lately: {provider.bars_detail}"))
                     continue
@@ -298,6 +303,13 @@ class ProviderSelector(Actor):
             kept = self._bars.get((market, request.interval, source))
             if kept and kept[0].start <= request.start and (found := _whole(kept, request, until)) is not None:
                 return found
+        return None
+
+    def _heard_so_far(self, market: str, request: GetProvidedBars) -> _Found | None:
+        """The bars of the span that were heard, few as they may be: there are no others."""
+        for source in ("venue", "trades", "quotes"):
+            if found := _within(self._bars.get((market, request.interval, source), ()), request):
+                return _Found(found[:MOST_BARS], len(found) > MOST_BARS)
         return None
 
     async def _fetch(self, source: Source, request: GetProvidedBars) -> _Found:
@@ -359,14 +371,18 @@ class ProviderSelector(Actor):
 
 def _whole(kept: Sequence[Bar], request: GetProvidedBars, until: int) -> _Found | None:
     """The bars of the span; None where one is missing."""
-    place = bisect_left(kept, request.start, key=_start)
-    bars = tuple(bar for bar in islice(kept, place, None) if bar.start < request.end)
+    bars = _within(kept, request)
     length = length_of(request.interval)
     if not bars or bars[0].start >= request.start + length or bars[-1].end < until:
         return None
     if any(after.start != before.end for before, after in pairwise(bars)):
         return None
     return _Found(bars[:MOST_BARS], len(bars) > MOST_BARS)
+
+
+def _within(kept: Sequence[Bar], request: GetProvidedBars) -> tuple[Bar, ...]:
+    place = bisect_left(kept, request.start, key=_start)
+    return tuple(bar for bar in islice(kept, place, None) if bar.start < request.end)
 
 
 def _start(bar: Bar) -> int:

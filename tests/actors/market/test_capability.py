@@ -9,6 +9,7 @@ import pytest
 from actors.market import capability
 from actors.market.capability import branch
 from actors.market.feed_settings import FeedSettings, VenueSettings
+from actors.market.provider_settings import ProviderSettings, ProviderSource
 from actors.storage.capability import Settings as DatabaseSettings
 from protocols.control import Probe
 from protocols.market import FeedStatus, ListMarkets
@@ -31,6 +32,22 @@ def test_a_feed_of_the_simulated_venue_brings_the_venue_along(tmp_path: Path) ->
     assert names(branch((), VenueSettings(serve=True), tmp_path)) == ["index", "venue"]
     far = FeedSettings(name="far", url="ws://127.0.0.1:1/", markets=("M",))
     assert names(branch((far,), VenueSettings(), tmp_path)) == ["index", *fixed, "far"]
+
+
+def test_a_choice_of_providers_knows_which_feeds_are_simulated_here_or_elsewhere(tmp_path: Path) -> None:
+    feeds = (
+        FeedSettings(name="here", speaks="binance", markets=("BTCUSDT",)),
+        FeedSettings(name="far", speaks="coinbase", url="ws://127.0.0.1:1/", markets=("BTC-USD",)),
+        FeedSettings(name="real", venue="kraken", markets=("BTC/USD",)),
+    )
+    symbol = ProviderSettings(symbol="BTC", sources=(ProviderSource(market="BTCUSDT.BINANCE"),))
+    market = branch(feeds, VenueSettings(), tmp_path, providers=[symbol])
+    [providers] = [each for each in market.supervisor.children if each.name == "providers"]  # type: ignore[union-attr]
+    assert {each["feed"]: each["simulated"] for each in providers.arguments["feeds"]} == {
+        "here": True,
+        "far": True,
+        "real": False,
+    }
 
 
 def test_the_tree_stands_where_the_well_known_paths_say(tmp_path: Path) -> None:

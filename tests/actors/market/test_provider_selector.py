@@ -128,6 +128,23 @@ async def test_a_provider_that_fails_is_left_for_the_next_and_then_not_asked_for
             assert symbol.chosen == ""
 
 
+async def test_a_symbol_with_a_simulated_provider_has_no_bars_but_those_that_were_heard() -> None:
+    with rest_stand_in(venues.coinbase(Truth(MINUTES))) as real:
+        feeds = (
+            InstrumentSource(venue="binance", markets=(A,), feed="made-up", simulated=True),
+            InstrumentSource(venue="coinbase", markets=(B,), rest_url=real.url),
+        )
+        async with desk(*feeds) as node:
+            asked = GetProvidedBars("BTC", "1m", NOW - 300 * NANO, NOW)
+            with pytest.raises(Refused, match="that were heard") as refused:
+                await node.ref(PROVIDERS).ask(asked)
+            assert refused.value.code == "unavailable"
+            node.publish(bar(NOW - 120 * NANO))
+            found = await node.ref(PROVIDERS).ask(asked)
+            assert (found.provider, [each.start for each in found.bars]) == (A, [NOW - 120 * NANO])
+            assert real.asked == []
+
+
 async def test_where_no_provider_gives_bars_the_reasons_are_told() -> None:
     with rest_stand_in(lambda path, query: (503, {})) as broken:
         feeds = [

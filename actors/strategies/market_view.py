@@ -53,14 +53,15 @@ class MarketFacts(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
 
 class _Return(msgspec.Struct, frozen=True, gc=False):
-    """A log return and the time that it took, ns."""
+    """A log return, its square, and the time that it took, ns."""
 
     value: float
+    square: float
     elapsed: int
 
 
 class _Market:
-    __slots__ = ("bars", "close", "end", "interval", "price", "returns", "spread", "ts_price")
+    __slots__ = ("bars", "close", "end", "facts", "interval", "price", "returns", "spread", "ts_price")
 
     def __init__(self, interval: str, window: int) -> None:
         self.interval = interval
@@ -68,6 +69,8 @@ class _Market:
         self.bars: deque[bool] = deque(maxlen=window)
         """Of each bar, whether anything happened."""
         self.close = self.end = 0
+        self.facts: MarketFacts | None = None
+        """What the bars say; None: a bar has come since it was worked out."""
         self.spread: float | None = None
         self.price: int | None = None
         self.ts_price = 0
@@ -94,10 +97,12 @@ class MarketView:
         if bar.interval != market.interval or bar.end <= market.end:
             return
         if market.close > 0 and bar.close > 0:
-            market.returns.append(_Return(math.log(bar.close / market.close), bar.end - market.end))
+            value = math.log(bar.close / market.close)
+            market.returns.append(_Return(value, value * value, bar.end - market.end))
         elif market.end:
             market.returns.clear()  # a price of 0 or less has no logarithm: nothing leads over it
         market.bars.append(not bar.empty)
+        market.facts = None
         market.close, market.end = bar.close, bar.end
         if bar.end >= market.ts_price:
             market.price, market.ts_price = bar.close, bar.end
@@ -127,13 +132,18 @@ class MarketView:
         market = self._markets.get(symbol)
         if market is None:
             return MarketFacts()
+        if market.facts is None:
+            market.facts = self._facts(market)
+        return msgspec.structs.replace(
+            market.facts, last_price=market.price, ts_price=market.ts_price, spread=market.spread
+        )
+
+    def _facts(self, market: _Market) -> MarketFacts:
+        """What changes with a bar alone."""
         returns = tuple(market.returns)
         regime = _regime(returns)
         return MarketFacts(
-            last_price=market.price,
-            ts_price=market.ts_price,
             volatility=realised_volatility(returns) if len(returns) >= LEAST_RETURNS else None,
-            spread=market.spread,
             regime=regime,
             trend=_trend(returns, regime),
             bars=len(market.bars),
@@ -153,16 +163,16 @@ class MarketView:
 
 def realised_volatility(returns: Sequence[_Return]) -> float | None:
     """The annualised volatility of returns; None where no time has passed."""
-    elapsed = sum(each.elapsed for each in returns)
+    elapsed = sum([each.elapsed for each in returns])
     if elapsed <= 0:
         return None
-    return math.sqrt(math.fsum(each.value**2 for each in returns) / elapsed * YEAR_NS)
+    return math.sqrt(math.fsum([each.square for each in returns]) / elapsed * YEAR_NS)
 
 
 def efficiency(returns: Sequence[_Return]) -> float:
     """Kaufman's efficiency ratio of returns; 0 where nothing has moved."""
-    path = math.fsum(abs(each.value) for each in returns)
-    return abs(math.fsum(each.value for each in returns)) / path if path else 0.0
+    path = math.fsum([abs(each.value) for each in returns])
+    return abs(math.fsum([each.value for each in returns])) / path if path else 0.0
 
 
 def _regime(returns: Sequence[_Return]) -> Regime | None:
@@ -181,4 +191,4 @@ def _trend(returns: Sequence[_Return], regime: Regime | None) -> Trend | None:
         return None
     if regime != "trending":
         return "sideways"
-    return "up" if math.fsum(each.value for each in returns[-REGIME:]) > 0 else "down"
+    return "up" if math.fsum([each.value for each in returns[-REGIME:]]) > 0 else "down"

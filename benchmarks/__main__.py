@@ -30,6 +30,8 @@ BENCHMARKS = (
     "feed",
     "books",
     "store",
+    "strategies",
+    "channels",
 )
 """In the order of the page."""
 

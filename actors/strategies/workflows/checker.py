@@ -9,7 +9,8 @@ from typing import Final
 
 import msgspec
 
-from actors.strategies.workflows.components import CUSTOM_DATASET, TIMEFRAMES, Port, find_port
+from actors.strategies.workflows.components import CUSTOM_DATASET, Port, find_port
+from actors.strategies.workflows.fields import seconds
 from actors.strategies.workflows.graph import Graph, Step, Wire
 from actors.strategies.workflows.model import Workflow, WorkflowEdge, WorkflowProblem
 from actors.strategies.workflows.settling import problem, settle
@@ -306,7 +307,7 @@ class _Check:
         return Graph(
             tuple(steps),
             tuple(dict.fromkeys(str(each.value("symbol")) for each in sources if each.value("symbol"))),
-            tuple(sorted({str(each.value("timeframe")) for each in sources}, key=TIMEFRAMES.__getitem__)),
+            tuple(sorted({str(each.value("timeframe")) for each in sources}, key=seconds)),
             tuple(combining),
         )
 
@@ -358,4 +359,4 @@ class _Check:
 
 
 def _seconds(step: Step) -> int:
-    return TIMEFRAMES[str(step.value("timeframe"))]
+    return seconds(str(step.value("timeframe")))

@@ -19,11 +19,8 @@ from actors.strategies.workflows.operators.base import CONFIRMATION, Operator
 
 DataType = Literal["ohlcv", "numeric", "signal", "risk"]
 
-TIMEFRAMES: Final = {
-    "1m": 60, "3m": 180, "5m": 300, "15m": 900, "30m": 1800, "1h": 3600, "2h": 7200, "4h": 14_400, "6h": 21_600,
-    "8h": 28_800, "12h": 43_200, "1d": 86_400, "3d": 259_200, "1w": 604_800,
-}  # fmt: skip
-"""What a data source may say, in seconds."""
+TIMEFRAMES: Final = ("1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "3d", "1w")
+"""The usual ones; a data source may say any."""
 
 
 class Port(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,7 +62,9 @@ BARS: Final = (
     *(Port(name=each, type="numeric", required=False) for each in COLUMNS),
 )
 SYMBOL: Final = text("symbol", "the market; empty: those of the run", "ticker", "market", "instrument")
-TIMEFRAME: Final = choice("timeframe", "1h", tuple(TIMEFRAMES), "how long a bar is", "interval", "frequency")
+TIMEFRAME: Final = Field(
+    name="timeframe", kind="timeframe", default="1h", description="how long a bar is", aliases=("interval", "frequency")
+)  # fmt: skip
 
 DATA_SOURCE: Final = Component(
     type="dataSource",

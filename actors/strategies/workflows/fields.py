@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from math import isfinite
 from typing import Final, Literal
 
 import msgspec
 
-Kind = Literal["int", "float", "bool", "text", "choice", "any"]
+Kind = Literal["int", "float", "bool", "text", "choice", "timeframe"]
 Value = int | float | bool | str
 
 MOST_TEXT: Final = 200
+UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_TIMEFRAME: Final = re.compile(r"([1-9][0-9]{0,4}) ?(s|sec|m|min|h|H|hour|d|D|day|w|W|week)")
+"""As editors write them; a capital M would be a month, which is no interval of bars."""
 
 
 class Field(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +44,8 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
             return f"text of at most {MOST_TEXT} characters"
         if self.kind == "bool":
             return "true or false"
+        if self.kind == "timeframe":
+            return 'an interval such as "1m", "4h" or "1d"'
         noun = "a whole number" if self.kind == "int" else "a number"
         if self.least is not None and self.most is not None:
             return f"{noun} from {self.least:g} to {self.most:g}"
@@ -61,8 +67,8 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
             return value.strip() if isinstance(value, str) and len(value) <= MOST_TEXT else None
         if self.kind == "choice":
             return self._choice(value)
-        if self.kind == "any":
-            return value if isinstance(value, int | float | str) else ""
+        if self.kind == "timeframe":
+            return _timeframe(value)
         number = _number(value)
         if number is None or (self.least is not None and number < self.least):
             return None
@@ -77,6 +83,11 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
             return None
         text = value.strip().lower().replace("-", "_").replace(" ", "_")
         return next((each for each in self.choices if each.lower() == text), None)
+
+
+def seconds(timeframe: str) -> int:
+    """The length of a timeframe: 3600 for "1h"."""
+    return int(timeframe[:-1]) * UNITS[timeframe[-1]]
 
 
 def integer(
@@ -137,6 +148,14 @@ def shown(value: object) -> str:
     """A value as an error names it: short."""
     text = msgspec.json.encode(value).decode() if _is_json(value) else repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _timeframe(value: object) -> str | None:
+    found = _TIMEFRAME.fullmatch(value.strip()) if isinstance(value, str) else None
+    if found is None:
+        return None
+    name = f"{found[1]}{found[2][0].lower()}"
+    return name if seconds(name) <= 366 * UNITS["d"] else None
 
 
 def _is_json(value: object) -> bool:

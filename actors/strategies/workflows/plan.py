@@ -6,8 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from actors.strategies.workflows.components import TIMEFRAMES
-from actors.strategies.workflows.fields import Field, Value
+from actors.strategies.workflows.fields import Field, Value, seconds
 from actors.strategies.workflows.graph import Graph, Step
 from actors.strategies.workflows.model import WorkflowProblem
 from actors.strategies.workflows.naming import Names, class_name, snake
@@ -61,8 +60,8 @@ class Plan:
     def stepping(self) -> list[Step]:
         """The data sources whose bars make the steps of what is combined."""
         combining = [each for each in self.graph.sources if each.id in self.graph.combining]
-        fastest = min((TIMEFRAMES[str(each.value("timeframe"))] for each in combining), default=0)
-        return [each for each in combining if TIMEFRAMES[str(each.value("timeframe"))] == fastest]
+        fastest = min((seconds(str(each.value("timeframe"))) for each in combining), default=0)
+        return [each for each in combining if seconds(str(each.value("timeframe"))) == fastest]
 
     def of_source(self, source: str) -> list[Step]:
         """The steps that depend on this source alone, in their order."""

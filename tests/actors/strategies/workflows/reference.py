@@ -23,7 +23,7 @@ def shift(a: Floats, by: int) -> Floats:
     return np.concatenate([np.full(min(by, len(a)), np.nan), a[: max(len(a) - by, 0)]])
 
 
-def rolling(a: Floats, count: int, function: Callable[..., Floats]) -> Floats:
+def rolling(a: Floats, count: int, function: Callable[..., Any]) -> Floats:
     """`function(windows, axis=1)` over the last `count` values, NaN before."""
     found = np.full(len(a), np.nan)
     if len(a) >= count:
@@ -120,7 +120,8 @@ def moved(a: Floats, sign: int) -> Floats:
 
 
 def inside(a: Floats, p: dict[str, Any]) -> NDArray[np.bool_]:
-    return (p["lower"] <= a) & (a <= p["upper"])
+    found: NDArray[np.bool_] = (p["lower"] <= a) & (a <= p["upper"])
+    return found
 
 
 def average(bars: Columns, p: dict[str, Any], sign: int) -> Floats:

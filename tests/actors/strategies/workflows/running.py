@@ -44,10 +44,12 @@ def bars(
 ) -> list[BarInput]:
     """The bars of columns, one behind the other."""
     rows = zip(*(columns[name].tolist() for name in COLUMNS), strict=True)
-    return [
-        BarInput(symbol, timeframe, begin + place * length, begin + (place + 1) * length, *row, 1.0, row[3], 0)
-        for place, row in enumerate(rows)
-    ]
+    found = []
+    for place, (start, high, low, close, volume) in enumerate(rows):
+        begins = begin + place * length
+        ends = begins + length
+        found.append(BarInput(symbol, timeframe, begins, ends, start, high, low, close, volume, 1.0, close, 0))
+    return found
 
 
 def built(

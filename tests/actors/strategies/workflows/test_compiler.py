@@ -178,7 +178,8 @@ def test_what_an_action_says_becomes_fields_of_its_signal() -> None:
     assert found.validity_s == 60
     assert found.metadata == '{"node":"act"}'
     stop = signal(with_action(word="sell", order_type="stop", price_offset=1.0))
-    assert (stop.order_type, stop.price_target) == ("STOP", pytest.approx(close * 0.99))
+    assert stop.order_type == "STOP"
+    assert stop.price_target == pytest.approx(close * 0.99)
 
 
 @pytest.mark.parametrize(
@@ -249,7 +250,7 @@ def test_numbers_are_parameters_with_ranges_and_the_rest_is_not() -> None:
 
 def test_a_large_workflow_compiles_and_keeps_what_is_no_parameter_any_more() -> None:
     nodes, edges = [source()], []
-    given = {
+    given: dict[str, Any] = {
         "stop_loss": 1.0, "take_profit": 2.0, "confidence": 0.5, "quantity": 1, "positionSizing": 1, "max_slippage": 1,
         "validity": 60,
     }  # fmt: skip

@@ -52,7 +52,11 @@ def test_a_node_without_a_label_is_called_by_its_id_and_labels_fit_one_line() ->
         ({"nodes": [{"id": "a", "type": "x", "data": {"parameters": 1}}]}, "nodes[0].data.parameters", "a number"),
         ({"nodes": [], "edges": [1]}, "edges[0]", "expected an object"),
         ({"nodes": [], "edges": [{"source": "a"}]}, "edges[0].target", "id of a node"),
-        ({"nodes": [], "edges": [{"source": "a", "target": "b", "sourceHandle": 1}]}, "edges[0].sourceHandle", "handle"),
+        (
+            {"nodes": [], "edges": [{"source": "a", "target": "b", "sourceHandle": 1}]},
+            "edges[0].sourceHandle",
+            "handle",
+        ),
         ({"nodes": [], "config": []}, "config", "expected an object"),
         ({"nodes": [{"id": str(n), "type": "x"} for n in range(MOST_NODES + 1)]}, "nodes", "at most 500"),
         ("x" * (MOST_WORKFLOW + 1), "", "at most"),

@@ -30,6 +30,22 @@ INDICATORS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
 }
 SERIES = ("sma", "ema", "wma", "rsi", "roc", "macd", "bollinger")
 """Those that take numbers of another node."""
+BAR_FIELDS: dict[str, dict[str, Any]] = {
+    "uptrend": {"period": 6},
+    "new_high": {"bars": 5},
+    "up_bars": {"bars": 2},
+    "gap_up": {},
+    "volume_spike": {"period": 6, "factor": 1.2},
+    "above_upper_band": {"period": 8, "deviations": 1.0},
+}
+SERIES_FIELDS: dict[str, dict[str, Any]] = {
+    "rising": {"bars": 2},
+    "falling": {"bars": 2},
+    "turns_up": {},
+    "highest_of": {"bars": 4},
+    "slope_above": {"bars": 4, "slope": 0.0123},
+    "zscore_above": {"bars": 6, "deviations": 0.5},
+}
 PAIRS = [code for code in reference.PAIRS if not code.startswith("timeframe")]
 
 
@@ -131,20 +147,12 @@ def workflows(draw: st.DrawFn, columns: Columns) -> Drawn:
         kind = draw(st.sampled_from(("pair", "level", "bars", "series")))
         given: dict[str, Any] = {"confirmationBars": draw(st.sampled_from((1, 1, 2, 3)))}
         if kind == "bars":
-            code = draw(
-                st.sampled_from(("uptrend", "new_high", "up_bars", "volume_spike", "above_upper_band", "gap_up"))
-            )
-            given |= {
-                "uptrend": {"period": 6}, "new_high": {"bars": 5}, "up_bars": {"bars": 2}, "gap_up": {},
-                "volume_spike": {"period": 6, "factor": 1.2}, "above_upper_band": {"period": 8, "deviations": 1.0},
-            }[code]  # fmt: skip
+            code = draw(st.sampled_from(sorted(BAR_FIELDS)))
+            given |= BAR_FIELDS[code]
             connect("prices", "data", name, "data")
         elif kind == "series":
-            code = draw(st.sampled_from(("rising", "falling", "turns_up", "highest_of", "slope_above", "zscore_above")))
-            given |= {
-                "rising": {"bars": 2}, "falling": {"bars": 2}, "turns_up": {}, "highest_of": {"bars": 4},
-                "slope_above": {"bars": 4, "slope": 0.0123}, "zscore_above": {"bars": 6, "deviations": 0.5},
-            }[code]  # fmt: skip
+            code = draw(st.sampled_from(sorted(SERIES_FIELDS)))
+            given |= SERIES_FIELDS[code]
             connect(*draw(st.sampled_from(numbers)), name, "data")
         else:
             code = draw(st.sampled_from(PAIRS))

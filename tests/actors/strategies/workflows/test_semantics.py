@@ -115,9 +115,6 @@ def test_every_operator_has_a_reference() -> None:
     assert len(OPERATORS) >= 100
 
 
-SPECIAL = {"adx": "ADX", "di": "", "williams_r": "WILLR", "stoch": "STOCH", "bollinger": "BBANDS", "mom": "MOM"}
-
-
 def expected(code: str, columns: Columns) -> list[np.ndarray[Any, Any]]:
     """The outputs of an indicator with its defaults, over the whole array."""
     kind = KINDS[code]
@@ -152,9 +149,9 @@ def test_there_are_about_seventy_indicators_or_more() -> None:
 
 @pytest.mark.parametrize("price", SOURCE.choices)
 def test_an_indicator_takes_the_figure_of_a_bar_that_its_source_names(price: str) -> None:
-    o, h, l, c = (PRICES[name] for name in ("open", "high", "low", "close"))
-    made = {"hl2": (h + l) / 2, "hlc3": (h + l + c) / 3, "ohlc4": (o + h + l + c) / 4}
-    mean = talib.SMA(made.get(price, PRICES.get(price)), 10)
+    start, high, low, close = (PRICES[name] for name in ("open", "high", "low", "close"))
+    made = {"hl2": (high + low) / 2, "hlc3": (high + low + close) / 3, "ohlc4": (start + high + low + close) / 4}
+    mean = talib.SMA({**PRICES, **made}[price], 10)
     limit = float(np.nanmedian(mean)) + 1e-7
     nodes = [indicator("i", "SMA", period=10, source=price), condition("c", "greater_than", value=limit)]
     agree(fired(nodes, "prices>i", "i>c", "c>buy"), reference.truth(mean > limit, mean))

@@ -131,7 +131,7 @@ def signals(announce: Callable[[dict[str, Any]], None], seconds: float, strategi
         starts = [await _start(node, f"s{number:03}", market) for number, market in enumerate(markets)]
         sent: dict[tuple[str, int], int] = {}
         ages: list[float] = []
-        chance = random.Random(7)  # noqa: S311 - moments, not secrets
+        chance = random.Random(7)
         counts = dict.fromkeys(markets, 0)
         published = 0
 
@@ -237,7 +237,7 @@ def pool(announce: Callable[[dict[str, Any]], None], seconds: float) -> Sample:
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
-        chance = random.Random(7)  # noqa: S311
+        chance = random.Random(7)
         window = [100 + (number * 7919 % 101) / 100 for number in range(WINDOW)]
         with ProcessPoolExecutor(1) as executor:
             await loop.run_in_executor(executor, _called, window)
@@ -294,7 +294,7 @@ def run(scale: Scale) -> Findings:
             Row("bar to stored signal, p50", "µs", one["p50"], peer, pooled["p50"], Target(150.0, False)),
             Row("bar to stored signal, p99", "µs", one["p99"], peer, pooled["p99"], Target(500.0, False)),
             Row("bar to stored signal, p99.9", "µs", one["p99.9"], peer, pooled["p99.9"]),
-            Row("a bar in batches of 256, strategy that does nothing", "µs", batch["nothing"], target=Target(3.0, False)),
+            Row("a bar in batches of 256, nothing done with it", "µs", batch["nothing"], target=Target(3.0, False)),
             Row("a bar in batches of 256, mean of 20 closes", "µs", batch["mean"]),
             Row("start of a strategy, asked to running", "ms", one["start"], fresh, turns[fresh]["start"],
                 Target(10.0, False)),

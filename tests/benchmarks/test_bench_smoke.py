@@ -12,7 +12,7 @@ import trio
 from actors.market.capability import branch
 from actors.market.feed_settings import FeedSettings, VenueSettings
 from benchmarks import __main__ as command
-from benchmarks import ask, fanout, lag, log, machine, path, population, quiet, report, restart, route, tell, wake
+from benchmarks import ask, fanout, lag, log, machine, path, population, quiet, report, restart, route, strategies, tell, wake
 from benchmarks.harness import (
     Child,
     Findings,
@@ -40,6 +40,13 @@ def positive(sample: dict[str, float], *figures: str) -> bool:
 
 
 # What is measured in this process.
+
+
+def test_strategies_in_the_sandbox_give_times_of_signals_and_of_batches() -> None:
+    figures = ("p50", "p99", "start", "memory", "node")
+    assert positive(strategies.signals(lambda announced: None, seconds=0.5, strategies=2, rate=20.0), *figures)
+    assert positive(strategies.batches(lambda announced: None, seconds=0.2, size=16), "nothing", "mean")
+    assert positive(strategies.pool(lambda announced: None, seconds=0.2), "p50", "p99")
 
 
 def test_telling_gives_messages_a_second() -> None:

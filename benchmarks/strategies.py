@@ -33,7 +33,7 @@ from actors.strategies.sandbox.keeper import SandboxSettings
 from actors.strategies.sandbox.loaded import Loaded
 from actors.strategies.sandbox.zygote import Zygote
 from actors.strategies.status import ROSTER, ListStrategies, StartStrategy
-from benchmarks.harness import Child, Findings, Row, Sample, Scale, Target, in_turns, quantiles
+from benchmarks.harness import Child, Findings, Row, Sample, Scale, at_most, in_turns, quantiles
 from protocols.control import Refused
 from protocols.market import Bar
 from protocols.nanos import NANO
@@ -291,14 +291,14 @@ def run(scale: Scale) -> Findings:
     one, pooled, crowd, batch = turns["one"], turns[peer], turns["many"], turns["batch"]
     return Findings(
         (
-            Row("bar to stored signal, p50", "µs", one["p50"], peer, pooled["p50"], Target(150.0, False)),
-            Row("bar to stored signal, p99", "µs", one["p99"], peer, pooled["p99"], Target(500.0, False)),
+            Row("bar to stored signal, p50", "µs", one["p50"], peer, pooled["p50"], at_most(150.0)),
+            Row("bar to stored signal, p99", "µs", one["p99"], peer, pooled["p99"], at_most(500.0)),
             Row("bar to stored signal, p99.9", "µs", one["p99.9"], peer, pooled["p99.9"]),
-            Row("a bar in batches of 256, nothing done with it", "µs", batch["nothing"], target=Target(3.0, False)),
+            Row("a bar in batches of 256, nothing done with it", "µs", batch["nothing"], target=at_most(3.0)),
             Row("a bar in batches of 256, mean of 20 closes", "µs", batch["mean"]),
             Row("start of a strategy, asked to running", "ms", one["start"], fresh, turns[fresh]["start"],
-                Target(10.0, False)),
-            Row("private memory of an idle strategy", "MiB", one["memory"], target=Target(5.0, False)),
+                at_most(10.0)),
+            Row("private memory of an idle strategy", "MiB", one["memory"], target=at_most(5.0)),
             Row(f"{many} strategies, one bar a second each: bar to signal, p50", "µs", crowd["p50"]),
             Row(f"{many} strategies, one bar a second each: bar to signal, p99", "µs", crowd["p99"]),
             Row(f"{many} strategies: processor of the node", "cores", crowd["node"]),

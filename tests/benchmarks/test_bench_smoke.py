@@ -12,7 +12,22 @@ import trio
 from actors.market.capability import branch
 from actors.market.feed_settings import FeedSettings, VenueSettings
 from benchmarks import __main__ as command
-from benchmarks import ask, fanout, lag, log, machine, path, population, quiet, report, restart, route, strategies, tell, wake
+from benchmarks import (
+    ask,
+    fanout,
+    lag,
+    log,
+    machine,
+    path,
+    population,
+    quiet,
+    report,
+    restart,
+    route,
+    strategies,
+    tell,
+    wake,
+)
 from benchmarks.harness import (
     Child,
     Findings,

@@ -20,7 +20,8 @@ Environ = Mapping[str, str]
 class Variable(NamedTuple):
     """An old variable, the key that it sets, and how its text is read (given all variables).
 
-    No `key`: it has no effect, `note` says why. Where several variables set one key, the first that is set counts.
+    No `key`: it has no effect, `note` says why. Where several variables set one key, the first that says something
+    counts; they may say it together, each of them all of it.
     """
 
     name: str
@@ -68,6 +69,59 @@ def _debug(text: str, environ: Environ) -> str | None:
     return "debug" if text.strip().lower() in ("1", "true", "yes", "on") else None
 
 
+def _plain_url(text: str, environ: Environ) -> str | None:
+    """SQLAlchemy's addresses name a driver, `postgresql+asyncpg://`; ours do not."""
+    scheme, separator, rest = text.strip().partition("://")
+    kind = scheme.partition("+")[0]
+    if not scheme:
+        return None
+    if not separator or kind not in ("postgresql", "postgres"):
+        raise ValueError("expected postgresql://…")  # what came may hold a password
+    return f"{kind}{separator}{rest}"
+
+
+def _switch(text: str, environ: Environ) -> str | None:
+    word = text.strip().lower()
+    if word in ("1", "true", "yes", "on"):
+        return "true"
+    if word in ("", "0", "false", "no", "off"):
+        return "false"
+    raise ValueError(f"expected true or false, got {text!r}")
+
+
+def _level_word(text: str, environ: Environ) -> str | None:
+    """Python's names of levels, its two synonyms too."""
+    word = text.strip().lower()
+    return {"warn": "warning", "fatal": "critical"}.get(word, word)
+
+
+_MADE_UP: Final = '[{name = "simulated", venue = "simulated", speaks = "binance", markets = ["BTCUSDT", "ETHUSDT"]}]'
+"""The simulated venue as Binance, so that its markets have the names under which strategies know the real ones."""
+
+
+def _simulated(text: str, environ: Environ) -> str | None:
+    return _MADE_UP if _switch(text, environ) == "true" else None
+
+
+def _channels(text: str, environ: Environ) -> str | None:
+    """Both channels, out of both variables: the key is one."""
+    servers = ",".join(part.strip() for part in environ.get("KAFKA_BOOTSTRAP_SERVERS", "").split(",") if part.strip())
+    urls = {"redis": environ.get("REDIS_URL", "").strip(), "kafka": servers}
+    tables = [
+        f"{{name = {_quoted(kind)}, kind = {_quoted(kind)}, url = {_quoted(url)}, distributor = {_quoted(_SERVICE)}}}"
+        for kind, url in urls.items()
+        if url
+    ]
+    return f"[{', '.join(tables)}]" if tables else None
+
+
+def _quoted(text: str) -> str:
+    """A TOML string: JSON's, but for characters that JSON would write as two or not at all as an escape."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+_SERVICE: Final = "inference-service"
+_STOCKS: Final = "a feed of stocks needs its markets, and its key in a file: add one of the venue"
 _LATER: Final = "read by the training and trading parts, which this version does not have"
 
 PROFILES: Final[dict[str, Profile]] = {
@@ -106,6 +160,40 @@ PROFILES: Final[dict[str, Profile]] = {
             Variable("RL_MAX_EPISODE_STEPS", None, _LATER),
         ),
     ),
+    "inference": Profile(
+        "inference",
+        (
+            Variable(
+                "HOST", "edge.host", "where HTTP is served; beyond loopback only with edge.authentication = token"
+            ),
+            Variable("SERVICE_PORT", "edge.port", "where HTTP is served"),
+            Variable("AI_ML_DATABASE_URL", "library.ai_ml_url", "the database of the code strategies", _plain_url),
+            Variable("NO_CODE_DATABASE_URL", "library.no_code_url", "the database of the drawn strategies", _plain_url),
+            Variable("REDIS_URL", "channels", "where signals are published; unset: not to Redis", _channels),
+            Variable("KAFKA_BOOTSTRAP_SERVERS", "channels", "where signals are sent; unset: not to Kafka", _channels),
+            Variable("USE_MOCK_MARKET_DATA", "feeds", "true: the simulated venue, marked synthetic", _simulated),
+            Variable("POLYGON_API_KEY", None, f"{_STOCKS} massive"),
+            Variable("ALPHA_VANTAGE_API_KEY", None, f"{_STOCKS} alphavantage"),
+            Variable("IEX_CLOUD_API_KEY", None, "no feed: that provider has ended its service"),
+            Variable("JWT_SECRET_KEY", None, "callers have the bearer token, which is made in the data folder"),
+            Variable(
+                "RATE_LIMIT_PER_MINUTE", None, "requests are not counted: edge.limits bounds connections and times"
+            ),
+            Variable("MAX_CONCURRENT_STRATEGIES", "runs.max_concurrent", "how many strategies may run"),
+            Variable("STRATEGY_EXECUTION_TIMEOUT", "sandbox.call_s", "how long one call may take, in seconds"),
+            Variable("MAX_STRATEGY_MEMORY_MB", "sandbox.memory_mb", "what a strategy may allocate, in MiB"),
+            Variable(
+                "SIGNAL_COOLDOWN_SECONDS", "runs.signal_cooldown_s", "between two signals in a symbol, in seconds"
+            ),
+            Variable("CACHE_TTL_SECONDS", "library.cache_s", "how long a strategy is not asked for again, in seconds"),
+            Variable("MAX_CACHE_SIZE", "library.cache_entries", "how many strategies are kept for that"),
+            Variable("ENABLE_TEST_ENDPOINTS", "signals.test_endpoints", "whether test signals can be made", _switch),
+            Variable("MAX_WEBSOCKET_CONNECTIONS", "signals.max_subscribers", "clients of the signal stream at a time"),
+            Variable("WEBSOCKET_PING_INTERVAL", "edge.limits.websocket_ping_s", "how often a silent client is pinged"),
+            Variable("WEBSOCKET_MAX_MESSAGE_SIZE", "edge.limits.websocket_message_bytes", "of a client, in bytes"),
+            Variable("LOG_LEVEL", "telemetry.level", "the least level that is logged", _level_word),
+        ),
+    ),
 }
 
 
@@ -129,19 +217,19 @@ def profile(name: str) -> Profile:
 def translate(wanted: Profile, environ: Environ) -> list[Translated]:
     """What each of its variables gives, in order. Raises CommandError (usage) for a text that cannot be read."""
     done: list[Translated] = []
-    given: set[str] = set()
+    given: dict[str, str] = {}
     for variable in wanted.variables:
         text = environ.get(variable.name)
         value: str | None = None
-        if text is not None and variable.key is not None and variable.key not in given:
+        if text is not None and variable.key is not None:
             try:
                 value = variable.read(text, environ)
             except ValueError as error:
                 raise failure(
                     Exit.USAGE, "invalid", f"the variable {variable.name}: {error}", field=variable.name
                 ) from None
-            if value is not None:
-                given.add(variable.key)
+            if value is not None and given.setdefault(variable.key, value) != value:
+                value = None
         done.append(Translated(variable, text is not None, value))
     return done
 
@@ -166,13 +254,16 @@ def explained(wanted: Profile, environ: Environ) -> list[tuple[str, str, str]]:
     rows = []
     for each in translate(wanted, environ):
         key = each.variable.key
+        ours = "" if key is None else variable_of(key)
         if key is None:
             became = f"no effect: {each.variable.note}"
+        elif each.set and ours in environ:
+            became = f"set, not used: {ours} is set, too"
         elif each.value is not None:
             became = each.variable.note
         elif each.set:
             became = f"set, not used: {each.variable.note}"
         else:
             became = f"not set: {each.variable.note}"
-        rows.append((each.variable.name, "—" if key is None else variable_of(key), became))
+        rows.append((each.variable.name, ours or "—", became))
     return rows

@@ -9,10 +9,12 @@ import pytest
 import trio
 
 from actors.strategies.package import LIBRARY
+from actors.strategies.workflows.indicators import KINDS
+from actors.strategies.workflows.operators.pattern import NAMES
 from actors.strategies.workflows.rows import WORKFLOWS
 from actors.strategies.workflows.templates import TEMPLATES
 from protocols.control import Probe, Refused
-from tests.actors.strategies.workflows.drawing import Drawn, action, condition, drawn, source
+from tests.actors.strategies.workflows.drawing import Drawn, action, condition, drawn, indicator, node, source
 from tests.actors.strategies.workflows.stage import LIMIT_S, OPEN, Desk, bar, desk
 
 UP = drawn(
@@ -72,6 +74,41 @@ async def test_a_drawn_workflow_is_compiled_started_and_its_signals_are_stored(t
         gone = await at.answered("DELETE", f"/workflows/{one}")
         assert gone["was_running"] is True
         assert await at.answered("GET", "/strategies/active/list") == []
+
+
+def all_indicators() -> Drawn:
+    nodes = [node(f"o{code}", "output") for code in KINDS] + [indicator(f"i{code}", code) for code in KINDS]
+    return with_hull(nodes, *(f"prices>i{code}" for code in KINDS), *(f"i{code}>o{code}" for code in KINDS))
+
+
+def all_patterns() -> Drawn:
+    nodes = [node("seen", "output"), node("any", "logic", operation="OR"), indicator("ihma", "hma")]
+    nodes += [condition(f"c{code}", code) for code in NAMES]
+    edges = [*(f"prices>c{code}" for code in NAMES), *(f"c{code}>any" for code in NAMES)]
+    return with_hull(nodes, *edges, "any>seen", "prices>ihma")
+
+
+def with_hull(nodes: list[Drawn], *edges: str) -> Drawn:
+    """Nodes, and an action from the bar on at which the Hull average is known."""
+    ends = [source(timeframe="1m"), condition("known", "greater_than", value=0), action(repeat="every_bar")]
+    return drawn([*ends, *nodes], *edges, "ihma>known", "known>buy")
+
+
+@pytest.mark.parametrize("drawing", [all_indicators(), all_patterns()], ids=["indicators", "patterns"])
+async def test_all_of_them_work_in_a_locked_process(tmp_path: Path, database: str, drawing: Drawn) -> None:
+    async with desk(tmp_path, database) as at:
+        one = await created(at, "All", drawing)
+        compiled = await at.answered("POST", f"/workflows/{one}/compile")
+        assert compiled["generated_requirements"] == ["numpy", "ta-lib"]
+        checked = await at.answered("POST", "/code/validate", code=compiled["generated_code"])
+        assert (checked["problems"], checked["contract"]) == ([], "sdk")
+        await at.answered("POST", f"/workflows/{one}/execute", symbols=["A"], configuration=OPEN)
+        for number in range(60):
+            at.node.publish(bar(number, 100.0 + number % 7))
+        first = (await at.signals(38))[0]
+        assert first.signal.action == "BUY"
+        status = await at.answered("GET", f"/strategies/{one}/status")
+        assert (status["error_count"], status["last_error"]) == (0, None)
 
 
 async def test_a_workflow_that_does_not_compile_says_every_error_with_its_node(tmp_path: Path, database: str) -> None:

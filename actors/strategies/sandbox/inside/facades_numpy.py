@@ -46,6 +46,11 @@ def default_rng(seed: Any = None) -> np.random.Generator:
     return np.random.default_rng(0 if seed is None else seed)
 
 
+def _seed(seed: Any = None) -> None:
+    """Begin anew; without a seed with 0."""
+    _SHARED.seed(0 if seed is None else seed)
+
+
 def seed_numpy(number: int) -> None:
     """Begin the shared generator anew."""
     _SHARED.seed(number)
@@ -65,6 +70,7 @@ def numpy_facades() -> dict[str, Facade]:
             "RandomState": RandomState,
             "default_rng": default_rng,
             **{name: getattr(_SHARED, name) for name in _RANDOM},
+            "seed": _seed,
         },
     )
     found["numpy.typing"] = facade_of(

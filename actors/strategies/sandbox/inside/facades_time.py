@@ -66,6 +66,12 @@ for _kind, _name in ((Date, "date"), (Datetime, "datetime")):
     _kind.__name__ = _kind.__qualname__ = _name
     _kind.__module__ = "datetime"
 
+# The bounds of the real classes are instances of those, whose `now` is the machine's.
+Date.min, Date.max = (Date(each.year, each.month, each.day) for each in (real.date.min, real.date.max))
+Datetime.min, Datetime.max = (
+    Datetime.combine(each.date(), each.time()) for each in (real.datetime.min, real.datetime.max)
+)
+
 
 def _seconds() -> float:
     return CLOCK.now / _SECOND

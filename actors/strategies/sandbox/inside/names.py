@@ -33,6 +33,7 @@ FORBIDDEN_ATTRIBUTES: Final = {
     "dumps": "only json.dumps of an imported json is available",
     "with_traceback": "raise the exception itself",
     "format_map": "use an f-string",
+    "bit_generator": "its class begins with what the machine makes up; use numpy.random.default_rng(seed)",
     "obj": "choose another name: exceptions show objects under this one",
 }
 

@@ -2,7 +2,8 @@
 
 Its life is the worker's. When the worker ends, or has to be ended, it asks the roster what follows (`policy.py`): it
 crashes, and its supervisor starts it again with a new worker, or the roster ends it for good. What goes in is one row
-of inputs in the order of arrival; what comes out passes the gate (`gate.py`) and the outbox.
+of inputs in the order of arrival; what comes out passes the gate (`gate.py`) and the outbox. A new life begins with the
+windows full: bars that came while there was none are its history, and it is called at the next one.
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ ORDER_S: Final = 10.0
 OUTBOX: Final = 1_000
 LOG_LINES: Final = 500
 SAVE_EVERY_S: Final = 60.0
+EXAMINE_EVERY_S: Final = 5.0
 MINUTE_NS: Final = 60_000_000_000
 
 
@@ -71,6 +73,10 @@ class SaveState(Message, frozen=True, gc=False, tag="save_strategy_state"):
     """It is time to keep the strategy's state."""
 
 
+class Examine(Message, frozen=True, gc=False, tag="examine_strategy"):
+    """It is time to look after the worker."""
+
+
 class SandboxedStrategy(Actor):
     """Runs what the roster says under `name` (`GetRun`), in a worker of the sandbox."""
 
@@ -84,6 +90,7 @@ class SandboxedStrategy(Actor):
         self.executions = self.errors = self.last_execution = self.lost = 0
         self.last_error = ""
         self.memory_errors = 0
+        self.cpu_seen = 0
         self.outbox = Outbox(OUTBOX)
         self.logs: deque[tuple[int, wire.LogLine]] = deque(maxlen=LOG_LINES)
         self.cut = 0
@@ -125,6 +132,7 @@ class SandboxedStrategy(Actor):
             await self._ended(ended.cause, f"while it was loaded: {ended.detail}")
             return
         self._tell_loaded()
+        self.every(EXAMINE_EVERY_S, Examine())
         if self.run.interval_s is not None:
             self.every(self.run.interval_s, Tick())
         if self.loaded.ready.keeps_state:
@@ -218,10 +226,28 @@ class SandboxedStrategy(Actor):
             await self._failed(reply)
         elif self.memory_errors:
             self.memory_errors = 0
-        if self.cpu.spent(reply.cpu_us * 1000, self.clock.monotonic()) and not self.over:
-            share = f"more than {self.run.cpu_share:g} of a processor over a minute"
+        if self.loaded is loaded:
+            await self._account(loaded)
+
+    @receive
+    async def examine(self, message: Examine) -> None:
+        """See what the worker does while it should do nothing."""
+        if self.loaded is None or self.over:
+            return
+        worker = self.loaded.worker
+        worker.check_idle()
+        if worker.ended is not None:
+            await self._ended(worker.ended.cause, worker.ended.detail)
+        else:
+            await self._account(self.loaded)
+
+    async def _account(self, loaded: Loaded) -> None:
+        """Take the processor time that the kernel has counted, not what the worker says, off its budget."""
+        used = loaded.worker.cpu_ns()
+        if self.cpu.spent(used - self.cpu_seen, self.clock.monotonic()):
             loaded.worker.kill()
-            await self._ended("cpu_budget", share)
+            await self._ended("cpu_budget", f"more than {self.run.cpu_share:g} of a processor over a minute")
+        self.cpu_seen = used
 
     def _take(
         self, signals: tuple[wire.WireSignal, ...], cause: Quote | Trade | Bar | None, marks: tuple[str, ...]
@@ -307,6 +333,7 @@ class SandboxedStrategy(Actor):
             with trio.CancelScope(shield=True):
                 await worker.close()
             raise
+        self.cpu_seen = worker.cpu_ns()  # what loading took is not counted
         self._add_logs(loaded.ready.logs)
         for kind in (Quote, Trade):
             if kind.__name__.lower() in loaded.ready.handles:

@@ -14,14 +14,15 @@ import trio
 import trio.testing
 
 from actors.market.provider_settings import ProviderSettings, ProviderSource
-from actors.strategies.status import ROSTER, ConfigureStrategy, StartStrategy, StopStrategy
+from actors.strategies.status import ROSTER, ConfigureStrategy, LiftBar, StartStrategy, StopStrategy
 from protocols.control import Refused
 from protocols.market import BookStale, Quote
 from protocols.paths import STRATEGIES
 from protocols.providers import ProviderSwitched
 from protocols.signals import StoredSignal
+from protocols.strategies import StrategyChanged
 from runtime import KillChild
-from tests.actors.strategies.sandbox_desk import LIMIT_S, bar, sandbox_desk
+from tests.actors.strategies.sandbox_desk import LIMIT_S, SandboxDesk, bar, sandbox_desk
 
 UP = """
 def generate_signal(data, parameters):
@@ -246,3 +247,43 @@ async def test_a_cooldown_goes_on_in_the_next_life_of_a_strategy(tmp_path: Path)
                 await trio.testing.wait_all_tasks_blocked(0.01)
         assert (figures["gate_passed"], figures["gate_cooldown"]) == (1, 1)
         assert await desk.signals(1) == [first]
+
+
+SPINS = """
+class Strategy:
+    def generate_signal(self, data, parameters):
+        total = 0
+        for number in range(3_000_000):
+            total += number
+        return {"action": "BUY", "confidence": 0.5}
+"""
+
+
+async def fed(desk: SandboxDesk, name: str, number: int) -> StrategyChanged:
+    """Publish bars until a strategy has ended by failing. Bars of a time in which it is down are its history."""
+    with trio.fail_after(LIMIT_S):
+        while (await desk.status(name)).status != "error":
+            desk.say(bar(number))
+            number += 1
+            await trio.testing.wait_all_tasks_blocked(0.01)
+    return await desk.until(name, "error")
+
+
+async def test_a_strategy_that_lives_at_its_deadline_runs_out_of_processor_time(tmp_path: Path) -> None:
+    async with sandbox_desk(tmp_path, cpu_share=0.005, call_s=20.0) as desk:
+        await desk.write("spins", SPINS)
+        await desk.start("spins")
+        ended = await fed(desk, "spins", 0)
+        assert "cpu_budget: more than 0.005 of a processor over a minute" in ended.reason
+        assert "3 kills" in ended.reason
+        barred = await refusal(desk.start("spins"))
+        assert barred.code == "barred"
+        await desk.node.ref(ROSTER).ask(LiftBar("spins"))
+        assert (await desk.status("spins")).barred == ""
+        await desk.start("spins")
+        # Another version lifts a bar, too, and is run.
+        await fed(desk, "spins", 1_000)
+        version = await desk.write("spins", UP)
+        with trio.fail_after(LIMIT_S):
+            while (status := await desk.status("spins")).status != "active" or status.version != version:
+                await trio.testing.wait_all_tasks_blocked(0.01)

@@ -296,7 +296,7 @@ def run(scale: Scale) -> Findings:
             Row("bar to stored signal, p99.9", "µs", one["p99.9"], peer, pooled["p99.9"]),
             Row("a bar in batches of 256, nothing done with it", "µs", batch["nothing"], target=at_most(3.0)),
             Row("a bar in batches of 256, mean of 20 closes", "µs", batch["mean"]),
-            Row("start of a strategy, asked to running", "ms", one["start"], fresh, turns[fresh]["start"],
+            Row("start of a strategy, asked to running", "ms", crowd["start"], fresh, turns[fresh]["start"],
                 at_most(10.0)),
             Row("private memory of an idle strategy", "MiB", one["memory"], target=at_most(5.0)),
             Row(f"{many} strategies, one bar a second each: bar to signal, p50", "µs", crowd["p50"]),

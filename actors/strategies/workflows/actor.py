@@ -34,6 +34,7 @@ from actors.strategies.workflows.shelf import Shelf, package_of
 from protocols.control import Message, Probe, ProbeReport, Refused, Request, Unknown
 from protocols.paths import QUERIES
 from runtime import Actor, Mailbox, receive
+from runtime.log import RowTooLarge
 
 COMPILE_S: Final = 10.0
 PUT_S: Final = 5.0
@@ -303,7 +304,10 @@ class Workflows(Actor):
         return self.log.last_seq(VERSIONS) + 1
 
     def _store(self, row: WorkflowVersionRow) -> WorkflowState:
-        self.log.append(row)
+        try:
+            self.log.append(row)
+        except RowTooLarge as error:
+            raise Refused("too_large", f"the node's log cannot hold it: {error}", "workflow") from None
         self.shelf.add(row)
         return WorkflowState(row)
 

@@ -8,6 +8,8 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+from actors.strategies.sandbox.inside.names import FORBIDDEN_BUILTINS, attribute_problem, variable_problem
+
 MOST_NAME: Final = 40
 WIDTH: Final = 110
 TAKEN: Final = frozenset((
@@ -16,6 +18,12 @@ TAKEN: Final = frozenset((
     "max", "sum", "abs", "step", "none", "true", "false", "nodes", "history", "sources", "parameters",
 ))  # fmt: skip
 """What generated code uses itself, and what would hide a builtin."""
+
+
+IMPORTED: Final = frozenset(
+    ("Nodes", "Parameter", "Source", "Condition", "Indicator", "Trigger", "WorkflowStrategy")
+)  # fmt: skip
+"""Classes that generated code has beside its own."""
 
 
 class Names:
@@ -32,14 +40,21 @@ class Names:
         if name[0].isdigit():
             name = f"n{name}"
         name = name[:MOST_NAME].rstrip("_")
-        if keyword.iskeyword(name) or keyword.issoftkeyword(name):
-            name = f"{name}_node"
+        if keyword.iskeyword(name) or keyword.issoftkeyword(name) or _forbidden(name):
+            name = f"node_{name}"
         found, count = name, 1
         while found in self._taken:
             count += 1
             found = f"{name}_{count}"
         self._taken.add(found)
         return found
+
+
+def _forbidden(name: str) -> bool:
+    """Whether the sandbox lets no strategy use it, as a variable or as an attribute; numbered, it still begins so."""
+    if name in FORBIDDEN_BUILTINS:
+        return True
+    return any(variable_problem(each) or attribute_problem(each, own=True) for each in (name, f"{name}_2"))
 
 
 def slug(text: str) -> str:
@@ -58,7 +73,7 @@ def class_name(title: str) -> str:
     name = "".join(word.capitalize() for word in slug(title).split("_"))[:60]
     if not name or not name[0].isalpha():
         name = f"Workflow{name}"
-    return f"{name}Workflow" if name in ("Nodes", "Parameter", "Source", "Condition", "Indicator", "Trigger") else name
+    return f"{name}Workflow" if name in IMPORTED or keyword.iskeyword(name) else name
 
 
 def literal(value: Any) -> str:

@@ -14,6 +14,8 @@ from actors.strategies.workflows.settling import fields_of, problem
 
 MOST_HISTORY: Final = 10_000
 MOST_PARAMETERS: Final = 200
+MOST_STEPS: Final = 100_000
+"""Nodes times bars that a strategy goes through before its first bar: a part of the time that it has for one call."""
 
 
 class CompiledParameter(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,11 +103,12 @@ class Plan:
             before = max((needs[wire.source] for wires in step.wires.values() for wire in wires), default=1)
             needs[step.id] = before + self._own_need(step)
         most = max(needs.values()) + (2 if graph.combining else 0)
-        if most > MOST_HISTORY:
+        seen = min(MOST_HISTORY, MOST_STEPS // len(graph.steps))
+        if most > seen:
             far = max(graph.steps, key=lambda each: needs[each.id])
-            message = f"its value depends on {most} bars; a strategy sees {MOST_HISTORY}"
+            message = f"its value depends on {most} bars (to nine digits); a strategy of this size sees {seen}"
             self.warnings.append(problem(far, "long_history", message, severity="warning"))
-        return min(most, MOST_HISTORY)
+        return min(most, seen)
 
     def _own_need(self, step: Step) -> int:
         if step.kind is not None:

@@ -239,6 +239,12 @@ async def execute(request: Execution, call: Call) -> ExecutionBody:
     )
 
 
+async def backtest(request: OneWorkflow, call: Call) -> ExecutionBody:
+    """Say why a workflow cannot be run over a data set."""
+    await _get(request.workflow_id, call)
+    raise Refused("not_deployed", UNAVAILABLE["backtesting"], "execution_type")
+
+
 async def set_mode(request: ModeChange, call: Call) -> ModeBody:
     """Set the mode of execution."""
     config = msgspec.Raw(msgspec.json.encode(request.config))
@@ -354,6 +360,7 @@ routes: list[Route] = [
     get(f"{ONE}/versions", versions, summary="What a workflow was before", tags=TAGS),
     post(f"{ONE}/versions/{{version}}/restore", restore, summary="Make an older version the newest", tags=TAGS),
     post(f"{ONE}/execute", execute, summary="Start a workflow", tags=TAGS, timeout_s=START_S + CHANGE_S),
+    post(f"{ONE}/backtest", backtest, summary="Run a workflow over a data set", tags=TAGS),
     post(f"{ONE}/execution-mode", set_mode, summary="What a workflow is meant for", tags=TAGS),
     get("/api/components", palette, summary="What a workflow may be drawn of", tags=TAGS),
     get("/api/templates", templates, summary="Ready workflows", tags=TAGS),

@@ -128,6 +128,22 @@ LABELS = st.text(max_size=40) | st.sampled_from(
         "print",
         "__x__",
         "{0}",
+        "true",
+        "None",
+        "workflow strategy",
+        "Open",
+        "dir",
+        "F",
+        "co 1",
+        "Mro",
+        "obj",
+        "dump",
+        "tb",
+        "f_back",
+        "gi_frame",
+        "format_map",
+        "match",
+        "Nodes",
     ]
 )
 
@@ -273,6 +289,15 @@ def test_a_history_that_a_strategy_cannot_see_is_a_warning() -> None:
                     "prices>e", "prices>c.data", "e>c.reference", "c>buy")  # fmt: skip
     compiled = compile_workflow(read_workflow(drawing))
     assert compiled.lookback == 10_000
+    assert [each.code for each in compiled.warnings] == ["long_history"]
+
+
+def test_a_large_workflow_sees_fewer_bars_so_that_it_begins_in_time() -> None:
+    nodes = [condition(f"c{place}", "uptrend", period=2000) for place in range(100)]
+    ends = [text for place in range(100) for text in (f"prices>c{place}", f"c{place}>any")]
+    drawing = drawn([source(), *nodes, node("any", "logic", operation="OR"), action()], *ends, "any>buy")
+    compiled = compile_workflow(read_workflow(drawing))
+    assert compiled.lookback < 1000
     assert [each.code for each in compiled.warnings] == ["long_history"]
 
 

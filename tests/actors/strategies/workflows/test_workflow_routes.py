@@ -210,6 +210,7 @@ async def test_executions_that_cannot_be_say_why(tmp_path: Path, database: str) 
         ):
             answer = await at.answered("POST", f"/workflows/{one}/execute", status, **body)
             assert (answer["error"]["code"], field in str(answer["error"])) == (code, True), answer
+        assert (await at.answered("POST", f"/workflows/{one}/backtest", 409))["error"]["code"] == "not_deployed"
         for mode in ("model", "hybrid", "backtesting", "research"):
             answer = await at.answered("POST", f"/workflows/{one}/execution-mode", 409, mode=mode)
             assert (answer["error"]["code"], answer["error"]["field"]) == ("not_deployed", "mode")

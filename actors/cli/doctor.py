@@ -18,6 +18,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("packages", machine_checks.packages),
     ("clock", machine_checks.clock),
     ("open files", machine_checks.open_files),
+    ("sandbox", machine_checks.sandbox),
     ("configuration", node_checks.configuration),
     ("data folder", node_checks.data_folder),
     ("disk", node_checks.disk),

@@ -111,3 +111,24 @@ def open_files(surroundings: Surroundings) -> Iterator[Finding]:
         yield Finding("open files", "warn", text, f"ulimit -n {NEEDED_FILES}, or LimitNOFILE= of the service")
     else:
         yield Finding("open files", "ok", text)
+
+
+def sandbox(surroundings: Surroundings) -> Iterator[Finding]:
+    """How well strategies can be locked in on this machine: it is tried."""
+    import trio
+
+    from actors.strategies.sandbox.probe import probe
+    from actors.strategies.sandbox.zygote import ZygoteFailed
+
+    try:
+        found = trio.run(probe)
+    except ZygoteFailed as error:
+        yield Finding("sandbox", "warn", f"no worker can be made: {error}", "strategies of others are refused")
+        return
+    missing = f"; without {', '.join(found.missing)}" if found.missing else ""
+    if found.level == "degraded":
+        breached = ", ".join(attempt.name for attempt in found.breaches) or "nothing"
+        text = f"level degraded{missing}; got through: {breached}"
+        yield Finding("sandbox", "warn", text, "strategies of others are refused; run on a kernel with seccomp")
+    else:
+        yield Finding("sandbox", "ok", f"level {found.level}{missing}")

@@ -7,12 +7,14 @@ Sources carry placeholders, filled in by the range for each run: `@DIR@` (a fold
 `@nr:openat@` (a system call's number).
 """
 
+# ruff: noqa: E501 - a source is a line
+
 from __future__ import annotations
 
 import os
 import re
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, cast
 
 Category = Literal[
     "files",
@@ -75,9 +77,11 @@ class Attack:
     """Where given: the causes one of which must have ended the worker when only the language layer is off."""
     root: bool = False
     """Whether it can breach only where the suite runs as root."""
+    accepted: str = ""
+    """Why it may breach where nothing is switched off; empty: it may not."""
 
 
-TAIL: Final = '''
+TAIL: Final = """
 
 def generate_signal(data, parameters):
     try:
@@ -87,10 +91,10 @@ def generate_signal(data, parameters):
     text = str(found)[:9000]
     print(text[:900])
     return {"action": "BUY", "confidence": 0.5, "metadata": {"found": text}}
-'''
+"""
 """Reports what `attack` returns through the log and through a signal's metadata."""
 
-RAW: Final = '''
+RAW: Final = """
 import ctypes
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -100,7 +104,7 @@ def syscall(number, *arguments):
     ctypes.set_errno(0)
     packed = [ctypes.c_long(a) if isinstance(a, int) else a for a in arguments]
     return _libc.syscall(ctypes.c_long(number), *packed), ctypes.get_errno()
-'''
+"""
 """System calls without a module of Python's in between: what code could do that has taken over its own process."""
 
 
@@ -119,10 +123,12 @@ def attack(
     leaks: tuple[str, ...] = (),
     ends: tuple[str, ...] = (),
     root: bool = False,
+    accepted: str = "",
 ) -> Attack:
     """An attack whose source defines `attack()`, or (`whole`) is a strategy of its own; `raw` adds `syscall`."""
     text = source if whole else (RAW if raw else "") + source + TAIL
-    return Attack(name, category, aim, tuple(layers.split()), text, bare, steps, call_s, leaks, ends, root)  # type: ignore[arg-type]
+    aims = cast("tuple[Layer, ...]", tuple(layers.split()))
+    return Attack(name, category, aim, aims, text, bare, steps, call_s, leaks, ends, root, accepted)
 
 
 _NUMBERS: Final[dict[str, tuple[int | None, int | None]]] = {

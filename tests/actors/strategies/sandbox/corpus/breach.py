@@ -89,6 +89,11 @@ def _executable(folder: Path) -> int:
     return total
 
 
+def exists(pid: int) -> bool:
+    """Whether there is a process of this id, dead or alive."""
+    return Path(f"/proc/{pid}/status").exists()
+
+
 def peak_memory(pid: int) -> int:
     """The most memory that a process has had at once, in bytes; 0 where it is gone."""
     try:
@@ -106,16 +111,25 @@ def own_memory() -> int:
 
 
 def children(pid: int) -> list[int]:
-    """Processes that a worker has started: its children, and whoever is in its session."""
+    """The children of a process, as the kernel counts them; those of one that is gone are its heirs'."""
+    try:
+        return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def descendants(pids: frozenset[int]) -> list[int]:
+    """Processes that these have started: children of theirs, and whoever is in a session of theirs."""
     found = []
     for name in os.listdir("/proc"):
-        if not name.isdigit() or int(name) == pid:
+        if not name.isdigit() or int(name) in pids:
             continue
         try:
-            fields = Path(f"/proc/{name}/stat").read_text().rpartition(")")[2].split()
+            with open(f"/proc/{name}/stat", "rb", buffering=0) as facts:
+                fields = facts.read(4096).rpartition(b")")[2].split()
         except OSError:
             continue
-        if fields[0] != "Z" and (fields[1] == str(pid) or fields[3] == str(pid)):
+        if fields[0] != b"Z" and (int(fields[1]) in pids or int(fields[3]) in pids):
             found.append(int(name))
     return found
 

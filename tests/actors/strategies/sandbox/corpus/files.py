@@ -1,5 +1,7 @@
 """Files: reading, writing, creating, linking, what lies in /proc, numpy's own input and output, inherited descriptors."""
 
+# ruff: noqa: E501 - a source is a line
+
 from __future__ import annotations
 
 from typing import Final
@@ -20,7 +22,9 @@ def _changes(name: str, source: str, **more: object) -> Attack:
 
 ATTACKS: Final[tuple[Attack, ...]] = (
     _reads("open() reads a file", "def attack():\n    return open('@SECRET_FILE@').read()\n"),
-    _reads("open() at import time reads a file", "TEXT = open('@SECRET_FILE@').read()\ndef attack():\n    return TEXT\n"),
+    _reads(
+        "open() at import time reads a file", "TEXT = open('@SECRET_FILE@').read()\ndef attack():\n    return TEXT\n"
+    ),
     _reads("os.open and os.read", "import os\ndef attack():\n    return os.read(os.open('@SECRET_FILE@', 0), 100)\n"),
     _reads("io.open", "import io\ndef attack():\n    return io.open('@SECRET_FILE@').read()\n"),
     _reads("io.FileIO", "import io\ndef attack():\n    return io.FileIO('@SECRET_FILE@').readall()\n"),
@@ -44,7 +48,10 @@ ATTACKS: Final[tuple[Attack, ...]] = (
         ALL,
         "import os\ndef attack():\n    return [os.stat('@SECRET_FILE@').st_size, @PROOF@]\n",
     ),
-    _reads("the text of an import error", "import sys\ndef attack():\n    raise SystemError(open('@SECRET_FILE@').read())\n"),
+    _reads(
+        "the text of an import error",
+        "import sys\ndef attack():\n    raise SystemError(open('@SECRET_FILE@').read())\n",
+    ),
     _reads(
         "a module from a folder on sys.path",
         "import sys\nsys.path.insert(0, '@DIR@')\ndef attack():\n    import canary_module\n    return canary_module.SECRET\n",
@@ -103,8 +110,13 @@ ATTACKS: Final[tuple[Attack, ...]] = (
         bare=False,
         call_s=0.3,
     ),
-    _reads("np.loadtxt", "import numpy as np\ndef attack():\n    return np.loadtxt('@DIR@/table.csv', delimiter=',', dtype=str)\n"),
-    _reads("np.genfromtxt", "import numpy as np\ndef attack():\n    return np.genfromtxt('@SECRET_FILE@', dtype=str)\n"),
+    _reads(
+        "np.loadtxt",
+        "import numpy as np\ndef attack():\n    return np.loadtxt('@DIR@/table.csv', delimiter=',', dtype=str)\n",
+    ),
+    _reads(
+        "np.genfromtxt", "import numpy as np\ndef attack():\n    return np.genfromtxt('@SECRET_FILE@', dtype=str)\n"
+    ),
     _reads("np.fromfile", "import numpy as np\ndef attack():\n    return np.fromfile('@SECRET_FILE@', dtype='S26')\n"),
     _reads(
         "np.memmap",
@@ -114,7 +126,11 @@ ATTACKS: Final[tuple[Attack, ...]] = (
         "np.fromregex",
         "import numpy as np\ndef attack():\n    return np.fromregex('@SECRET_FILE@', '(.+)', [('a', 'S30')])\n",
     ),
-    _reads("np.load", "import numpy as np\ndef attack():\n    return np.load('@SECRET_FILE@', allow_pickle=True)\n", bare=False),
+    _reads(
+        "np.load",
+        "import numpy as np\ndef attack():\n    return np.load('@SECRET_FILE@', allow_pickle=True)\n",
+        bare=False,
+    ),
     _reads(
         "numpy's DataSource",
         "import numpy as np\ndef attack():\n    return np.lib.npyio.DataSource(None).open('@SECRET_FILE@').read()\n",
@@ -135,10 +151,15 @@ ATTACKS: Final[tuple[Attack, ...]] = (
     _changes("shutil.copy", "import shutil\ndef attack():\n    shutil.copy('@SECRET_FILE@', '@DIR@/@MARK@')\n"),
     _changes("tempfile", "import tempfile\ndef attack():\n    tempfile.mkstemp(prefix='@MARK@')\n"),
     _changes("shelve", "import shelve\ndef attack():\n    shelve.open('@DIR@/@MARK@')['a'] = 1\n"),
-    _changes("sqlite3", "import sqlite3\ndef attack():\n    sqlite3.connect('@DIR@/@MARK@').execute('create table a (b)')\n"),
+    _changes(
+        "sqlite3", "import sqlite3\ndef attack():\n    sqlite3.connect('@DIR@/@MARK@').execute('create table a (b)')\n"
+    ),
     _changes("logging.FileHandler", "import logging\ndef attack():\n    logging.FileHandler('@DIR@/@MARK@').close()\n"),
-    _changes("shared memory of multiprocessing", "from multiprocessing import shared_memory\ndef attack():\n"
-             "    import _posixshmem, os\n    _posixshmem.shm_open('/@MARK@', os.O_CREAT | os.O_RDWR, 0o600)\n"),
+    _changes(
+        "shared memory of multiprocessing",
+        "from multiprocessing import shared_memory\ndef attack():\n"
+        "    import _posixshmem, os\n    _posixshmem.shm_open('/@MARK@', os.O_CREAT | os.O_RDWR, 0o600)\n",
+    ),
     _changes("np.save", "import numpy as np\ndef attack():\n    np.save('@DIR@/@MARK@', np.zeros(3))\n"),
     _changes("np.savetxt", "import numpy as np\ndef attack():\n    np.savetxt('@DIR@/@MARK@', np.zeros(3))\n"),
     _changes("ndarray.tofile", "import numpy as np\ndef attack():\n    np.zeros(3).tofile('@DIR@/@MARK@')\n"),
@@ -181,7 +202,10 @@ ATTACKS: Final[tuple[Attack, ...]] = (
         raw=True,
     ),
     _changes(
-        "fchmodat", "def attack():\n    return syscall(@nr:fchmodat@, -100, b'@DIR@/target.txt', 0o777)\n", raw=True, root=True
+        "fchmodat",
+        "def attack():\n    return syscall(@nr:fchmodat@, -100, b'@DIR@/target.txt', 0o777)\n",
+        raw=True,
+        root=True,
     ),
     _changes("truncate", "def attack():\n    return syscall(@nr:truncate@, b'@DIR@/target.txt', 1)\n", raw=True),
     _changes(

@@ -1,5 +1,7 @@
 """Floods: logs, print, signals, metadata, metrics, giant texts; more than the node is willing to hear."""
 
+# ruff: noqa: E501 - a source is a line
+
 from __future__ import annotations
 
 from typing import Final
@@ -27,14 +29,23 @@ ATTACKS: Final[tuple[Attack, ...]] = (
     ),
     _floods("print of many arguments", "def attack():\n    print(*range(500_000))\n"),
     _floods("print with a giant end", "def attack():\n    print('a', end='b' * 10_000_000, sep='c' * 10_000_000)\n"),
-    _floods("print to where the node's output is", "import sys\ndef attack():\n    print('x' * 100_000, file=sys.stderr)\n"),
+    _floods(
+        "print to where the node's output is", "import sys\ndef attack():\n    print('x' * 100_000, file=sys.stderr)\n"
+    ),
     _floods(
         "print to a thing of its own",
         "class F:\n    def write(self, text):\n        while True:\n            pass\ndef attack():\n    print('a', file=F())\n",
         call_s=0.2,
     ),
-    _floods("warnings", "import warnings\ndef attack():\n    for i in range(10_000):\n        warnings.warn('x' * 10_000 + str(i))\n"),
-    _floods("an error of many megabytes", "def generate_signal(data, parameters):\n    raise ValueError('x' * 30_000_000)\n", whole=True),
+    _floods(
+        "warnings",
+        "import warnings\ndef attack():\n    for i in range(10_000):\n        warnings.warn('x' * 10_000 + str(i))\n",
+    ),
+    _floods(
+        "an error of many megabytes",
+        "def generate_signal(data, parameters):\n    raise ValueError('x' * 30_000_000)\n",
+        whole=True,
+    ),
     _floods(
         "an error type with a giant name",
         "def generate_signal(data, parameters):\n    raise type('E' * 1_000_000, (ValueError,), {})('x')\n",
@@ -48,7 +59,9 @@ ATTACKS: Final[tuple[Attack, ...]] = (
         steps=("run_many",),
     ),
     _floods(
-        "metadata of many megabytes", _returns("{'action': 'BUY', 'confidence': 0.5, 'metadata': {'a': 'x' * 9_000_000}}"), whole=True
+        "metadata of many megabytes",
+        _returns("{'action': 'BUY', 'confidence': 0.5, 'metadata': {'a': 'x' * 9_000_000}}"),
+        whole=True,
     ),
     _floods(
         "metadata of many keys",
@@ -103,7 +116,11 @@ ATTACKS: Final[tuple[Attack, ...]] = (
         "def generate_signal(data, parameters):\n    return None\n",
         whole=True,
     ),
-    _floods("a strategy with a giant name", "Strategy = type('S' * 900_000, (), {'generate_signal': lambda self, data, parameters: None})\n", whole=True),
+    _floods(
+        "a strategy with a giant name",
+        "Strategy = type('S' * 900_000, (), {'generate_signal': lambda self, data, parameters: None})\n",
+        whole=True,
+    ),
     _floods(
         "five thousand problems",
         "import os\n" * 5000 + "def attack():\n    return 1\n",

@@ -4,13 +4,15 @@ The suite numbers its requests from 1 (Load), so the first run is 2. A frame who
 taken for the reply to a later request; two replies to one request must end the worker.
 """
 
+# ruff: noqa: E501 - a source is a line
+
 from __future__ import annotations
 
 from typing import Final
 
 from tests.actors.strategies.sandbox.corpus.attack import Attack, Step, attack
 
-SOCKET: Final = '''
+SOCKET: Final = """
 import os, stat, struct
 
 def sockets():
@@ -41,7 +43,7 @@ def number(value):
 def done(id, count=1, log="forged"):
     line = bytes([0x92]) + text("info") + text(log)
     return bytes([0x95]) + text("done") + number(id) + number(count) + bytes([0x90]) + bytes([0x91]) + line
-'''
+"""
 
 
 def _forges(
@@ -79,11 +81,31 @@ ATTACKS: Final[tuple[Attack, ...]] = (
     ),
     _forges("a reply to an older request", "def attack():\n    send(done(1))\n", ends=("protocol",)),
     _forges("a reply to request 0", "def attack():\n    send(done(0))\n", ends=("protocol",)),
-    _forges("a reply to a negative request", "def attack():\n    send(bytes([0x93]) + text('done') + bytes([0xff]) + number(1))\n", ends=("protocol",)),
-    _forges("a reply with an id of 64 bits", "def attack():\n    send(bytes([0x93]) + text('done') + bytes([0xcf]) + b'\\xff' * 8 + number(1))\n", ends=("protocol",)),
-    _forges("a reply that is true", "def attack():\n    send(bytes([0x93]) + text('done') + bytes([0xc3]) + number(1))\n", ends=("protocol",)),
-    _forges("a Saved to a run", "def attack():\n    send(bytes([0x93]) + text('saved') + number(2) + bytes([0xc0]))\n", ends=("protocol",)),
-    _forges("a Rejected to a run", "def attack():\n    send(bytes([0x93]) + text('rejected') + number(2) + bytes([0x91, 0x92]) + text('a') + text('b'))\n", ends=("protocol",)),
+    _forges(
+        "a reply to a negative request",
+        "def attack():\n    send(bytes([0x93]) + text('done') + bytes([0xff]) + number(1))\n",
+        ends=("protocol",),
+    ),
+    _forges(
+        "a reply with an id of 64 bits",
+        "def attack():\n    send(bytes([0x93]) + text('done') + bytes([0xcf]) + b'\\xff' * 8 + number(1))\n",
+        ends=("protocol",),
+    ),
+    _forges(
+        "a reply that is true",
+        "def attack():\n    send(bytes([0x93]) + text('done') + bytes([0xc3]) + number(1))\n",
+        ends=("protocol",),
+    ),
+    _forges(
+        "a Saved to a run",
+        "def attack():\n    send(bytes([0x93]) + text('saved') + number(2) + bytes([0xc0]))\n",
+        ends=("protocol",),
+    ),
+    _forges(
+        "a Rejected to a run",
+        "def attack():\n    send(bytes([0x93]) + text('rejected') + number(2) + bytes([0x91, 0x92]) + text('a') + text('b'))\n",
+        ends=("protocol",),
+    ),
     _forges(
         "a Ready of its own during the load",
         "send(bytes([0x9a]) + text('ready') + number(1) + text('sdk') + text('forged') + bytes([0x91]) + text('order')"
@@ -91,7 +113,9 @@ ATTACKS: Final[tuple[Attack, ...]] = (
         "def attack():\n    return 1\n",
         ends=("protocol",),
     ),
-    _forges("more inputs handled than given", "def attack():\n    send(done(2, count=4_000_000_000))\n", ends=("protocol",)),
+    _forges(
+        "more inputs handled than given", "def attack():\n    send(done(2, count=4_000_000_000))\n", ends=("protocol",)
+    ),
     _forges("fewer inputs handled than given", "def attack():\n    send(done(2, count=0))\n", ends=("protocol",)),
     _forges(
         "a signal of an input that was not given",
@@ -126,14 +150,34 @@ ATTACKS: Final[tuple[Attack, ...]] = (
         "    send(bytes([0x94]) + text('done') + number(2) + number(1) + bytes([0x91]) + signal)\n",
         ends=("protocol",),
     ),
-    _forges("a map where an array belongs", "def attack():\n    send(bytes([0x81]) + text('type') + text('done'))\n", ends=("protocol",)),
-    _forges("a tag that is none", "def attack():\n    send(bytes([0x92]) + text('shutdown') + number(2))\n", ends=("protocol",)),
-    _forges("a request for a reply", "def attack():\n    send(bytes([0x92]) + text('save') + number(2))\n", ends=("protocol",)),
+    _forges(
+        "a map where an array belongs",
+        "def attack():\n    send(bytes([0x81]) + text('type') + text('done'))\n",
+        ends=("protocol",),
+    ),
+    _forges(
+        "a tag that is none",
+        "def attack():\n    send(bytes([0x92]) + text('shutdown') + number(2))\n",
+        ends=("protocol",),
+    ),
+    _forges(
+        "a request for a reply",
+        "def attack():\n    send(bytes([0x92]) + text('save') + number(2))\n",
+        ends=("protocol",),
+    ),
     _forges("an empty frame", "def attack():\n    send(b'')\n", ends=("protocol",)),
     _forges("garbage", "def attack():\n    send(bytes(range(256)))\n", ends=("protocol",)),
-    _forges("garbage without a header", "def attack():\n    for fd in sockets():\n        os.write(fd, b'\\xff' * 64)\n", ends=("protocol",)),
+    _forges(
+        "garbage without a header",
+        "def attack():\n    for fd in sockets():\n        os.write(fd, b'\\xff' * 64)\n",
+        ends=("protocol",),
+    ),
     _forges("a header of four gigabytes", "def attack():\n    send(b'', 0xffff_ffff)\n", ends=("protocol",)),
-    _forges("a header a byte over the most", "def attack():\n    send(b'x' * 66_000, 65_536 + 128 + 1)\n", ends=("protocol",)),
+    _forges(
+        "a header a byte over the most",
+        "def attack():\n    send(b'x' * 66_000, 65_536 + 128 + 1)\n",
+        ends=("protocol",),
+    ),
     _forges(
         "a header and then silence",
         "def attack():\n    send(b'abc', 1000)\n    import time\n    time.sleep(30)\n",
@@ -171,8 +215,16 @@ ATTACKS: Final[tuple[Attack, ...]] = (
         "def attack():\n    send(bytes([0xdd]) + b'\\xff' * 4)\n",
         ends=("protocol",),
     ),
-    _forges("text that is none", "def attack():\n    send(bytes([0x92, 0xa4]) + b'\\xff\\xfe\\xfd\\xfc' + number(2))\n", ends=("protocol",)),
-    _forges("the socket closed", "def attack():\n    for fd in sockets():\n        os.close(fd)\n", ends=("crashed", "protocol", "closed")),
+    _forges(
+        "text that is none",
+        "def attack():\n    send(bytes([0x92, 0xa4]) + b'\\xff\\xfe\\xfd\\xfc' + number(2))\n",
+        ends=("protocol",),
+    ),
+    _forges(
+        "the socket closed",
+        "def attack():\n    for fd in sockets():\n        os.close(fd)\n",
+        ends=("crashed", "protocol", "closed"),
+    ),
     _forges(
         "the socket closed and another in its place",
         "import socket\ndef attack():\n    fds = sockets()\n    a, b = socket.socketpair()\n"
@@ -180,7 +232,11 @@ ATTACKS: Final[tuple[Attack, ...]] = (
         ends=("crashed", "protocol", "closed", "timeout", ""),
         call_s=0.4,
     ),
-    _forges("the socket shut", "import socket\ndef attack():\n    for fd in sockets():\n        socket.socket(fileno=os.dup(fd)).shutdown(1)\n", ends=("crashed", "protocol", "closed", "timeout", "")),
+    _forges(
+        "the socket shut",
+        "import socket\ndef attack():\n    for fd in sockets():\n        socket.socket(fileno=os.dup(fd)).shutdown(1)\n",
+        ends=("crashed", "protocol", "closed", "timeout", ""),
+    ),
     _forges(
         "descriptors sent along",
         "import socket, array\ndef attack():\n    for fd in sockets():\n"
@@ -205,5 +261,9 @@ ATTACKS: Final[tuple[Attack, ...]] = (
     ),
     _forges("the process ended", "def attack():\n    os._exit(0)\n", ends=("crashed",)),
     _forges("the process ended politely", "import sys\ndef attack():\n    sys.exit(0)\n", ends=("crashed", "")),
-    _forges("the process ended by a signal of its own", "import signal\ndef attack():\n    signal.raise_signal(9)\n", ends=("oom_or_cpu", "crashed", "")),
+    _forges(
+        "the process ended by a signal of its own",
+        "import signal\ndef attack():\n    signal.raise_signal(9)\n",
+        ends=("oom_or_cpu", "crashed", ""),
+    ),
 )

@@ -3,6 +3,8 @@
 What is taken is touched, so that it counts. With no limit in place nothing takes more than about twice the limit.
 """
 
+# ruff: noqa: E501 - a source is a line
+
 from __future__ import annotations
 
 from typing import Final
@@ -54,24 +56,76 @@ ATTACKS: Final[tuple[Attack, ...]] = (
         "    return taken\n",
     ),
     _takes("text", "def attack():\n    global kept\n    kept = chr(0x1f600) * (@LIMIT@ // 2)\n    return len(kept)\n"),
-    _takes("text joined", "def attack():\n    global kept\n    kept = 'x'.join(['y' * 1000] * (@LIMIT@ // 500))\n    return len(kept)\n"),
-    _takes("text formatted", "def attack():\n    global kept\n    kept = f'{1:>{2 * @LIMIT@}}'\n    return len(kept)\n"),
-    _takes("text formatted the old way", "def attack():\n    global kept\n    kept = '%*d' % (2 * @LIMIT@, 1)\n    return len(kept)\n"),
-    _takes("text replaced", "def attack():\n    global kept\n    kept = ('x' * 1000).replace('x', 'y' * (@LIMIT@ // 500))\n    return len(kept)\n"),
+    _takes(
+        "text joined",
+        "def attack():\n    global kept\n    kept = 'x'.join(['y' * 1000] * (@LIMIT@ // 500))\n    return len(kept)\n",
+    ),
+    _takes(
+        "text formatted", "def attack():\n    global kept\n    kept = f'{1:>{2 * @LIMIT@}}'\n    return len(kept)\n"
+    ),
+    _takes(
+        "text formatted the old way",
+        "def attack():\n    global kept\n    kept = '%*d' % (2 * @LIMIT@, 1)\n    return len(kept)\n",
+    ),
+    _takes(
+        "text replaced",
+        "def attack():\n    global kept\n    kept = ('x' * 1000).replace('x', 'y' * (@LIMIT@ // 500))\n    return len(kept)\n",
+    ),
     _takes("a list", "def attack():\n    global kept\n    kept = [0] * (@LIMIT@ // 4)\n    return len(kept)\n"),
-    _takes("a list of lists", "def attack():\n    global kept\n    kept = [[i] for i in range(@LIMIT@ // 50)]\n    return len(kept)\n", call_s=2.0),
-    _takes("a dictionary", "def attack():\n    global kept\n    kept = dict.fromkeys(range(@LIMIT@ // 55))\n    return len(kept)\n", call_s=2.0),
-    _takes("a set", "def attack():\n    global kept\n    kept = set(range(@LIMIT@ // 28))\n    return len(kept)\n", call_s=2.0),
-    _takes("a number", "def attack():\n    global kept\n    kept = 1 << (16 * @LIMIT@)\n    return kept.bit_length()\n"),
-    _takes("a tuple that doubles", "def attack():\n    global kept\n    kept = (0,)\n    while len(kept) * 8 < 1.9 * @LIMIT@:\n        kept = kept + kept\n    return len(kept)\n"),
-    _takes("bytearray", "def attack():\n    global kept\n    kept = bytearray(2 * @LIMIT@)\n    kept[::4096] = b'x' * len(kept[::4096])\n    return len(kept)\n"),
-    _takes("an array of ones", "import numpy as np\ndef attack():\n    global kept\n    kept = np.ones(@LIMIT@ // 4)\n    return kept.sum()\n"),
-    _takes("an array of zeros, touched", "import numpy as np\ndef attack():\n    global kept\n    kept = np.zeros(@LIMIT@ // 4)\n    kept[::500] = 1\n    return kept.sum()\n"),
-    _takes("an outer product", "import numpy as np\ndef attack():\n    global kept\n    n = int((@LIMIT@ // 4) ** 0.5)\n    kept = np.multiply.outer(np.ones(n), np.ones(n))\n    return kept.sum()\n"),
-    _takes("np.tile", "import numpy as np\ndef attack():\n    global kept\n    kept = np.tile(np.ones(1000), @LIMIT@ // 4000)\n    return kept.sum()\n"),
-    _takes("an array that is resized", "import numpy as np\ndef attack():\n    global kept\n    kept = np.ones(10)\n    kept.resize(@LIMIT@ // 4, refcheck=False)\n    kept[:] = 2\n    return kept.sum()\n"),
-    _takes("a window copied", "import numpy as np\ndef attack():\n    global kept\n    kept = np.lib.stride_tricks.sliding_window_view(np.ones(40000), @LIMIT@ // 160000).copy()\n    return kept.sum()\n"),
-    _takes("an array of objects", "import numpy as np\ndef attack():\n    global kept\n    kept = np.full(@LIMIT@ // 4, None, dtype=object)\n    return len(kept)\n"),
+    _takes(
+        "a list of lists",
+        "def attack():\n    global kept\n    kept = [[i] for i in range(@LIMIT@ // 50)]\n    return len(kept)\n",
+        call_s=2.0,
+    ),
+    _takes(
+        "a dictionary",
+        "def attack():\n    global kept\n    kept = dict.fromkeys(range(@LIMIT@ // 55))\n    return len(kept)\n",
+        call_s=2.0,
+    ),
+    _takes(
+        "a set",
+        "def attack():\n    global kept\n    kept = set(range(@LIMIT@ // 28))\n    return len(kept)\n",
+        call_s=2.0,
+    ),
+    _takes(
+        "a number", "def attack():\n    global kept\n    kept = 1 << (16 * @LIMIT@)\n    return kept.bit_length()\n"
+    ),
+    _takes(
+        "a tuple that doubles",
+        "def attack():\n    global kept\n    kept = (0,)\n    while len(kept) * 8 < 1.9 * @LIMIT@:\n        kept = kept + kept\n    return len(kept)\n",
+    ),
+    _takes(
+        "bytearray",
+        "def attack():\n    global kept\n    kept = bytearray(2 * @LIMIT@)\n    kept[::4096] = b'x' * len(kept[::4096])\n    return len(kept)\n",
+    ),
+    _takes(
+        "an array of ones",
+        "import numpy as np\ndef attack():\n    global kept\n    kept = np.ones(@LIMIT@ // 4)\n    return kept.sum()\n",
+    ),
+    _takes(
+        "an array of zeros, touched",
+        "import numpy as np\ndef attack():\n    global kept\n    kept = np.zeros(@LIMIT@ // 4)\n    kept[::500] = 1\n    return kept.sum()\n",
+    ),
+    _takes(
+        "an outer product",
+        "import numpy as np\ndef attack():\n    global kept\n    n = int((@LIMIT@ // 4) ** 0.5)\n    kept = np.multiply.outer(np.ones(n), np.ones(n))\n    return kept.sum()\n",
+    ),
+    _takes(
+        "np.tile",
+        "import numpy as np\ndef attack():\n    global kept\n    kept = np.tile(np.ones(1000), @LIMIT@ // 4000)\n    return kept.sum()\n",
+    ),
+    _takes(
+        "an array that is resized",
+        "import numpy as np\ndef attack():\n    global kept\n    kept = np.ones(10)\n    kept.resize(@LIMIT@ // 4, refcheck=False)\n    kept[:] = 2\n    return kept.sum()\n",
+    ),
+    _takes(
+        "a window copied",
+        "import numpy as np\ndef attack():\n    global kept\n    kept = np.lib.stride_tricks.sliding_window_view(np.ones(40000), @LIMIT@ // 160000).copy()\n    return kept.sum()\n",
+    ),
+    _takes(
+        "an array of objects",
+        "import numpy as np\ndef attack():\n    global kept\n    kept = np.full(@LIMIT@ // 4, None, dtype=object)\n    return len(kept)\n",
+    ),
     _takes(
         "fragments",
         "KEPT = []\ndef attack():\n"
@@ -161,8 +215,7 @@ ATTACKS: Final[tuple[Attack, ...]] = (
         "memory",
         "kernel",
         "language seccomp",
-        "def attack():\n"
-        "    return syscall(@nr:shmget@, @KEY@, 1048576, 0o1666)\n",
+        "def attack():\n    return syscall(@nr:shmget@, @KEY@, 1048576, 0o1666)\n",
         raw=True,
     ),
     attack(

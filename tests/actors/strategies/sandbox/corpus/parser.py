@@ -58,7 +58,13 @@ ATTACKS: Final[tuple[Attack, ...]] = (
     _parses("patterns in patterns", "match 1:\n  case " + "[" * 90 + "]" * 90 + ": pass"),
     _parses("alternatives", "match 1:\n  case " + "1|" * 15_000 + "1: pass"),
     _parses("many with items", "with " + ",".join(["a"] * 8_000) + ": pass"),
-    _parses("finally in finally", "".join(" " * d + "try:\n" for d in range(18)) + " " * 18 + "pass\n" + "".join(" " * d + "finally:\n" + " " * (d + 1) + "x = 1\n" for d in reversed(range(18)))),
+    _parses(
+        "finally in finally",
+        "".join(" " * d + "try:\n" for d in range(18))
+        + " " * 18
+        + "pass\n"
+        + "".join(" " * d + "finally:\n" + " " * (d + 1) + "x = 1\n" for d in reversed(range(18))),
+    ),
     _parses("a long name", "a" * 60_000 + " = 1"),
     _parses("a long comment and nothing else", "#" * 65_000),
     _parses("a megabyte of comment", "#" * 1_000_000),
@@ -70,7 +76,10 @@ ATTACKS: Final[tuple[Attack, ...]] = (
     _parses("starred targets", "*a, " * 200 + "= b"),
     _parses("global statements", "def f():\n" + " global a\n" * 5_000),
     _parses("numbers with low lines", "x = 1" + "_0" * 30_000),
-    _parses("escapes by name", "x = '" + "\\N{GREEK SMALL LETTER ALPHA WITH PSILI AND PERISPOMENI AND YPOGEGRAMMENI}" * 800 + "'"),
+    _parses(
+        "escapes by name",
+        "x = '" + "\\N{GREEK SMALL LETTER ALPHA WITH PSILI AND PERISPOMENI AND YPOGEGRAMMENI}" * 800 + "'",
+    ),
     _parses("escapes that are wrong", "x = '" + "\\d" * 30_000 + "'"),
     _parses("identifiers that expand", "".join(f"\ufdfa{i} = 1\n" for i in range(3_000))),
     _parses("a docstring in every function", "".join(f"def f{i}():\n 'd'\n" for i in range(3_000))),

@@ -1,5 +1,7 @@
 """Processes and threads: fork, vfork, clone, exec, and everything in the library that starts one."""
 
+# ruff: noqa: E501 - a source is a line
+
 from __future__ import annotations
 
 from typing import Final
@@ -15,14 +17,20 @@ def _starts(name: str, source: str, layers: str = ALL, **more: object) -> Attack
 
 # Children wait until they are killed by the suite; each attack makes one.
 ATTACKS: Final[tuple[Attack, ...]] = (
-    _starts("os.fork", "import os, signal\ndef attack():\n    if os.fork() == 0:\n        while True:\n            signal.pause()\n"),
+    _starts(
+        "os.fork",
+        "import os, signal\ndef attack():\n    if os.fork() == 0:\n        while True:\n            signal.pause()\n",
+    ),
     _starts(
         "os.forkpty",
         "import os, signal\ndef attack():\n    if os.forkpty()[0] == 0:\n        while True:\n            signal.pause()\n",
     ),
     _starts("os.posix_spawn", "import os\ndef attack():\n    os.posix_spawn('/bin/sleep', ['sleep', '60'], {})\n"),
     _starts("subprocess.Popen", "import subprocess\ndef attack():\n    subprocess.Popen(['/bin/sleep', '60'])\n"),
-    _starts("_posixsubprocess", "import subprocess\ndef attack():\n    subprocess.Popen(['/bin/sleep', '60'], close_fds=True, start_new_session=True)\n"),
+    _starts(
+        "_posixsubprocess",
+        "import subprocess\ndef attack():\n    subprocess.Popen(['/bin/sleep', '60'], close_fds=True, start_new_session=True)\n",
+    ),
     _starts(
         "os.system",
         "import os\ndef attack():\n    os.system('touch @DIR@/@MARK@')\n",
@@ -178,8 +186,7 @@ ATTACKS: Final[tuple[Attack, ...]] = (
     ),
     _starts(
         "the compiler of numpy's f2py",
-        "import numpy.f2py\ndef attack():\n"
-        "    return numpy.f2py.subprocess.Popen(['/bin/sleep', '60'])\n",
+        "import numpy.f2py\ndef attack():\n    return numpy.f2py.subprocess.Popen(['/bin/sleep', '60'])\n",
     ),
     _starts(
         "platform's commands",

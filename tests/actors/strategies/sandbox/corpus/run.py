@@ -6,14 +6,16 @@ Beside the attacker stands a neighbour: another strategy of the same zygote, who
 been reached is undone after each attack, and a zygote or a neighbour that fell is replaced.
 """
 
+# ruff: noqa: E501 - a source is a line
+
 from __future__ import annotations
 
 import math
 import os
 import signal
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -33,10 +35,12 @@ WAY_TOO_MUCH: Final = 512 * 1024 * 1024
 """Where even an attack without any layer in its way is ended by the suite."""
 NODE_MEMORY: Final = 48 * 1024 * 1024
 """Bytes by which the node's memory may grow while an attack runs."""
+_STARTING: Final = frozenset({"processes", "signals", "syscalls", "imports", "network"})
+"""Categories after which all processes of the machine are looked through for what a worker has left behind."""
 START: Final = 1_000_000_000_000_000_000
 """The time of the inputs: September 2001."""
 
-NEIGHBOUR: Final = '''
+NEIGHBOUR: Final = """
 import math
 import random
 import numpy as np
@@ -54,7 +58,7 @@ def generate_signal(data, parameters):
     random.seed(5)
     figures.append(random.random())
     return {"action": "BUY", "confidence": 0.5, "metadata": {"figures": str(figures), "chance": random.random()}}
-'''
+"""
 
 
 @dataclass
@@ -185,11 +189,9 @@ class _Range:
 
     def _revive(self, pid: int) -> None:
         """Let go on what an attack has stopped."""
-        try:
-            for process in (pid, *breach.children(pid)):
+        for process in (pid, *breach.children(pid)):
+            with suppress(ProcessLookupError):
                 os.kill(process, signal.SIGCONT)
-        except ProcessLookupError:
-            return
 
     async def attack(self, attack: Attack) -> Outcome:
         """Run one attack and look at what it did."""
@@ -208,17 +210,22 @@ class _Range:
         if harm := self._scene.victim.harm():
             outcome.breaches["victim"] = harm[:300]
         started = breach.children(pid)
+        if attack.category in _STARTING:
+            started += breach.descendants(frozenset((pid,)))
         try:
             if worker.ended is None:
                 await worker.close()
         except trio.TooSlowError:
             outcome.breaches["neighbour"] = "the zygote does not reap"
             self._revive(self._zygote.pid)
-        if started or (started := breach.children(pid)):
-            outcome.breaches["process"] = f"{len(started)} processes"
-            for each in started:
-                os.kill(each, signal.SIGKILL)
-        if Path(f"/proc/{pid}/status").exists():
+        if attack.category in _STARTING:
+            started += breach.descendants(frozenset((pid,)))
+        if started:
+            outcome.breaches["process"] = f"{len(set(started))} processes"
+            for each in set(started):
+                with suppress(ProcessLookupError):
+                    os.kill(each, signal.SIGKILL)
+        if breach.exists(pid):
             outcome.breaches["deadline"] = "the worker outlived its end"
         self._look_at_replies(attack, outcome)
         if breach.own_memory() - node_memory > NODE_MEMORY:
@@ -335,7 +342,9 @@ class _Range:
 
 
 async def run_attacks(
-    attacks: Sequence[Attack], layers: Layers, limits: Limits = Limits(memory_mb=MEMORY_MB)  # noqa: B008 - a constant
+    attacks: Sequence[Attack],
+    layers: Layers,
+    limits: Limits = Limits(memory_mb=MEMORY_MB),  # noqa: B008 - a constant
 ) -> list[Outcome]:
     """Run attacks one after the other under these layers, and return what came of each."""
     scene = Scene()

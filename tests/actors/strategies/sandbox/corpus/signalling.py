@@ -31,12 +31,19 @@ ATTACKS: Final[tuple[Attack, ...]] = (
     ),
     _sends("kill a neighbour", "import os\ndef attack():\n    os.kill(@NEIGHBOUR@, 9)\n", "neighbour"),
     _sends("stop a neighbour", "import os\ndef attack():\n    os.kill(@NEIGHBOUR@, 19)\n", "neighbour"),
-    _sends("pid 1 may be asked", "import os\ndef attack():\n    os.kill(1, 0)\n    return @PROOF@\n", "proof", root=True),
+    _sends(
+        "pid 1 may be asked", "import os\ndef attack():\n    os.kill(1, 0)\n    return @PROOF@\n", "proof", root=True
+    ),
     _sends("kill by the raw call", "def attack():\n    return syscall(@nr:kill@, @VICTIM@, 9)\n", raw=True),
     _sends("tkill", "def attack():\n    return syscall(@nr:tkill@, @VICTIM@, 9)\n", raw=True),
     _sends("tgkill", "def attack():\n    return syscall(@nr:tgkill@, @VICTIM@, @VICTIM@, 9)\n", raw=True),
     _sends("tgkill of the node", "def attack():\n    return syscall(@nr:tgkill@, @NODE@, @NODE@, 10)\n", raw=True),
-    _sends("a kill of a negative number", "def attack():\n    return syscall(@nr:kill@, -@VICTIM@, 0)\n", raw=True, bare=False),
+    _sends(
+        "a kill of a negative number",
+        "def attack():\n    return syscall(@nr:kill@, -@VICTIM@, 0)\n",
+        raw=True,
+        bare=False,
+    ),
     _sends(
         "rt_sigqueueinfo",
         "import struct\ndef attack():\n"

@@ -301,6 +301,14 @@ def test_a_large_workflow_sees_fewer_bars_so_that_it_begins_in_time() -> None:
     assert [each.code for each in compiled.warnings] == ["long_history"]
 
 
+def test_a_custom_data_set_runs_on_the_market_and_says_that_its_file_is_a_backtests() -> None:
+    file = node("prices", "customDataset", fileName="mine.csv", normalization="minmax")
+    drawing = drawn([file, condition("c", "positive"), action(repeat="every_bar")], "prices.close>c", "c>buy")
+    compiled = compile_workflow(read_workflow(drawing))
+    assert [(each.node_id, each.field) for each in compiled.warnings] == [("prices", "fileName")]
+    assert len(run(loaded(compiled.code), bars(prices(1, 5)))) == 5
+
+
 def test_requirements_name_ta_lib_only_where_it_is_used() -> None:
     assert compile_workflow(read_workflow(SIMPLE)).requirements == ("numpy",)
     drawing = with_action(indicator("h", "HMA"), condition("d", "doji"), edges=("prices>h", "prices>d"))

@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 import talib
 
+from actors.strategies.sandbox.wire import BarInput
+from actors.strategies.sdk import Bar
+from actors.strategies.workflows.blocks import Indicator
 from actors.strategies.workflows.indicators import KINDS, SOURCE
 from actors.strategies.workflows.operators import OPERATORS
 from actors.strategies.workflows.operators.pattern import NAMES
@@ -163,3 +166,26 @@ def test_an_indicator_may_be_fed_with_another() -> None:
     rsi = talib.RSI(PRICES["close"], 14)
     mean = talib.SMA(rsi, 5)
     agree(found, reference.truth(rsi > mean, mean))
+
+
+LONG = prices(21, 6000)
+
+
+@pytest.mark.parametrize("code", sorted(set(KINDS) - {"obv", "session_vwap"}))
+def test_as_many_bars_as_an_indicator_remembers_give_its_value_to_nine_digits(code: str) -> None:
+    kind = KINDS[code]
+    values = {each.name: each.default for each in kind.fields if each.default is not None}
+    bars_needed = kind.warm_up(values) + kind.remembers(values)
+    assert bars_needed < 5600
+    whole, late = (Indicator(code, **values) for _ in range(2))
+    inputs = [sdk_bar(each) for each in bars(LONG)]
+    everything = [whole.update(each) for each in inputs]
+    begin = len(inputs) - bars_needed - 20
+    found = [late.update(each) for each in inputs[begin:]]
+    for one, other in zip(found[-20:], everything[-20:], strict=True):
+        assert one == pytest.approx(other, rel=1e-9, abs=1e-9)
+
+
+def sdk_bar(given: BarInput) -> Bar:
+    figures = (given.open, given.high, given.low, given.close, given.volume)
+    return Bar(given.symbol, given.timeframe, given.start, *figures, given.trades, given.vwap, given.end)

@@ -197,6 +197,25 @@ async def until_packaged(at: Desk, strategy_id: str) -> None:
                 return
 
 
+async def test_a_run_takes_the_next_version_that_compiles(tmp_path: Path, database: str) -> None:
+    async with desk(tmp_path, database) as at:
+        one = await created(at)
+        await at.answered("POST", f"/workflows/{one}/execute", symbols=["A"], configuration=OPEN)
+        at.node.publish(bar(0, 99.0))
+        at.node.publish(bar(1, 101.0))
+        assert [each.signal.action for each in await at.signals(1)] == ["BUY"]
+        other = copy.deepcopy(UP)
+        other["nodes"][2]["data"]["parameters"] |= {"action": "sell"}
+        await at.answered("PUT", f"/workflows/{one}", workflow_data=other)
+        await at.answered("POST", f"/workflows/{one}/compile")
+        with trio.fail_after(LIMIT_S):
+            while (await at.answered("GET", f"/strategies/{one}/status"))["version"] != "2":
+                await trio.lowlevel.checkpoint()
+        for number, close in ((2, 98.0), (3, 102.0)):
+            at.node.publish(bar(number, close))
+        assert [each.signal.action for each in await at.signals(2)] == ["BUY", "SELL"]
+
+
 async def test_executions_that_cannot_be_say_why(tmp_path: Path, database: str) -> None:
     async with desk(tmp_path, database) as at:
         one = await created(at)

@@ -16,7 +16,6 @@ import trio
 
 from actors.strategies.followed import Followed
 from actors.strategies.meters import CallMeter
-from actors.strategies.outbox import GivenUp, Outbox
 from actors.strategies.sandbox import wire
 from actors.strategies.sandbox.drafts import SignalError
 from actors.strategies.sandbox.inputs import bar_input, quote_input, trade_input
@@ -25,6 +24,7 @@ from actors.strategies.sandbox.loaded import Loaded, NotLoaded
 from actors.strategies.sandbox.policy import Cause as EndCause
 from actors.strategies.sandbox.policy import CpuBudget, ErrorBudget
 from actors.strategies.sandbox.worker import WorkerEnded
+from actors.strategies.sending import SignalSender
 from actors.strategies.signal_path import SignalPath, settings_of
 from actors.strategies.status import (
     ROSTER,
@@ -47,14 +47,11 @@ from actors.strategies.status import (
 from actors.strategies.warm_up import warm_up
 from protocols.control import ExitReason, Lagged, Message, Refused, Unknown
 from protocols.market import Bar, Quote, Trade
-from protocols.paths import HUB
 from protocols.providers import PROVIDERS, GetProviders, ProviderSwitched
-from protocols.signals import SubmitSignal
-from runtime import Actor, Mailbox, receive
+from runtime import Mailbox, receive
 
 ASK_S: Final = 2.0
 ORDER_S: Final = 10.0
-OUTBOX: Final = 1_000
 LOG_LINES: Final = 500
 SAVE_EVERY_S: Final = 60.0
 EXAMINE_EVERY_S: Final = 5.0
@@ -77,21 +74,20 @@ class Examine(Message, frozen=True, gc=False, tag="examine_strategy"):
     """It is time to look after the worker."""
 
 
-class SandboxedStrategy(Actor):
+class SandboxedStrategy(SignalSender):
     """Runs what the roster says under `name` (`GetRun`), in a worker of the sandbox."""
 
     mailbox: ClassVar[Mailbox] = Mailbox(capacity=8192)
 
     def __init__(self, name: str) -> None:
+        super().__init__()
         self.name = name
         self.loaded: Loaded | None = None
         self.over = ""
         """Why nothing is handled any more; the roster is about to end this actor."""
-        self.executions = self.errors = self.last_execution = self.lost = 0
-        self.last_error = ""
+        self.executions = self.last_execution = self.lost = 0
         self.memory_errors = 0
         self.cpu_seen = 0
-        self.outbox = Outbox(OUTBOX)
         self.logs: deque[tuple[int, wire.LogLine]] = deque(maxlen=LOG_LINES)
         self.cut = 0
         self.metrics: dict[str, float] = {}
@@ -106,8 +102,7 @@ class SandboxedStrategy(Actor):
         """Be there; the rest takes longer."""
         self.started = self.clock.now()
         self.meter = CallMeter(self.node.metrics, self.name)
-        self.waiting = trio.Event()
-        self.spawn(self._deliver, name="outbox")
+        self.begin_sending()
 
     async def on_continue(self) -> None:
         """Load the strategy and fill its windows; inputs wait meanwhile."""
@@ -197,7 +192,7 @@ class SandboxedStrategy(Actor):
     async def lagged(self, message: Lagged) -> None:
         """Tell the strategy that inputs are missing here."""
         self.lost += max(1, message.count)
-        self._note(f"{message.count} of {message.topic} {message.key or '(all markets)'} were lost")
+        self.note_error(f"{message.count} of {message.topic} {message.key or '(all markets)'} were lost")
         symbol = self.followed.symbol(message.key) if message.key else None
         for each in (symbol,) if symbol is not None else () if message.key else self.run.markets:
             self.way.assessor.gap(each)
@@ -257,15 +252,14 @@ class SandboxedStrategy(Actor):
             try:
                 signal = self.way.signal(each, cause, marks, now)
             except SignalError as error:
-                self._note(f"a signal is left out: {error}")
+                self.note_error(f"a signal is left out: {error}")
                 continue
-            if signal is not None and (lost := self.outbox.add(signal)) is not None:
-                self._note_loss(lost)
-        self.waiting.set()
+            if signal is not None:
+                self.send(signal)
 
     async def _failed(self, reply: wire.Failed) -> None:
         at = f" (line {reply.line})" if reply.line else ""
-        self._note(f"{reply.error}: {reply.message}{at}")
+        self.note_error(f"{reply.error}: {reply.message}{at}")
         if reply.memory:
             self.memory_errors += 1
             if self.memory_errors == 2:
@@ -401,7 +395,7 @@ class SandboxedStrategy(Actor):
             self._tell_loaded()
 
     def _not_swapped(self, version: str, reason: str) -> None:
-        self._note(f"version {version} is not taken: {reason}")
+        self.note_error(f"version {version} is not taken: {reason}")
         self.lookup(ROSTER).tell(SwapFailed(self.name, version, reason))
 
     def _tell_loaded(self) -> None:
@@ -500,32 +494,3 @@ class SandboxedStrategy(Actor):
     def _add_logs(self, lines: tuple[wire.LogLine, ...]) -> None:
         now = self.clock.now()
         self.logs.extend((now, line) for line in lines)
-
-    def _note(self, text: str) -> None:
-        self.errors += 1
-        self.last_error = text
-
-    def _note_loss(self, lost: GivenUp) -> None:
-        self.logger.error("a signal is given up", signal_id=lost.signal.signal_id, why=lost.why)
-        self._note(f"the signal {lost.signal.signal_id} was given up: {lost.why}")
-
-    # Signals leave in the order in which they were made, each until the hub has stored it.
-
-    async def _deliver(self) -> None:
-        hub, outbox = self.lookup(HUB), self.outbox
-        while True:
-            if not outbox:
-                self.waiting = trio.Event()
-                await self.waiting.wait()
-                continue
-            signal = outbox.head
-            try:
-                await hub.ask(SubmitSignal(signal), ASK_S)
-            except (Refused, Unknown) as outcome:
-                step = outbox.reject(signal, outcome, self.clock.now())
-                if isinstance(step, GivenUp):
-                    self._note_loss(step)
-                elif step:
-                    await trio.sleep(step)
-            else:
-                outbox.accept(signal)

@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
 
@@ -26,6 +27,7 @@ READY_S = 60.0
 COMMAND_S = 30.0
 STOP_S = 10.0
 _LISTENING = re.compile(r"listening on http://(\S+)")
+_RUN = re.compile(r"(?P<variables>(?:\w+=\S+ )*)bin/troupe run\b(?P<arguments>.*)")
 
 
 def environment(folder: Path, data: Path) -> dict[str, str]:
@@ -59,9 +61,9 @@ class NodeEnded(Exception):
 
 
 class RunningNode:
-    """`bin/troupe run` in `folder` with its data in `data`."""
+    """`bin/troupe run` in `folder` with its data in `data`. `variables`: of its environment, `NAME=value` each."""
 
-    def __init__(self, folder: Path, data: Path, *arguments: str) -> None:
+    def __init__(self, folder: Path, data: Path, *arguments: str, variables: Iterable[str] = ()) -> None:
         self.data = data
         self.told = False
         self.log = data.with_suffix(".log")
@@ -69,7 +71,7 @@ class RunningNode:
             self.process = subprocess.Popen(
                 [str(folder / "bin" / "troupe"), "run", *arguments],
                 cwd=folder,
-                env=environment(folder, data),
+                env=environment(folder, data) | dict(each.split("=", 1) for each in variables),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -166,22 +168,23 @@ class Reader:
         self.typed.append(command)
         if "actors/" in command:
             self.take_packages()
-        if re.match(r"bin/troupe run\b", command):
-            printed = self.run_node(command.split()[2:])
+        if run := _RUN.fullmatch(command):
+            printed = self.run_node(run["arguments"].split(), run["variables"].split())
         else:
             printed = self._type(self.translated(command))
         return self.shown(printed)
 
-    def run_node(self, arguments: list[str]) -> str:
+    def run_node(self, arguments: list[str], variables: list[str]) -> str:
         """Start the node that the page starts, or fall in with the shared one if that is what it would be."""
-        if arguments == [] and not (self.folder / "actors").exists():
+        if arguments == variables == [] and not (self.folder / "actors").exists():
             return self.shared.printed.decode()
         self.leave()
         data = self.folder / f"data-{len(list(self.folder.iterdir()))}"
+        data.mkdir()  # a link to nothing could not be named as the data folder
         (self.folder / "data").unlink()
         (self.folder / "data").symlink_to(data)
         try:
-            self.node = RunningNode(self.folder, data, *arguments)
+            self.node = RunningNode(self.folder, data, *arguments, variables=variables)
         except NodeEnded as ended:
             return str(ended)
         self.own.append(self.node)

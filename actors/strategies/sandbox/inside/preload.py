@@ -56,22 +56,27 @@ def everything(*, pandas: bool = False) -> None:
         for name in _MODULES:
             importlib.import_module(name)
         if pandas:
-            facades.add("pandas", facades_pandas.pandas_facade())
-        _talib(with_pandas=pandas)
+            # Its tables can do without pyarrow, and that has threads: a process that has some cannot be forked safely.
+            with _away("pyarrow"):
+                facades.add("pandas", facades_pandas.pandas_facade())
+        # TA-Lib loads pandas and polars where they are installed, to know their columns: much that nobody asked for.
+        with _away("pandas", "polars"):
+            if prepare_talib():
+                facades.add("talib", facades_talib.talib_facade())
         _use_python()
         _use_numpy()
         _use_random()
     _use_strategies()
 
 
-def _talib(*, with_pandas: bool) -> None:
-    # TA-Lib loads pandas and polars where they are installed, to know their columns: tens of MiB that nobody asked for.
-    away = [name for name in ("pandas", "polars") if name not in sys.modules and not with_pandas]
+@contextlib.contextmanager
+def _away(*names: str) -> Iterator[None]:
+    """Libraries that are not loaded yet cannot be meanwhile."""
+    away = [name for name in names if name not in sys.modules]
     for name in away:
         sys.modules[name] = None  # type: ignore[assignment]
     try:
-        if prepare_talib():
-            facades.add("talib", facades_talib.talib_facade())
+        yield
     finally:
         for name in away:
             del sys.modules[name]

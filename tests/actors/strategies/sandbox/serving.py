@@ -27,10 +27,10 @@ NONE = msgspec.Raw(msgspec.msgpack.encode({}))
 class Serving:
     """The prepared process."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, pandas: bool = False) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.process = subprocess.Popen(
-            [sys.executable, "-B", "-m", "tests.actors.strategies.sandbox.serving", str(theirs.fileno())],
+            [sys.executable, "-B", "-m", "tests.actors.strategies.sandbox.serving", str(theirs.fileno()), str(pandas)],
             cwd=REPOSITORY,
             pass_fds=[theirs.fileno()],
             env={"PATH": os.environ["PATH"], "OPENBLAS_NUM_THREADS": "1"},
@@ -110,7 +110,8 @@ def main() -> None:
     from actors.strategies.sandbox.inside import loop
 
     control = socket.socket(fileno=int(sys.argv[1]))
-    loop.prepare()
+    loop.prepare(pandas=sys.argv[2] == "True")
+    assert len(os.listdir("/proc/self/task")) == 1
     while True:
         kind, descriptors, _, _ = socket.recv_fds(control, 1, 1)
         if not kind:

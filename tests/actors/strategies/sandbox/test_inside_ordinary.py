@@ -17,7 +17,7 @@ from tests.actors.strategies.sandbox.serving import Serving, bar, load
 
 STRATEGIES = sorted((Path(__file__).parent / "ordinary").glob("*.py"))
 MARKETS = (("BTCUSDT", "1m"), ("BTCUSDT", "5m"), ("ETHUSDT", "1m"))
-BARS = 120
+BARS = 100
 
 
 @pytest.fixture(scope="module")

@@ -94,6 +94,39 @@ def serving() -> Iterator[Serving]:
     serving.close()
 
 
+PANDAS = """
+import pandas as pd
+
+def generate_signal(data, parameters):
+    frame = data["BTCUSDT"].to_pandas()
+    frame["fast"] = frame["close"].rolling(3).mean()
+    frame["slow"] = frame["close"].ewm(span=5).mean()
+    last = frame.iloc[-1]
+    hourly = frame.groupby(frame.index.hour)["close"].mean()
+    changes = pd.Series(frame["close"].pct_change().dropna().to_numpy(), name="changes")
+    if last.fast > last.slow and changes.describe()["mean"] > 0:
+        print(frame.tail(2).to_string())
+        return {"action": "BUY", "confidence": 0.5, "metadata": {"mean": hourly.iloc[0], "at": str(frame.index[-1])}}
+"""
+
+
+def test_pandas_works_where_it_was_asked_for_and_keeps_to_one_thread() -> None:
+    serving = Serving(pandas=True)
+    try:
+        with serving.worker() as worker:
+            ready = worker.call(load(PANDAS))
+            assert isinstance(ready, wire.Ready), ready
+            done = worker.call(wire.Run(2, tuple(bar(place, 100.0 + place) for place in range(8))))
+            assert isinstance(done, wire.Done), done
+            assert len(done.signals) == 5
+        with serving.worker() as worker:
+            reply = worker.call(load("import pandas as pd\npd.read_csv('x')\npd.DataFrame().query('a')"))
+            assert isinstance(reply, wire.Rejected)
+            assert [each.rule for each in reply.problems] == ["import", "attribute"]
+    finally:
+        serving.close()
+
+
 @pytest.fixture(scope="module")
 def names() -> dict[str, list[str]]:
     from actors.strategies.sandbox.inside import facades, loop

@@ -70,7 +70,8 @@ def slope(a: Floats, count: int) -> Floats:
 
 
 def zscore(a: Floats, count: int) -> Floats:
-    return (a - rolling(a, count, np.mean)) / rolling(a, count, np.std)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return (a - rolling(a, count, np.mean)) / rolling(a, count, np.std)
 
 
 def true_range(bars: Columns) -> Floats:

@@ -168,17 +168,17 @@ def test_an_indicator_may_be_fed_with_another() -> None:
     agree(found, reference.truth(rsi > mean, mean))
 
 
-LONG = prices(21, 6000)
+LONG = bars(prices(21, 6000))
 
 
 @pytest.mark.parametrize("code", sorted(set(KINDS) - {"obv", "session_vwap"}))
 def test_as_many_bars_as_an_indicator_remembers_give_its_value_to_nine_digits(code: str) -> None:
     kind = KINDS[code]
-    values = {each.name: each.default for each in kind.fields if each.default is not None}
+    values: dict[str, Any] = {each.name: each.default for each in kind.fields if each.default is not None}
     bars_needed = kind.warm_up(values) + kind.remembers(values)
     assert bars_needed < 5600
     whole, late = (Indicator(code, **values) for _ in range(2))
-    inputs = [sdk_bar(each) for each in bars(LONG)]
+    inputs = [sdk_bar(each) for each in LONG[-bars_needed - 320 :]]
     everything = [whole.update(each) for each in inputs]
     begin = len(inputs) - bars_needed - 20
     found = [late.update(each) for each in inputs[begin:]]

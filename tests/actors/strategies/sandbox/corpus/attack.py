@@ -242,9 +242,14 @@ _NUMBERS: Final[dict[str, tuple[int | None, int | None]]] = {
 _NUMBER = re.compile(r"@nr:(\w+)@")
 
 
+def machine() -> str:
+    """The architecture, as the kernel names it."""
+    return os.uname().machine
+
+
 def number(name: str) -> int:
     """The number of a system call here; -1 (which no kernel knows) where the architecture has none."""
-    column = 0 if os.uname().machine == "x86_64" else 1
+    column = 0 if machine() == "x86_64" else 1
     found = _NUMBERS[name][column]
     return -1 if found is None else found
 

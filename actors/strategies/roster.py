@@ -9,72 +9,39 @@ No handler here waits for anybody: what takes time is done by tasks, which tell 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
-from typing import Any, ClassVar, Final, get_args
+from typing import Any, ClassVar, Final
 
 import msgspec
 import trio
 
 from actors.storage.streams import StreamIncomplete, read_stream
 from actors.strategies.package import LIBRARY, GetPackage, Package, PackageChanged
-from actors.strategies.records import Entry, Record, entry_of, source_name
-from actors.strategies.run_rows import STRATEGY_RUNS, Event, StrategyRunRow, remembered
+from actors.strategies.records import Entry, Record, entry_of
+from actors.strategies.roster_reports import PACKAGE_S, RETRY_S, START_S, RunReports, StartAll
+from actors.strategies.run_rows import STRATEGY_RUNS, StrategyRunRow, remembered
 from actors.strategies.sandbox.keeper import SandboxSettings
-from actors.strategies.sandbox.policy import Sentence
 from actors.strategies.status import (
-    EMPTY,
     ConfigureRun,
     ConfigureStrategy,
-    GetRun,
-    GetRunHistory,
-    GetRunnerStatus,
-    KeepGate,
-    KeepState,
     LiftBar,
-    ListStrategies,
-    ReportKill,
-    Run,
     RunFailed,
-    RunHistory,
-    RunLoaded,
-    RunnerStatus,
     StartStrategy,
     StopStrategy,
     StrategyConfigured,
-    StrategyList,
     StrategyStarted,
-    StrategyStatus,
     StrategyStopped,
-    SwapFailed,
-    SwapPackage,
 )
 from protocols.control import (
-    Crashed,
-    Killed,
     Message,
-    Probe,
-    ProbeReport,
     Refused,
     Request,
-    Shutdown,
-    Terminated,
     Unknown,
 )
 from protocols.paths import QUERIES, STRATEGIES
-from protocols.strategies import GetStrategyStates, StrategyState, StrategyStates
-from runtime import Actor, ActorRef, Mailbox, StartChild, TerminateChild, receive
+from runtime import Mailbox, StartChild, receive
 
-START_S: Final = 15.0
-ASK_S: Final = 1.0
-RETRY_S: Final = 0.2
-PACKAGE_S: Final = 10.0
 LOAD_S: Final = 30.0
-RUNNER: Final = "runner"
-
-
-class StartAll(Message, frozen=True, gc=False, tag="start_strategies"):
-    """Start what does not run and should."""
 
 
 class _Accept(Request[None], frozen=True, gc=False, tag="accept_run"):
@@ -112,7 +79,7 @@ class _Restore(Message, frozen=True, gc=False, tag="restore_runs"):
     rows: tuple[StrategyRunRow, ...]
 
 
-class Roster(Actor):
+class Roster(RunReports):
     """Starts and lists strategies.
 
     `strategies`: those of the configuration, entries or dicts with their fields. `most`: how many may be started
@@ -121,7 +88,6 @@ class Roster(Actor):
     """
 
     mailbox: ClassVar[Mailbox] = Mailbox(capacity=4096)
-    later_capacity: ClassVar[int] = 256
 
     def __init__(
         self,
@@ -132,6 +98,7 @@ class Roster(Actor):
         limits: dict[str, Any] | None = None,
         defaults: dict[str, Any] | None = None,
     ) -> None:
+        super().__init__()
         entries = (each if isinstance(each, Entry) else msgspec.convert(each, Entry) for each in strategies)
         self.records = {entry.name: Record(entry, configured=True) for entry in entries}
         self.most = most
@@ -143,7 +110,7 @@ class Roster(Actor):
 
     def on_start(self) -> None:
         """Watch everything that may end."""
-        self.gauge = self.node.metrics.gauge("troupe_strategies", "Strategies by status", ("status",))
+        self.begin_listing()
         self.watch(self.lookup(STRATEGIES))
         self.subscribe(PackageChanged, lossless=True)
         for name in self.records:
@@ -288,15 +255,6 @@ class Roster(Actor):
         self._announce(record)
         return StrategyStopped(request.name, record.execution_id, self.clock.now())
 
-    async def _end_branch(self, name: str) -> None:
-        try:
-            await self.lookup(STRATEGIES).ask(TerminateChild(name), START_S)
-        except Refused as refused:
-            if refused.code not in ("not_found", "stopped", "not_started"):
-                self.logger.warning("the branch was not ended", strategy=name, error=str(refused))
-        except Unknown as error:
-            self.logger.warning("the branch was not ended", strategy=name, error=str(error))
-
     @receive
     def configure(self, request: ConfigureStrategy) -> None:
         """Change a running strategy."""
@@ -332,137 +290,6 @@ class Roster(Actor):
         self._note(record, "lifted")
         self._announce(record)
 
-    # What runners say.
-
-    @receive
-    def tell_run(self, request: GetRun) -> Run:
-        """What a runner is to run."""
-        record = self._record(request.name)
-        if record.package is None or not record.wanted:
-            raise Refused("unavailable", f"{request.name} is not to run")
-        return record.run(self.limits, self.defaults)
-
-    @receive
-    def loaded(self, message: RunLoaded) -> None:
-        """A runner runs."""
-        record = self.records.get(message.name)
-        if record is None or not record.wanted:
-            return
-        swapped = bool(record.version) and record.version != message.version and record.up
-        record.loaded(message)
-        if swapped:
-            self._note(record, "swapped")
-        elif not record.begun or (record.configured and not record.events):
-            record.begun = True
-            self._note(record, "started")  # from here on it is to run, also after a restart
-        record.settled.set()
-        self._announce(record)
-
-    @receive
-    def failed(self, message: RunFailed) -> None:
-        """A runner cannot go on."""
-        record = self.records.get(message.name)
-        if record is not None and record.wanted:
-            self._fail(record, message)
-
-    def _fail(self, record: Record, message: RunFailed, *, barred: bool = False) -> None:
-        record.fail(message.code, message.reason, message.field, barred=barred)
-        name = record.entry.name
-        self.spawn(self._end_branch, name, name=f"end {name}")
-        if not record.begun and not record.known:
-            del self.records[name]
-            return
-        self.logger.error("the strategy has ended", strategy=name, why=message.reason)
-        self._note(record, "barred" if barred else "failed", message.reason)
-        self._announce(record)
-
-    @receive
-    def killed(self, request: ReportKill) -> Sentence:
-        """A worker has ended: say what follows."""
-        record = self._record(request.name)
-        sentence = record.kills.ended(request.cause, request.detail, self.clock.monotonic())
-        record.last_error = sentence.reason
-        if sentence.action == "bar" and record.wanted:
-            failed = RunFailed(name=request.name, version=request.version, code="barred", reason=sentence.reason)
-            self._fail(record, failed, barred=True)
-        return sentence
-
-    @receive
-    def keep_state(self, message: KeepState) -> None:
-        """Keep a strategy's state for its next life."""
-        record = self.records.get(message.name)
-        if record is not None:
-            record.state = message.state
-
-    @receive
-    def keep_gate(self, message: KeepGate) -> None:
-        """Keep what has left a strategy: its cooldowns go on."""
-        record = self.records.get(message.name)
-        if record is not None:
-            record.gate, record.count = message.gate, message.count
-
-    @receive
-    def swap_failed(self, message: SwapFailed) -> None:
-        """A runner goes on with the version it had."""
-        record = self.records.get(message.name)
-        if record is not None:
-            record.last_error = f"version {message.version} is not taken: {message.reason}"
-            self.logger.warning("a version is not taken", strategy=message.name, version=message.version,
-                                why=message.reason)  # fmt: skip
-
-    @receive
-    def package_changed(self, message: PackageChanged) -> None:
-        """There is a new version of a strategy that runs, or that was barred."""
-        if message.removed:
-            return  # who runs it goes on
-        for record in self.records.values():
-            entry = record.entry
-            if entry.strategy != message.strategy_id or entry.source != message.source:
-                continue
-            if record.barred and record.version != message.version:
-                record.lift()
-                record.wanted = True
-                self._note(record, "lifted")
-                self.ref.tell(StartAll())
-            elif record.wanted and record.up:
-                self.spawn(self._swap, record, message.version, name=f"swap {entry.name}")
-
-    async def _swap(self, record: Record, version: str) -> None:
-        entry = record.entry
-        try:
-            package = await self.lookup(LIBRARY).ask(GetPackage(entry.strategy, entry.source, version), PACKAGE_S)
-        except (Refused, Unknown) as error:
-            self.ref.tell(SwapFailed(entry.name, version, str(error)))
-            return
-        record.next_package = package
-        self._runner(entry.name).tell(SwapPackage(package))
-
-    @receive
-    def terminated(self, message: Terminated) -> None:
-        """Note the end of a runner, of its supervisor, or of the parent of all."""
-        if message.incarnation.count == 0:
-            return  # so far, nobody has lived there
-        if message.path == STRATEGIES:
-            self.after(RETRY_S, StartAll())
-            return
-        name, _, runner = message.path.removeprefix(f"{STRATEGIES}/").partition("/")
-        record = self.records.get(name)
-        if record is None:
-            return
-        reason = message.reason
-        if runner:
-            record.up = False
-        if isinstance(reason, Crashed) and runner:
-            record.crashed(f"{reason.error}: {reason.text}")
-        elif isinstance(reason, Killed) and runner:
-            record.crashed(f"killed {reason.detail}".rstrip())
-        elif message.final and not runner and isinstance(reason, Shutdown) and reason.detail and record.wanted:
-            # An orderly stop has no detail.
-            why = record.last_error or reason.detail
-            self._fail(record, RunFailed(name=name, version=record.version, code="gave_up", reason=why))
-            return
-        self._announce(record)
-
     # After a restart of the node.
 
     async def _remember(self) -> None:
@@ -489,121 +316,3 @@ class Roster(Actor):
                 self._watch(name)
         self.restored = True
         self.ref.tell(StartAll())
-
-    # What is told of it.
-
-    @receive
-    def list_all(self, request: ListStrategies) -> None:
-        """Say how the strategies are."""
-        if request.strategy_id:
-            self._record(request.strategy_id)
-        self.answer_later(self._list, request.strategy_id)
-
-    @receive
-    def history(self, request: GetRunHistory) -> RunHistory:
-        """Say what happened to a strategy."""
-        return RunHistory(tuple(self._record(request.strategy_id).events))
-
-    @receive
-    def states(self, request: GetStrategyStates) -> StrategyStates:
-        """Say which status each strategy has."""
-        wanted = [self._record(request.strategy_id)] if request.strategy_id else self.records.values()
-        return StrategyStates(tuple(record.change(self.clock.now()) for record in wanted))
-
-    @receive
-    def probe(self, request: Probe) -> ProbeReport:
-        """Degraded when a strategy has ended by failing."""
-        records = self.records.values()
-        failed = [record.entry.name for record in records if record.failure]
-        return ProbeReport(
-            "degraded" if failed else "ok",
-            f"ended by failing: {', '.join(failed)}" if failed else "",
-            figures=(
-                ("strategies", len(records)),
-                ("active", sum(record.status == "active" for record in records)),
-                ("barred", sum(record.barred for record in records)),
-                ("kills", sum(record.kills.kills for record in records)),
-                ("crashes", sum(record.crashes for record in records)),
-            ),
-        )
-
-    async def _list(self, strategy_id: str) -> StrategyList:
-        wanted = [self.records[strategy_id]] if strategy_id else list(self.records.values())
-        runners: dict[str, RunnerStatus] = {}
-
-        async def ask(name: str) -> None:
-            try:
-                runners[name] = await self._runner(name).ask(GetRunnerStatus(), ASK_S)
-            except (Refused, Unknown):
-                return  # it does not run, or is so busy that the answer is left out
-
-        async with trio.open_nursery() as nursery:
-            for record in wanted:
-                if record.wanted:
-                    nursery.start_soon(ask, record.entry.name)
-        return StrategyList(tuple(_status(record, runners.get(record.entry.name)) for record in wanted))
-
-    # Details.
-
-    def _record(self, name: str) -> Record:
-        record = self.records.get(name)
-        if record is None:
-            raise Refused("not_found", f"there is no strategy {name!r}", "strategy_id")
-        return record
-
-    def _runner(self, name: str) -> ActorRef:
-        return self.lookup(f"{STRATEGIES}/{name}/{RUNNER}")
-
-    def _watch(self, name: str) -> None:
-        self.watch(self.lookup(f"{STRATEGIES}/{name}"))
-        self.watch(self._runner(name))
-
-    def _note(self, record: Record, event: Event, reason: str = "") -> None:
-        """Put what has happened into the log: it survives this process."""
-        record.events.append((self.clock.now(), event))
-        if record.configured:
-            return
-        row = StrategyRunRow(
-            stream=STRATEGY_RUNS,
-            seq=self.log.last_seq(STRATEGY_RUNS) + 1,
-            ts=self.clock.now(),
-            strategy_id=record.entry.name,
-            event=event,
-            source=source_name(record),
-            version=record.version,
-            execution_id=record.execution_id,
-            reason=reason[:2000],
-            entry=msgspec.Raw(msgspec.json.encode(record.entry)),
-        )
-        self.log.append(row)
-
-    def _announce(self, record: Record) -> None:
-        """Tell everybody when a strategy has another status than before."""
-        status: StrategyState = record.status
-        if status != record.told:
-            record.told = status
-            self.publish(record.change(self.clock.now()))
-        counts = Counter(each.status for each in self.records.values())
-        for state in get_args(StrategyState):
-            self.gauge.labels(state).set(counts[state])
-
-
-def _status(record: Record, runner: RunnerStatus | None) -> StrategyStatus:
-    entry = record.entry
-    return StrategyStatus(
-        entry.name,
-        entry.strategy,
-        entry.markets,
-        record.status,
-        record.execution_id if runner is None else f"{entry.name}@{runner.incarnation}",
-        runner.ts_started if runner is not None else 0,
-        runner.ts_last_execution if runner is not None else 0,
-        runner.signals_generated if runner is not None else 0,
-        record.crashes + (runner.errors if runner is not None else 0),
-        (runner.last_error if runner is not None else "") or record.failure or record.last_error,
-        runner.figures if runner is not None else (),
-        source_name(record),
-        record.version,
-        record.parameters or EMPTY,
-        record.failure if record.barred else "",
-    )

@@ -8,23 +8,19 @@ windows full: bars that came while there was none are its history, and it is cal
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Any, ClassVar, Final
 
 import msgspec
-import trio
 
-from actors.strategies.followed import Followed
 from actors.strategies.meters import CallMeter
 from actors.strategies.sandbox import wire
 from actors.strategies.sandbox.drafts import SignalError
 from actors.strategies.sandbox.inputs import bar_input, quote_input, trade_input
-from actors.strategies.sandbox.keeper import SANDBOX, OpenWorker
 from actors.strategies.sandbox.loaded import Loaded, NotLoaded
 from actors.strategies.sandbox.policy import Cause as EndCause
 from actors.strategies.sandbox.policy import CpuBudget, ErrorBudget
 from actors.strategies.sandbox.worker import WorkerEnded
-from actors.strategies.sending import SignalSender
+from actors.strategies.sandboxed_loading import ORDER_S, StrategyLoading
 from actors.strategies.signal_path import SignalPath, settings_of
 from actors.strategies.status import (
     ROSTER,
@@ -36,7 +32,6 @@ from actors.strategies.status import (
     KeepGate,
     KeepState,
     ReportKill,
-    Run,
     RunFailed,
     RunLoaded,
     RunLogs,
@@ -44,15 +39,11 @@ from actors.strategies.status import (
     SwapFailed,
     SwapPackage,
 )
-from actors.strategies.warm_up import warm_up
 from protocols.control import ExitReason, Lagged, Message, Refused, Unknown
 from protocols.market import Bar, Quote, Trade
-from protocols.providers import PROVIDERS, GetProviders, ProviderSwitched
+from protocols.providers import ProviderSwitched
 from runtime import Mailbox, receive
 
-ASK_S: Final = 2.0
-ORDER_S: Final = 10.0
-LOG_LINES: Final = 500
 SAVE_EVERY_S: Final = 60.0
 EXAMINE_EVERY_S: Final = 5.0
 MINUTE_NS: Final = 60_000_000_000
@@ -74,29 +65,20 @@ class Examine(Message, frozen=True, gc=False, tag="examine_strategy"):
     """It is time to look after the worker."""
 
 
-class SandboxedStrategy(SignalSender):
+class SandboxedStrategy(StrategyLoading):
     """Runs what the roster says under `name` (`GetRun`), in a worker of the sandbox."""
 
     mailbox: ClassVar[Mailbox] = Mailbox(capacity=8192)
 
     def __init__(self, name: str) -> None:
-        super().__init__()
-        self.name = name
+        super().__init__(name)
         self.loaded: Loaded | None = None
         self.over = ""
         """Why nothing is handled any more; the roster is about to end this actor."""
         self.executions = self.last_execution = self.lost = 0
         self.memory_errors = 0
-        self.cpu_seen = 0
-        self.logs: deque[tuple[int, wire.LogLine]] = deque(maxlen=LOG_LINES)
         self.cut = 0
         self.metrics: dict[str, float] = {}
-        self.seen: dict[tuple[str, str], int] = {}
-        self.sources: dict[tuple[str, str], str] = {}
-        self.heard: set[tuple[type[Message], str]] = set()
-        self.followed = Followed()
-        self.markets_of: dict[str, tuple[str, ...]] = {}
-        """The markets that speak for a symbol, by turns."""
 
     def on_start(self) -> None:
         """Be there; the rest takes longer."""
@@ -300,74 +282,6 @@ class SandboxedStrategy(SignalSender):
 
     # Loading and changing.
 
-    async def _load(self, run: Run, state: bytes | None) -> Loaded:
-        """A worker with the strategy, its windows filled. Raises NotLoaded, Refused, WorkerEnded."""
-        package = run.package
-        worker = await self.lookup(SANDBOX).ask(OpenWorker(name=self.name, own=run.own), ORDER_S)
-        try:
-            given = msgspec.json.decode(package.parameters) | msgspec.json.decode(run.parameters)
-            lookback = self.way.settings.lookback_periods
-            load = wire.Load(
-                1,
-                package.strategy_id,
-                package.version,
-                package.main_file,
-                package.code,
-                run.windows,
-                msgspec.Raw(msgspec.msgpack.encode(given)),
-                lookback,
-                run.interval_s is None,
-                state,
-                run.log_bytes,
-                self.clock.now(),
-            )
-            loaded = await Loaded.load(worker, load, run.load_s, run.call_s)
-            await self._warm_up(loaded, max(lookback, loaded.ready.lookback))
-        except BaseException:
-            with trio.CancelScope(shield=True):
-                await worker.close()
-            raise
-        self.cpu_seen = worker.cpu_ns()  # what loading took is not counted
-        self._add_logs(loaded.ready.logs)
-        for kind in (Quote, Trade):
-            if kind.__name__.lower() in loaded.ready.handles:
-                for market in run.markets:
-                    self._hear(kind, market)
-        return loaded
-
-    async def _follow(self, symbols: tuple[str, ...]) -> None:
-        """Find out which markets speak for the symbols."""
-        self.subscribe(ProviderSwitched, lossless=True)
-        for symbol in symbols:
-            try:
-                [known] = (await self.lookup(PROVIDERS).ask(GetProviders(symbol), ASK_S)).symbols
-            except (Refused, Unknown):
-                self.markets_of[symbol] = self.followed.add(symbol)
-            else:
-                providers = tuple(each.provider for each in known.providers)
-                self.markets_of[symbol] = self.followed.add(symbol, providers, known.chosen)
-
-    async def _warm_up(self, loaded: Loaded, count: int) -> None:
-        for market, interval in self.run.windows:
-            found = await warm_up(self, market, interval, count, self.markets_of[market])
-            if found.missing:
-                self.logger.warning("a window begins short", market=market, interval=interval, why=found.missing)
-            if found.source is not None and self.markets_of[market] == (market,):
-                self.sources[market, interval] = found.source
-            now = self.clock.now()
-            await loaded.history([bar_input(bar, now) for bar in found.bars])
-            for bar in found.bars:
-                self.way.marks.of(bar.marks)
-                self.way.assessor.bar(bar)
-            if found.bars:
-                self.seen[market, interval] = max(self.seen[market, interval], found.bars[-1].start)
-
-    def _hear(self, kind: type[Message], symbol: str) -> None:
-        for market in self.markets_of[symbol]:
-            if (kind, market) not in self.heard:
-                self.heard.add((kind, market))
-                self.subscribe(kind, market, lossless=True)
-
     @receive
     async def swap(self, message: SwapPackage) -> None:
         """Take another version: built beside this one, with its state, and put in its place between two inputs."""
@@ -490,7 +404,3 @@ class SandboxedStrategy(SignalSender):
         for metric in reply.metrics:
             if metric.name in self.metrics or len(self.metrics) < 100:
                 self.metrics[metric.name] = metric.value
-
-    def _add_logs(self, lines: tuple[wire.LogLine, ...]) -> None:
-        now = self.clock.now()
-        self.logs.extend((now, line) for line in lines)

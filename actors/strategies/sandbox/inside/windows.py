@@ -1,8 +1,8 @@
 """The bars that a strategy may look back at: one window for each symbol and timeframe.
 
 A window is only ever added to, one bar at a time, when that bar is the strategy's to see. What user code gets are
-tables over copies of the newest `lookback` bars, made when a column is first read: a view of the window itself would
-show what lies around it through `.base`. A table that is read late shows the bars of the moment it was made for.
+tables over copies of the newest `lookback` bars, each column made when it is first read: a view of the window itself
+would show what lies around it through `.base`. A table that is read late shows the bars of the moment it was made for.
 
 A row is packed as `<q7dq`: timestamp, open, high, low, close, volume, trades, vwap, end.
 """
@@ -10,7 +10,7 @@ A row is packed as `<q7dq`: timestamp, open, high, low, close, volume, trades, v
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -23,36 +23,44 @@ ROW: Final = struct.Struct("<q7dq")
 FIELDS: Final = 9
 FIRST_ROWS: Final = 128
 
+_ORDER: Final = ("timestamp", "open", "high", "low", "close", "volume", "trades", "vwap", "end")
+_PLACES: Final = {name: place for place, name in enumerate(_ORDER)}
+_TIMES: Final = frozenset({"timestamp", "end"})
+
 
 class WindowBars(Bars):
-    """Bars of a window from row `first` to row `stop`; the columns are copied when one of them is first read."""
+    """Bars of a window from row `first` to row `stop`; a column is copied when it is first read."""
 
     __slots__ = ("_first", "_stop", "_table")
 
     def __init__(self, symbol: str, timeframe: str, table: NDArray[np.float64], first: int, stop: int) -> None:
         self.symbol = symbol
         self.timeframe = timeframe
-        self._table: NDArray[np.float64] | None = table
+        self._table = table
         self._first = first
         self._stop = stop
 
     def __getattr__(self, name: str) -> Any:
-        # Reached only while a slot is empty: the first column that is asked for fills them all.
-        if name not in COLUMNS:
+        # Reached only while the slot of a column is empty.
+        place = _PLACES.get(name)
+        if place is None:
             raise AttributeError(f"Bars has no attribute {name!r}: its columns are {', '.join(COLUMNS)}")
-        table, self._table = self._table, None
-        if table is None:
-            raise AttributeError(f"{name} was deleted")
-        rows = np.array(table[self._first : self._stop].T, order="C")
-        times = rows.view(np.int64)
-        self.timestamp = times[0]
-        self.open, self.high, self.low, self.close = rows[1], rows[2], rows[3], rows[4]
-        self.volume, self.trades, self.vwap = rows[5], rows[6], rows[7]
-        self.end = times[8]
-        return getattr(self, name)
+        column: Any = self._table[self._first : self._stop, place].copy()
+        if name in _TIMES:
+            column = column.view(np.int64)
+        setattr(self, name, column)
+        return column
 
     def __len__(self) -> int:
         return self._stop - self._first
+
+
+class WindowFrames(Frames):
+    """The tables of one call; the same as Frames, made with less ado."""
+
+    def __init__(self, by_timeframe: Mapping[str, Mapping[str, Bars]], first: Mapping[str, Bars]) -> None:
+        dict.__init__(self, first)
+        self._by_timeframe = by_timeframe
 
 
 class Window:
@@ -179,12 +187,12 @@ class Windows:
                 if not window.count:
                     return None
                 only = {window.symbol: window.bars()}
-                return Frames({window.timeframe: only}, only)
+                return WindowFrames({window.timeframe: only}, only)
         first = {symbol: window.bars() for symbol, window in self.first.items() if window.count}
         if not first:
             return None
         if len(self.by_timeframe) == 1:
-            return Frames(dict.fromkeys(self.by_timeframe, first), first)
+            return WindowFrames(dict.fromkeys(self.by_timeframe, first), first)
         tables = {
             timeframe: {
                 symbol: first[symbol] if window is self.first[symbol] else window.bars()
@@ -193,7 +201,7 @@ class Windows:
             }
             for timeframe, windows in self.by_timeframe.items()
         }
-        return Frames(tables, first)
+        return WindowFrames(tables, first)
 
     def _add(self, symbol: str, timeframe: str) -> Window:
         window = self._all[symbol, timeframe] = Window(symbol, timeframe, self.lookback)

@@ -43,9 +43,9 @@ MOST_PAGE: Final = 100
 
 
 class RowsRead(Message, frozen=True, gc=False, tag="workflow_rows_read"):
-    """The newest rows are read back; `problem`: why they are not all of them."""
+    """The newest rows are read back; None: they cannot be read. `problem`: why they are not all of them."""
 
-    rows: tuple[WorkflowVersionRow, ...]
+    rows: tuple[WorkflowVersionRow, ...] | None
     problem: str
 
 
@@ -99,21 +99,23 @@ class Workflows(Actor):
     async def _read(self) -> None:
         while True:
             try:
-                rows = await archive.read_newest(self.lookup(QUERIES), self.log.last_seq(VERSIONS), self.patience_s)
+                rows, problem = await archive.read_newest(
+                    self.lookup(QUERIES), self.log.last_seq(VERSIONS), self.patience_s
+                )
             except Refused as refused:
-                await self.ref.send(RowsRead((), refused.message))
+                await self.ref.send(RowsRead(None, f"the table cannot be read: {refused.message}"))
                 await trio.sleep(AGAIN_S)
             else:
-                await self.ref.send(RowsRead(rows, ""))
+                await self.ref.send(RowsRead(rows, problem))
                 return
 
     @receive
     def rows_read(self, message: RowsRead) -> None:
         """From now on, workflows can be changed."""
         if message.problem and message.problem != self.problem:
-            self.logger.error("the workflows cannot be read back", why=message.problem)
+            self.logger.error("workflows are missing", why=message.problem)
         self.problem = message.problem
-        if message.problem:
+        if message.rows is None:
             return
         for row in message.rows:
             self.shelf.add(row)

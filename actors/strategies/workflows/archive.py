@@ -45,30 +45,34 @@ _LIST: Final = f"""
 """  # noqa: S608
 
 
-async def read_newest(queries: ActorRef, last_seq: int, patience_s: float) -> tuple[WorkflowVersionRow, ...]:
-    """The newest row of every workflow, once the database has all rows up to `last_seq`.
+async def read_newest(
+    queries: ActorRef, last_seq: int, patience_s: float
+) -> tuple[tuple[WorkflowVersionRow, ...], str]:
+    """The newest row of every workflow, once the database has all rows up to `last_seq`; and what is missing, if any.
 
-    Waits for as long as there is no database. Raises Refused `incomplete` where it answers and has not got them after
-    `patience_s` seconds.
+    Waits for as long as there is no database. Where it answers, but does not get the last rows within `patience_s`
+    seconds, they have been rejected: then the answer is without them. Raises Refused `query_failed` if there is no such
+    table by then.
     """
     if last_seq == 0:
-        return ()
+        return (), ""
     waited = 0.0
     while True:
         try:
             end = (await queries.ask(RunQuery(_END, (VERSIONS,)), QUERY_S)).rows[0][0]
             if end >= last_seq:
-                return await _all_newest(queries)
+                return await _all_newest(queries), ""
+            if waited >= patience_s:
+                return await _all_newest(queries), f"the database has workflows up to {end}, the log up to {last_seq}"
             waited += RETRY_S
-            why = f"the database has workflows up to {end}, the log up to {last_seq}"
         except Refused as refused:
-            # On a first start the table is not there yet.
-            waited += RETRY_S if refused.code == "query_failed" else 0.0
-            why = refused.message
+            if refused.code == "query_failed":
+                # On a first start the table is not there yet.
+                if waited >= patience_s:
+                    raise
+                waited += RETRY_S
         except Unknown:
-            why = "the database does not answer"
-        if waited >= patience_s:
-            raise Refused("incomplete", why)
+            pass  # it is asked again
         await trio.sleep(RETRY_S)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import trio
 
 import actors.edge.capability
@@ -91,19 +92,20 @@ class Desk:
 
 
 @asynccontextmanager
-async def desk(folder: Path, database: str) -> AsyncIterator[Desk]:
+async def desk(folder: Path, database: str, patience_s: float = LIMIT_S) -> AsyncIterator[Desk]:
     """A node in this folder; leaving the block stops it, and another one in the same folder goes on where it was."""
     storage = {"url": database, "migrations": MIGRATIONS, "migrate": False, "batch_rows": 5_000, "batch_bytes": 4 << 20}
     writer = ChildSpec(name="writer", actor="actors.storage.writer:Writer", arguments=storage)
     queries = ChildSpec(name="queries", actor="actors.storage.queries:Queries", arguments={"url": database})
     settings = actors.edge.capability.Settings(port=0)
     routes = ("actors.strategies.capability:routes",)
+    [workflows] = specs()
     children = (
         supervisor("storage", writer, queries),
         actors.signals.capability.branch(actors.signals.capability.Settings()),
         supervisor("market", *bar_specs(BarSettings())),
         *library_specs(LibrarySettings()),
-        *specs(),
+        msgspec.structs.replace(workflows, arguments={"patience_s": patience_s}),
         *capability.branch((), SandboxSettings(memory_mb=64)),
         ChildSpec(name="edge", actor="actors.edge.edge:Edge", arguments={"settings": settings, "routes": routes}),
     )

@@ -14,6 +14,7 @@ from actors.strategies.workflows.operators.pattern import NAMES
 from actors.strategies.workflows.rows import WORKFLOWS
 from actors.strategies.workflows.templates import TEMPLATES
 from protocols.control import Probe, Refused
+from tests.actors.storage.kit import call
 from tests.actors.strategies.workflows.drawing import Drawn, action, condition, drawn, indicator, node, source
 from tests.actors.strategies.workflows.stage import LIMIT_S, OPEN, Desk, bar, desk
 
@@ -183,6 +184,21 @@ async def test_workflows_survive_a_restart_of_the_node_and_of_the_library(tmp_pa
         assert again["version"] == 3, "its versions go on"
         report = await at.node.ref(WORKFLOWS).ask(Probe())
         assert dict(report.figures) == {"workflows": 3, "compiled": 1, "read_back": True}
+
+
+async def test_rows_that_the_database_has_lost_are_told_of_and_stop_nobody(tmp_path: Path, database: str) -> None:
+    async with desk(tmp_path, database) as at:
+        one = await created(at)
+        await at.answered("GET", f"/workflows/{one}/versions")
+        lost = await created(at, "Lost")
+        await at.answered("GET", f"/workflows/{lost}/versions")
+    call(database, lambda connection: connection.execute("DELETE FROM workflow_versions WHERE name = 'Lost'"))
+    async with desk(tmp_path, database, patience_s=0.2) as at:
+        listed = await at.answered("GET", "/workflows")
+        assert [each["id"] for each in listed["workflows"]] == [one]
+        report = await at.node.ref(WORKFLOWS).ask(Probe())
+        assert (report.status, report.detail) == ("degraded", "the database has workflows up to 1, the log up to 2")
+        assert await created(at, "More") == "more-w3"
 
 
 async def until_packaged(at: Desk, strategy_id: str) -> None:

@@ -179,6 +179,7 @@ class SandboxedStrategy(StrategyLoading):
         for each in (symbol,) if symbol is not None else () if message.key else self.run.markets:
             self.way.assessor.gap(each)
             await self._feed(wire.GapInput(each, self.clock.now()), None)
+            await self._refill(each)
 
     async def _feed(self, given: wire.Input, cause: Quote | Trade | Bar | None) -> None:
         loaded = self.loaded
@@ -205,6 +206,16 @@ class SandboxedStrategy(StrategyLoading):
             self.memory_errors = 0
         if self.loaded is loaded:
             await self._account(loaded)
+
+    async def _refill(self, symbol: str) -> None:
+        """A gap has emptied the windows of a symbol: what is stored by now fills them again."""
+        loaded = self.loaded
+        if loaded is None or self.over:
+            return
+        try:
+            await self._warm_up(loaded, [window for window in self.run.windows if window[0] == symbol])
+        except WorkerEnded as ended:
+            await self._ended(ended.cause, ended.detail)
 
     @receive
     async def examine(self, message: Examine) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -69,7 +70,7 @@ class StrategyLoading(SignalSender):
                 self.clock.now(),
             )
             loaded = await Loaded.load(worker, load, run.load_s, run.call_s)
-            await self._warm_up(loaded, max(lookback, loaded.ready.lookback))
+            await self._warm_up(loaded, run.windows)
         except BaseException:
             with trio.CancelScope(shield=True):
                 await worker.close()
@@ -94,8 +95,9 @@ class StrategyLoading(SignalSender):
                 providers = tuple(each.provider for each in known.providers)
                 self.markets_of[symbol] = self.followed.add(symbol, providers, known.chosen)
 
-    async def _warm_up(self, loaded: Loaded, count: int) -> None:
-        for market, interval in self.run.windows:
+    async def _warm_up(self, loaded: Loaded, windows: Sequence[tuple[str, str]]) -> None:
+        count = max(self.way.settings.lookback_periods, loaded.ready.lookback)
+        for market, interval in windows:
             found = await warm_up(self, market, interval, count, self.markets_of[market])
             if found.missing:
                 self.logger.warning("a window begins short", market=market, interval=interval, why=found.missing)

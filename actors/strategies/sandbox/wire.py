@@ -116,7 +116,7 @@ class Load(msgspec.Struct, frozen=True, array_like=True, tag="load"):
     parameters: msgspec.Raw
     """A msgpack map: what the run was given; the strategy's declared defaults fill in the rest."""
     lookback: int
-    """Bars of each window that the strategy sees, at most."""
+    """Bars of each window that the strategy sees, unless it says itself how many (`Ready.lookback`)."""
     every_bar: bool
     """True: the function contract is called at every bar; False: at TimerInput alone."""
     state: bytes | None = None

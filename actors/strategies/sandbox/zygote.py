@@ -40,6 +40,8 @@ _ENVIRONMENT: Final = {
     "OPENBLAS_NUM_THREADS": "1",
     "OMP_NUM_THREADS": "1",
     "LC_ALL": "C.UTF-8",
+    # Equal inputs give equal signals: sets of text have the same order in every life. (`-I` would ignore it.)
+    "PYTHONHASHSEED": "0",
 }
 _CLOSE_S: Final = 2.0
 _CREATE_S: Final = 30.0
@@ -93,7 +95,7 @@ class Zygote:
         try:
             with theirs:
                 self._child = await ChildProcess.start(
-                    [sys.executable, "-I", "-B", _PROGRAM, msgspec.json.encode(settings).decode()],
+                    [sys.executable, "-P", "-s", "-B", _PROGRAM, msgspec.json.encode(settings).decode()],
                     name="zygote",
                     env=_ENVIRONMENT,
                     cwd="/",

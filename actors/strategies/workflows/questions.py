@@ -15,6 +15,11 @@ Limit = Annotated[int, msgspec.Meta(ge=1, le=100)]
 Offset = Annotated[int, msgspec.Meta(ge=0, le=100_000)]
 
 
+def _absent() -> msgspec.Raw:
+    """What is not given. (A schema cannot show a default that is raw.)"""
+    return ABSENT
+
+
 class WorkflowQuery(msgspec.Struct, frozen=True):
     """Which workflows."""
 
@@ -50,11 +55,11 @@ class NewWorkflow(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     description: str = ""
     tags: tuple[str, ...] = ()
-    workflow_data: FreeJson = ABSENT
-    workflow: FreeJson = ABSENT
-    nodes: FreeJson = ABSENT
-    edges: FreeJson = ABSENT
-    config: FreeJson = ABSENT
+    workflow_data: FreeJson = msgspec.field(default_factory=_absent)
+    workflow: FreeJson = msgspec.field(default_factory=_absent)
+    nodes: FreeJson = msgspec.field(default_factory=_absent)
+    edges: FreeJson = msgspec.field(default_factory=_absent)
+    config: FreeJson = msgspec.field(default_factory=_absent)
 
 
 class ChangedWorkflow(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,11 +72,11 @@ class ChangedWorkflow(msgspec.Struct, frozen=True, kw_only=True):
     name: str | None = None
     description: str | None = None
     tags: tuple[str, ...] | None = None
-    workflow_data: FreeJson = ABSENT
-    workflow: FreeJson = ABSENT
-    nodes: FreeJson = ABSENT
-    edges: FreeJson = ABSENT
-    config: FreeJson = ABSENT
+    workflow_data: FreeJson = msgspec.field(default_factory=_absent)
+    workflow: FreeJson = msgspec.field(default_factory=_absent)
+    nodes: FreeJson = msgspec.field(default_factory=_absent)
+    edges: FreeJson = msgspec.field(default_factory=_absent)
+    config: FreeJson = msgspec.field(default_factory=_absent)
     expected_version: int = 0
 
 

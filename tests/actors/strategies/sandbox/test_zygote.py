@@ -95,7 +95,7 @@ async def test_its_environment_is_clean_and_it_has_no_event_loop() -> None:
         assert said == "[]"
         variables = json.loads(await tell(worker, "environment"))
         assert sorted(variables) == [
-            "LC_ALL", "MALLOC_ARENA_MAX", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TROUPE_CHILD",
+            "LC_ALL", "MALLOC_ARENA_MAX", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "PYTHONHASHSEED", "TROUPE_CHILD",
         ]  # fmt: skip
 
 

@@ -225,8 +225,6 @@ class _Range:
             for each in set(started):
                 with suppress(ProcessLookupError):
                     os.kill(each, signal.SIGKILL)
-        if breach.exists(pid):
-            outcome.breaches["deadline"] = "the worker outlived its end"
         self._look_at_replies(attack, outcome)
         if breach.own_memory() - node_memory > NODE_MEMORY:
             outcome.breaches["node"] = f"{breach.own_memory() - node_memory} bytes more in the node"
@@ -234,6 +232,9 @@ class _Range:
             await self._look_again(attack, source, outcome)
         if changed := await self._neighbour_changed(fresh=attack.category == "state"):
             outcome.breaches["neighbour"] = changed
+        # Now, since a worker whose zygote is gone is buried with what is left of it.
+        if breach.exists(pid):
+            outcome.breaches["deadline"] = "the worker outlived its end"
         outcome.breaches |= self._scene.news()
         return outcome
 

@@ -69,10 +69,10 @@ ATTACKS: Final[tuple[Attack, ...]] = (
     ),
     _sends(
         "signals by the owner of the data socket",
-        "import fcntl, os, stat\ndef attack():\n"
+        "import fcntl, os\ndef attack():\n"
         "    for fd in range(3, 64):\n"
         "        try:\n"
-        "            if stat.S_ISSOCK(os.fstat(fd).st_mode):\n"
+        "            if os.write(fd, b'') == 0:\n"
         "                fcntl.fcntl(fd, fcntl.F_SETOWN, @NODE@)\n"
         "                fcntl.fcntl(fd, 10, 10)\n"
         "                fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_ASYNC)\n"

@@ -304,7 +304,7 @@ class Roster(RunReports):
 
     @receive
     def restore(self, message: _Restore) -> None:
-        """Run again what ran; those of the configuration are as they say now, but stay barred."""
+        """Run again what ran; those of the configuration are as it says now."""
         for name, known in remembered(message.rows).items():
             record = self.records.get(name)
             if record is not None and record.configured:

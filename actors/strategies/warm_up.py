@@ -82,10 +82,15 @@ async def _provided(actor: Actor, symbol: str, interval: str, count: int, provid
     if length.kind != "time":
         return WarmUp((), None, "bars of trades and of volume have no history at the providers")
     now = actor.clock.now()
+    why = "the providers have none"
     try:
         ask = GetProvidedBars(symbol, interval, now - (count + 1) * length.length, now)
-        found = await actor.lookup(PROVIDERS).ask(ask, PROVIDED_S)
+        bars = (await actor.lookup(PROVIDERS).ask(ask, PROVIDED_S)).bars[-count:]
     except (Refused, Unknown) as error:
-        return WarmUp((), None, f"no bars of the providers: {error}")
-    bars = tuple(msgspec.structs.replace(bar, market=symbol) for bar in found.bars[-count:])
-    return WarmUp(bars, None)
+        why, bars = f"no bars of the providers: {error}", ()
+    for market in providers:
+        if bars:
+            break
+        bars = (await warm_up(actor, market, interval, count)).bars  # what this node has stored of it
+    renamed = tuple(msgspec.structs.replace(bar, market=symbol) for bar in bars)
+    return WarmUp(renamed, None, "" if renamed else why)

@@ -40,7 +40,9 @@ def test_a_check_that_lacks_what_another_one_found_broken_is_skipped(surrounding
     assert finding.status == "skip"
 
 
-@pytest.mark.parametrize("name", ["python", "packages", "clock", "open files", "sandbox", "data folder", "disk", "node"])
+@pytest.mark.parametrize(
+    "name", ["python", "packages", "clock", "open files", "sandbox", "data folder", "disk", "node"]
+)
 def test_a_check_of_this_machine_finds_something_and_says_how_to_mend_what_is_wrong(
     name: str, surroundings: Surroundings
 ) -> None:

@@ -296,8 +296,9 @@ class Scene:
         for line in keys.read_text().splitlines() if keys.exists() else ():
             if self.mark in line:
                 found.append("a key")
-                # KEYCTL_UNLINK from the keyring of the user.
-                libc.syscall(number("keyctl"), 9, int(line.split()[0], 16), -4)
+                # KEYCTL_UNLINK from the keyrings of the user and of the user's session.
+                for keyring in (-4, -5):
+                    libc.syscall(number("keyctl"), 9, int(line.split()[0], 16), keyring)
         if self.mark in Path("/proc/net/unix").read_text().replace(self.abstract, "").replace(self.folder.name, ""):
             found.append("a socket's name")
         return found

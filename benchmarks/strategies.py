@@ -123,7 +123,10 @@ async def _start(node: Node, name: str, market: str) -> float:
 
 
 def signals(announce: Callable[[dict[str, Any]], None], seconds: float, strategies: int, rate: float) -> Sample:
-    """Publish `rate` bars a second for each strategy at random moments; the time to the signal, in microseconds."""
+    """Publish `rate` bars a second for each strategy at random moments; the time to the signal, in microseconds.
+
+    Rate 0: one strategy, and each bar as soon as the signal of the one before is stored.
+    """
     found: dict[str, float] = {}
 
     async def work(node: Node, folder: Path) -> None:
@@ -134,6 +137,22 @@ def signals(announce: Callable[[dict[str, Any]], None], seconds: float, strategi
         chance = random.Random(7)
         counts = dict.fromkeys(markets, 0)
         published = 0
+        arrived = trio.Event()
+
+        async def in_turns_with_signals() -> None:
+            """Each bar as soon as the signal of the one before is stored."""
+            nonlocal published
+            end = trio.current_time() + seconds
+            while trio.current_time() < end:
+                market = markets[0]
+                counts[market] += 1
+                each = bar(counts[market], market)
+                sent[market, each.end] = node.clock.now()
+                node.publish(each)
+                published += 1
+                with trio.fail_after(5):
+                    while len(ages) < published:
+                        await arrived.wait()
 
         async def publish() -> None:
             nonlocal published
@@ -148,25 +167,27 @@ def signals(announce: Callable[[dict[str, Any]], None], seconds: float, strategi
                 counts[market] += 1
                 # Long and short in turns: the gate holds back a repeated exit.
                 each = bar(counts[market], market)
-                sent[market, each.end] = time.perf_counter_ns()
+                sent[market, each.end] = node.clock.now()
                 node.publish(each)
                 published += 1
 
         async def take() -> None:
+            nonlocal arrived
             place = 1
             with node.open_tap((SignalStored, SIGNALS), capacity=10_000) as tap:
                 while True:
                     await tap.receive()
-                    stamp = time.perf_counter_ns()
                     page = await node.ref(HUB).ask(ReadSignals(place))
                     for each in page.signals:
-                        ages.append((stamp - sent[each.signal.symbol, each.signal.ts_event]) / 1e3)
+                        ages.append((each.ts_stored - sent[each.signal.symbol, each.signal.ts_event]) / 1e3)
                     place = page.next_seq
+                    arrived.set()
+                    arrived = trio.Event()
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(take)
             cpu = time.process_time()
-            await publish()
+            await (publish() if rate else in_turns_with_signals())
             cpu = time.process_time() - cpu
             await trio.sleep(0.5)
             nursery.cancel_scope.cancel()
@@ -190,7 +211,7 @@ def _private(pid: int) -> int:
 
 
 def batches(announce: Callable[[dict[str, Any]], None], seconds: float, size: int) -> Sample:
-    """A worker alone, given `size` bars at a time: microseconds for each bar."""
+    """A worker alone, given one bar, and `size` bars at a time: microseconds for each bar."""
     found: dict[str, float] = {}
     nothing = "def generate_signal(data, parameters):\n    return None\n"
 
@@ -205,7 +226,15 @@ def batches(announce: Callable[[dict[str, Any]], None], seconds: float, size: in
                 loaded = await Loaded.load(worker, load, 10.0, 10.0)
                 await loaded.history([bar_input(number) for number in range(WINDOW)])
                 costs: list[float] = []
-                number, end = WINDOW, trio.current_time() + seconds / 2
+                alone: list[float] = []
+                number, end = WINDOW, trio.current_time() + seconds / 4
+                while trio.current_time() < end:
+                    began = time.perf_counter_ns()
+                    await loaded.run((bar_input(number),))
+                    alone.append((time.perf_counter_ns() - began) / 1e3)
+                    number += 1
+                found[f"{name} p50"], found[f"{name} p99"] = quantiles(alone, 0.5, 0.99)
+                end = trio.current_time() + seconds / 4
                 while trio.current_time() < end:
                     inputs = tuple(bar_input(each) for each in range(number, number + size))
                     number += size
@@ -231,8 +260,10 @@ def _called(window: list[float]) -> tuple[str, float]:
     return ("CLOSE_LONG" if closes[-1] > mean else "CLOSE_SHORT"), 0.75
 
 
-def pool(announce: Callable[[dict[str, Any]], None], seconds: float) -> Sample:
-    """The peer: asyncio and a `ProcessPoolExecutor` of one process; microseconds from bar to answer."""
+def pool(announce: Callable[[dict[str, Any]], None], seconds: float, rate: float) -> Sample:
+    """The peer: asyncio and a `ProcessPoolExecutor` of one process; microseconds from bar to answer. Rate 0: each bar
+    as soon as the answer to the one before is there.
+    """
     ages: list[float] = []
 
     async def main() -> None:
@@ -243,7 +274,8 @@ def pool(announce: Callable[[dict[str, Any]], None], seconds: float) -> Sample:
             await loop.run_in_executor(executor, _called, window)
             end = loop.time() + seconds
             while loop.time() < end:
-                await asyncio.sleep(chance.expovariate(RATE))
+                if rate:
+                    await asyncio.sleep(chance.expovariate(rate))
                 began = time.perf_counter_ns()
                 await loop.run_in_executor(executor, _called, window)
                 ages.append((time.perf_counter_ns() - began) / 1e3)
@@ -280,8 +312,10 @@ def run(scale: Scale) -> Findings:
     fresh = "a new Python with numpy"
     turns = in_turns(
         {
-            "one": lambda: measured("signals", seconds=seconds, strategies=1, rate=RATE),
-            peer: lambda: measured("pool", seconds=seconds),
+            "one": lambda: measured("signals", seconds=seconds, strategies=1, rate=0.0),
+            peer: lambda: measured("pool", seconds=seconds, rate=0.0),
+            "seldom": lambda: measured("signals", seconds=seconds, strategies=1, rate=RATE),
+            f"{peer}, seldom": lambda: measured("pool", seconds=seconds, rate=RATE),
             "many": lambda: measured("signals", seconds=seconds, strategies=many, rate=1.0),
             "batch": lambda: measured("batches", seconds=seconds, size=256),
             fresh: lambda: measured("process_start", seconds=seconds),
@@ -289,22 +323,37 @@ def run(scale: Scale) -> Findings:
         scale,
     )
     one, pooled, crowd, batch = turns["one"], turns[peer], turns["many"], turns["batch"]
+    seldom, pooled_seldom = turns["seldom"], turns[f"{peer}, seldom"]
+    often = f"at {RATE:g} bars/s"
     return Findings(
         (
             Row("bar to stored signal, p50", "µs", one["p50"], peer, pooled["p50"], at_most(150.0)),
             Row("bar to stored signal, p99", "µs", one["p99"], peer, pooled["p99"], at_most(500.0)),
             Row("bar to stored signal, p99.9", "µs", one["p99.9"], peer, pooled["p99.9"]),
+            Row(f"bar to stored signal {often}, p50", "µs", seldom["p50"], peer, pooled_seldom["p50"]),
+            Row(f"bar to stored signal {often}, p99", "µs", seldom["p99"], peer, pooled_seldom["p99"]),
+            Row("bar to the strategy's answer, p50", "µs", batch["mean p50"], peer, pooled["p50"]),
+            Row("bar to the strategy's answer, p99", "µs", batch["mean p99"], peer, pooled["p99"]),
+            Row("bar to the answer of one that does nothing, p50", "µs", batch["nothing p50"]),
             Row("a bar in batches of 256, nothing done with it", "µs", batch["nothing"], target=at_most(3.0)),
             Row("a bar in batches of 256, mean of 20 closes", "µs", batch["mean"]),
-            Row("start of a strategy, asked to running", "ms", crowd["start"], fresh, turns[fresh]["start"],
-                at_most(10.0)),
+            Row(
+                "start of a strategy, asked to running",
+                "ms",
+                crowd["start"],
+                fresh,
+                turns[fresh]["start"],
+                at_most(10.0),
+            ),
             Row("private memory of an idle strategy", "MiB", one["memory"], target=at_most(5.0)),
             Row(f"{many} strategies, one bar a second each: bar to signal, p50", "µs", crowd["p50"]),
             Row(f"{many} strategies, one bar a second each: bar to signal, p99", "µs", crowd["p99"]),
             Row(f"{many} strategies: processor of the node", "cores", crowd["node"]),
         ),
         (
-            f"{RATE:g} bars/s at random moments for the one strategy; windows of {WINDOW} bars; level of the sandbox "
-            "as the machine has it. The peer has neither walls, limits nor a hub.",
+            "Back to back (each bar as soon as the signal of the one before is stored) unless a rate is named; those "
+            f"at {RATE:g} bars/s come at random moments (Poisson), when processors have gone to sleep. Every bar makes "
+            f"a signal; windows of {WINDOW} bars; the sandbox as strong as the machine has it. The peer has neither "
+            "walls, limits nor a hub.",
         ),
-    )  # fmt: skip
+    )

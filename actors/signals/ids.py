@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from datetime import UTC, datetime
 
@@ -12,8 +13,17 @@ def signal_id(run: str, count: int, ts: int) -> str:
     So the signals of a run have different ids. Two runs may meet by chance within a second; then the hub says
     `id_taken`, and `next_id` is tried.
     """
-    start = int.from_bytes(hashlib.blake2b(run.encode(), digest_size=4).digest(), "big")
-    return f"sig_{datetime.fromtimestamp(ts // 1_000_000_000, UTC):%Y%m%d_%H%M%S}_{(start + count) % 2**32:08x}"
+    return f"{_second(ts // 1_000_000_000)}_{(_start(run) + count) % 2**32:08x}"
+
+
+@functools.lru_cache(maxsize=16)
+def _second(seconds: int) -> str:
+    return f"sig_{datetime.fromtimestamp(seconds, UTC):%Y%m%d_%H%M%S}"
+
+
+@functools.lru_cache(maxsize=1024)
+def _start(run: str) -> int:
+    return int.from_bytes(hashlib.blake2b(run.encode(), digest_size=4).digest(), "big")
 
 
 def next_id(taken: str, attempt: int) -> str:

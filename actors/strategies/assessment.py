@@ -72,25 +72,37 @@ def assess(
     agreement: float | None = None,
 ) -> Assessment:
     """Assess a signal of this confidence. `agreement` of indicators: 0 to 1, where the strategy says it."""
-    risks: dict[str, float | None] = {
-        "volatility": None if facts.volatility is None else facts.volatility / VOLATILITY_OF_RISK_1,
-        "spread": None if facts.spread is None else facts.spread * SPREAD_FACTOR,
-        "market_hours": None if is_open is None else HOURS[is_open],
-        "regime": None if facts.regime is None else REGIMES[facts.regime],
-    }
-    factors: dict[str, float | None] = {
-        "data_quality": facts.traded_bars / facts.bars if facts.bars else None,
-        "history_quality": facts.bars / wanted_bars if facts.bars else None,
-        "indicator_agreement": agreement,
-        "regime_factor": None if facts.regime is None else REGIME_FACTORS[facts.regime],
-    }
-    known_risks = tuple((name, min(1.0, value)) for name, value in risks.items() if value is not None)
-    known_factors = tuple((name, min(1.0, value)) for name, value in factors.items() if value is not None)
-    risk = sum(value for _, value in known_risks) / len(known_risks) if known_risks else None
-    for _, factor in known_factors:
-        confidence *= factor
-    unknown = tuple(name for name, value in (*risks.items(), *factors.items()) if value is None)
-    return Assessment(risk, confidence, recommend(confidence, risk), known_risks, known_factors, unknown)
+    volatility, spread, regime, bars = facts.volatility, facts.spread, facts.regime, facts.bars
+    risks: list[tuple[str, float]] = []
+    factors: list[tuple[str, float]] = []
+    unknown: list[str] = []
+    total = 0.0
+    for name, value in (
+        ("volatility", None if volatility is None else volatility / VOLATILITY_OF_RISK_1),
+        ("spread", None if spread is None else spread * SPREAD_FACTOR),
+        ("market_hours", None if is_open is None else HOURS[is_open]),
+        ("regime", None if regime is None else REGIMES[regime]),
+    ):
+        if value is None:
+            unknown.append(name)
+        else:
+            capped = value if value < 1.0 else 1.0
+            risks.append((name, capped))
+            total += capped
+    for name, value in (
+        ("data_quality", facts.traded_bars / bars if bars else None),
+        ("history_quality", bars / wanted_bars if bars else None),
+        ("indicator_agreement", agreement),
+        ("regime_factor", None if regime is None else REGIME_FACTORS[regime]),
+    ):
+        if value is None:
+            unknown.append(name)
+        else:
+            capped = value if value < 1.0 else 1.0
+            factors.append((name, capped))
+            confidence *= capped
+    risk = total / len(risks) if risks else None
+    return Assessment(risk, confidence, recommend(confidence, risk), tuple(risks), tuple(factors), tuple(unknown))
 
 
 def recommend(confidence: float, risk: float | None) -> Recommendation:

@@ -30,6 +30,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         reason = f"no recorded market data in {recordings_folder(config)} (--recordings DIR)"
         no_recordings = pytest.mark.skip(reason=reason)
     too_long = pytest.mark.skip(reason="a long test (--long runs it)")
+    # The file that takes longest goes first, so that nobody waits for it at the end.
+    items.sort(key=lambda item: "docs/test_documents" not in item.nodeid)
     for item in items:
         if item.get_closest_marker("long") and not config.getoption("--long"):
             item.add_marker(too_long)

@@ -46,6 +46,8 @@ from runtime import Mailbox, receive
 
 SAVE_EVERY_S: Final = 60.0
 EXAMINE_EVERY_S: Final = 5.0
+FOR_GOOD: Final = frozenset({"invalid", "sandbox_too_weak", "no_memory"})
+"""Refusals that the next attempt would meet again."""
 MINUTE_NS: Final = 60_000_000_000
 
 
@@ -103,6 +105,8 @@ class SandboxedStrategy(StrategyLoading):
             self._give_up("invalid", error.reason, error.field, error.problems)
             return
         except Refused as refused:
+            if refused.code not in FOR_GOOD:
+                raise StrategyKilled(f"there is no worker: {refused.message}") from None
             self._give_up(refused.code, refused.message, refused.field or "")
             return
         except WorkerEnded as ended:

@@ -117,6 +117,7 @@ def generate_signal(data, parameters):
 """
 
 
+@pytest.mark.long
 async def test_a_window_begins_with_the_bars_of_the_nodes_earlier_life(folder: Path) -> None:
     with NodeProcess(folder, CONFIGURATION) as node:
         await node.ready()

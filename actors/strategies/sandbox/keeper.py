@@ -1,8 +1,9 @@
 """The keeper of the sandbox, `/sandbox`: the zygote that workers are forked from, and what this machine holds.
 
-At its start it finds out what really holds here (`probe`), and keeps a warm zygote. Who asks for a worker gets one, or
-a refusal that says why: the sandbox is weaker than the configuration allows, or the memory of all workers together is
-used up. When the zygote ends, every worker ends with it; the keeper is then restarted, and so are they.
+At its start it finds out what really holds here (`probe`); with the first worker that somebody asks for it warms a
+zygote, and keeps it. Who asks gets a worker, or a refusal that says why: the sandbox is weaker than the configuration
+allows, or the memory of all workers together is used up. When the zygote ends, every worker ends with it; the keeper is
+then restarted, and so are they.
 """
 
 from __future__ import annotations
@@ -70,6 +71,8 @@ class SandboxKeeper(Actor):
 
     mailbox: ClassVar[Mailbox] = Mailbox(capacity=1024)
     later_capacity: ClassVar[int] = 512
+    known: ClassVar[ProbeResult | None] = None
+    """What was found out; it stays so for as long as the process lives."""
 
     def __init__(self, **settings: Any) -> None:
         self.settings = msgspec.convert(settings, SandboxSettings)
@@ -82,11 +85,10 @@ class SandboxKeeper(Actor):
         self.turn = trio.Lock()
 
     async def on_continue(self) -> None:
-        """Find out what holds, and warm a zygote; who asks for a worker waits."""
-        self.found = await probe()
+        """Find out what holds; who asks for a worker waits."""
+        SandboxKeeper.known = self.found = SandboxKeeper.known or await probe()
         if self.found.level == "degraded":
             self.logger.warning("the sandbox is degraded", missing="; ".join(self.found.missing))
-        await self._warm()
 
     async def on_stop(self, reason: object) -> None:
         """End the zygote, and every worker with it."""
@@ -126,9 +128,15 @@ class SandboxKeeper(Actor):
             ),
         )
 
-    async def _warm(self) -> None:
-        self.zygote = await Zygote.start(nice=self.settings.nice)
-        self.spawn(self.zygote.watch, name="zygote")
+    async def _warm(self) -> Zygote:
+        """A zygote with everything imported that a strategy may want; it takes about half a second."""
+        try:
+            zygote = await Zygote.start(nice=self.settings.nice)
+        except ZygoteFailed as error:
+            raise Refused("unavailable", f"no zygote: {error}") from error
+        self.zygote = zygote
+        self.spawn(zygote.watch, name="zygote")
+        return zygote
 
     async def _open(self, name: str, own: bool) -> Worker:
         found = self.found
@@ -148,13 +156,12 @@ class SandboxKeeper(Actor):
                 f"{len(self.workers)} workers may use {self._promised_mb()} MiB, and all together {self.total_mb}",
             )
         async with self.turn:
-            assert self.zygote is not None
-            if self.zygote.forks >= RECYCLE_FORKS:
-                old = self.zygote
-                await self._warm()
-                self.spawn(self._retire, old, name="retire")
+            zygote = self.zygote or await self._warm()
+            if zygote.forks >= RECYCLE_FORKS:
+                self.spawn(self._retire, zygote, name="retire")
+                zygote = await self._warm()
             try:
-                worker = await self.zygote.create(name, self.limits)
+                worker = await zygote.create(name, self.limits)
             except ZygoteFailed as error:
                 raise Refused("unavailable", f"no worker: {error}") from error
         self.forks += 1

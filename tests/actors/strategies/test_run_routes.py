@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 import trio
 import trio.testing
 
@@ -56,29 +55,27 @@ async def test_a_strategy_is_started_watched_configured_and_stopped(tmp_path: Pa
         assert (await answered(desk, "GET", "/api/strategies/tuned/status", 200))["status"] == "inactive"
 
 
-@pytest.mark.parametrize(
-    ("changes", "status", "field"),
-    [
-        ({"strategy_id": "nobody", "source": "folder"}, 404, "strategy_id"),
-        ({"symbols": []}, 400, "symbols"),
-        ({"execution_interval": 5}, 400, "execution_interval"),
-        ({"execution_mode": "live"}, 403, "execution_mode"),
-        ({"execution_mode": "backtest"}, 409, "execution_mode"),
-        ({"execution_mode": "now"}, 400, "execution_mode"),
-        ({"parameters": {"period": 1000}}, 400, "parameters.period"),
-        ({"parameters": {"perod": 10}}, 400, "parameters.perod"),
-        ({"configuration": {"signal_cooldown": -1}}, 400, "configuration.signal_cooldown"),
-        ({"timeframe": "soon"}, 400, "timeframe"),
-        ({"symbl": "A"}, 400, "symbl"),
-    ],
-)
-async def test_what_cannot_be_run_is_one_error_with_the_field(
-    tmp_path: Path, changes: dict[str, Any], status: int, field: str
-) -> None:
+WRONG: list[tuple[dict[str, Any], int, str]] = [
+    ({"strategy_id": "nobody", "source": "folder"}, 404, "strategy_id"),
+    ({"symbols": []}, 400, "symbols"),
+    ({"execution_interval": 5}, 400, "execution_interval"),
+    ({"execution_mode": "live"}, 403, "execution_mode"),
+    ({"execution_mode": "backtest"}, 409, "execution_mode"),
+    ({"execution_mode": "now"}, 400, "execution_mode"),
+    ({"parameters": {"period": 1000}}, 400, "parameters.period"),
+    ({"parameters": {"perod": 10}}, 400, "parameters.perod"),
+    ({"configuration": {"signal_cooldown": -1}}, 400, "configuration.signal_cooldown"),
+    ({"timeframe": "soon"}, 400, "timeframe"),
+    ({"symbl": "A"}, 400, "symbl"),
+]
+
+
+async def test_what_cannot_be_run_is_one_error_with_the_field(tmp_path: Path) -> None:
     async with sandbox_desk(tmp_path, edge=True) as desk:
         await desk.write("tuned", TUNED)
-        error = (await answered(desk, "POST", "/api/strategies/start", status, **asked("tuned", **changes)))["error"]
-        assert error["field"] == field, error
+        for changes, status, field in WRONG:
+            answer = await answered(desk, "POST", "/api/strategies/start", status, **asked("tuned", **changes))
+            assert answer["error"]["field"] == field, answer
         assert await answered(desk, "GET", "/api/strategies/active/list", 200) == []
 
 

@@ -85,8 +85,13 @@ def counts(record: Path) -> dict[str, Any]:
 
 
 def _run(command: list[str], *, quiet: bool = False) -> int:
-    """Run at the repository's root; with `quiet` what it prints is talk. Returns its exit status."""
-    process = subprocess.Popen(command, cwd=PACKAGES, stdout=sys.stderr if quiet else None)
+    """Run at the repository's root; with `quiet` what it prints is talk. Returns its exit status.
+
+    Byte code is kept, in `.venv`, even where PYTHONDONTWRITEBYTECODE says otherwise: hundreds of processes are started.
+    """
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    environment = {"PYTHONPYCACHEPREFIX": str(PACKAGES / ".venv" / "bytecode"), **kept}
+    process = subprocess.Popen(command, cwd=PACKAGES, env=environment, stdout=sys.stderr if quiet else None)
     signal.signal(signal.SIGTERM, lambda number, frame: process.terminate())
     try:
         return process.wait()

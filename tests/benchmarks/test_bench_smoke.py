@@ -59,7 +59,7 @@ def positive(sample: dict[str, float], *figures: str) -> bool:
 
 def test_strategies_in_the_sandbox_give_times_of_signals_and_of_batches() -> None:
     figures = ("p50", "p99", "start", "memory", "node")
-    assert positive(strategies.signals(lambda announced: None, seconds=0.5, strategies=2, rate=20.0), *figures)
+    assert positive(strategies.signals(lambda announced: None, seconds=0.2, strategies=1, rate=20.0), *figures)
     assert positive(strategies.batches(lambda announced: None, seconds=0.2, size=16), "nothing", "mean", "mean p50")
     assert positive(strategies.pool(lambda announced: None, seconds=0.2, rate=0.0), "p50", "p99")
 

@@ -59,9 +59,8 @@ def newest_segment(node: NodeProcess) -> tuple[Path, list[int]]:
     return path, [record.end for record in records(path.read_bytes(), SEGMENT_HEADER.size)]
 
 
-@pytest.mark.parametrize(
-    "place", ["behind the last row", pytest.param("at the end of the file", marks=pytest.mark.long)]
-)
+@pytest.mark.long
+@pytest.mark.parametrize("place", ["behind the last row", "at the end of the file"])
 async def test_garbage_at_the_end_of_the_log_costs_nothing(prepared: Path, chance: random.Random, place: str) -> None:
     with NodeProcess(prepared, BUSY) as node:
         received = await killed_with_a_full_tail(node)

@@ -64,7 +64,7 @@ async def killed_again_and_again(folder: Path, chance: random.Random, lives: int
 
 
 async def test_no_signal_is_lost_or_doubled_when_the_node_is_killed(prepared: Path, chance: random.Random) -> None:
-    await killed_again_and_again(prepared, chance, 2)
+    await killed_again_and_again(prepared, chance, 1)
 
 
 @pytest.mark.long
@@ -104,6 +104,7 @@ async def test_no_signal_is_lost_or_doubled_when_the_database_is_killed(
         assert_unbroken(subscriber.seqs)
 
 
+@pytest.mark.long
 async def test_a_database_that_stands_still_is_told_and_made_up_for(node: NodeProcess) -> None:
     async with subscribed(node.port) as subscriber:
         await subscriber.more(3)

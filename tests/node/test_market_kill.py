@@ -217,7 +217,7 @@ async def killed_again_and_again(folder: Path, chance: random.Random, rounds: in
 async def test_what_is_stored_has_no_hole_and_no_double_when_the_node_is_killed(
     prepared: Path, chance: random.Random
 ) -> None:
-    await killed_again_and_again(prepared, chance, 2, 2)
+    await killed_again_and_again(prepared, chance, 1, 1)
 
 
 @pytest.mark.long

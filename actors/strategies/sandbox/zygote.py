@@ -95,7 +95,7 @@ class Zygote:
         try:
             with theirs:
                 self._child = await ChildProcess.start(
-                    [sys.executable, "-P", "-s", "-B", _PROGRAM, msgspec.json.encode(settings).decode()],
+                    [sys.executable, "-P", "-s", "-B", *_bytecode(), _PROGRAM, msgspec.json.encode(settings).decode()],
                     name="zygote",
                     env=_ENVIRONMENT,
                     cwd="/",
@@ -309,3 +309,8 @@ def _import_path() -> tuple[str, ...]:
     """Where the zygote finds modules: this project, and what this process has, whatever its working directory is."""
     home = str(Path(actors.__path__[0]).resolve().parent)
     return home, *(os.path.abspath(entry) for entry in sys.path if entry and entry != home)
+
+
+def _bytecode() -> list[str]:
+    """Where this process finds byte code, the zygote does, too: its environment is empty."""
+    return ["-X", f"pycache_prefix={sys.pycache_prefix}"] if sys.pycache_prefix else []

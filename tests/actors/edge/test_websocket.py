@@ -584,6 +584,7 @@ async def test_a_client_that_never_reads_is_cut_in_the_end_though_it_keeps_sendi
         assert served.server.figures.aborted_websockets == 1
 
 
+@pytest.mark.long
 async def test_two_hundred_subscribers_see_nothing_of_one_that_never_reads() -> None:
     held = Held()
     subscribers, messages = 200, 300

@@ -52,6 +52,7 @@ async def test_frames_that_are(tmp_path: Path, kind: str, options: dict[str, Any
                 assert (await figures(running, venue))["gaps"] > 0
 
 
+@pytest.mark.long
 async def test_answers_that_are_lost(tmp_path: Path) -> None:
     async with rig(tmp_path) as running:
         running.inject("close", code=1012)
@@ -63,6 +64,7 @@ async def test_answers_that_are_lost(tmp_path: Path) -> None:
         await running.end()
 
 
+@pytest.mark.long
 async def test_all_of_it_now_and_then(tmp_path: Path) -> None:
     async with rig(tmp_path) as running:
         for kind in ("drop", "duplicate", "reorder"):
@@ -83,6 +85,7 @@ async def test_a_silent_socket(tmp_path: Path) -> None:
         await running.end()
 
 
+@pytest.mark.long
 async def test_a_socket_that_is_silent_for_a_moment(tmp_path: Path) -> None:
     async with rig(tmp_path) as running:
         running.inject("silence", seconds=0.4)
@@ -91,6 +94,7 @@ async def test_a_socket_that_is_silent_for_a_moment(tmp_path: Path) -> None:
         await running.end()
 
 
+@pytest.mark.long
 async def test_a_slow_socket(tmp_path: Path) -> None:
     async with rig(tmp_path) as running:
         running.inject("slow", rate=15_000)

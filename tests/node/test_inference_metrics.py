@@ -11,13 +11,30 @@ from tests.node.kit import NodeProcess, until
 from tests.node.subscriber import subscribed
 from tests.node.test_runs_survive import CONFIGURATION, started
 
-NAMES = """
-    uptime_seconds info http_requests_total http_request_duration_seconds strategies_active strategy_executions_total
-    strategy_execution_duration_seconds signals_generated_total signals_distributed_total signal_confidence
-    market_data_requests_total market_data_latency_seconds websocket_connections websocket_messages_sent_total
-    errors_total memory_usage_bytes cpu_usage_percent database_connections database_queries_total
-    database_query_duration_seconds cache_hits_total cache_misses_total
-""".split()
+NAMES = [
+    "uptime_seconds",
+    "info",
+    "http_requests_total",
+    "http_request_duration_seconds",
+    "strategies_active",
+    "strategy_executions_total",
+    "strategy_execution_duration_seconds",
+    "signals_generated_total",
+    "signals_distributed_total",
+    "signal_confidence",
+    "market_data_requests_total",
+    "market_data_latency_seconds",
+    "websocket_connections",
+    "websocket_messages_sent_total",
+    "errors_total",
+    "memory_usage_bytes",
+    "cpu_usage_percent",
+    "database_connections",
+    "database_queries_total",
+    "database_query_duration_seconds",
+    "cache_hits_total",
+    "cache_misses_total",
+]
 CHANNEL = """
 [[channels]]
 name = "hook"

@@ -23,6 +23,7 @@ from actors.strategies.sandbox.worker import Worker, WorkerEnded
 from actors.strategies.sandbox.zygote import Zygote, ZygoteFailed
 from protocols.control import Probe, ProbeReport, Refused, Request
 from runtime import Actor, Mailbox, receive
+from runtime.process import NotReady
 
 LEVELS: Final[tuple[Level, ...]] = ("degraded", "standard", "full")
 OVERHEAD_MB: Final = 12
@@ -86,7 +87,13 @@ class SandboxKeeper(Actor):
 
     async def on_continue(self) -> None:
         """Find out what holds; who asks for a worker waits."""
-        SandboxKeeper.known = self.found = SandboxKeeper.known or await probe()
+        self.found = SandboxKeeper.known
+        if self.found is None:
+            try:
+                self.found = SandboxKeeper.known = await probe()
+            except (ZygoteFailed, NotReady, OSError) as error:
+                # The node does without: whoever wants a worker is told why there is none.
+                self.found = ProbeResult("degraded", (), (f"no worker can be made: {error}",), (), 0)
         if self.found.level == "degraded":
             self.logger.warning("the sandbox is degraded", missing="; ".join(self.found.missing))
 
@@ -132,7 +139,7 @@ class SandboxKeeper(Actor):
         """A zygote with everything imported that a strategy may want; it takes about half a second."""
         try:
             zygote = await Zygote.start(nice=self.settings.nice)
-        except ZygoteFailed as error:
+        except (ZygoteFailed, NotReady, OSError) as error:
             raise Refused("unavailable", f"no zygote: {error}") from error
         self.zygote = zygote
         self.spawn(zygote.watch, name="zygote")

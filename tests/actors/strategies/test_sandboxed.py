@@ -14,8 +14,10 @@ import trio
 import trio.testing
 
 from actors.market.provider_settings import ProviderSettings, ProviderSource
+from actors.strategies.package import SANDBOX
+from actors.strategies.sandbox.keeper import SandboxKeeper
 from actors.strategies.status import ROSTER, ConfigureStrategy, LiftBar, StartStrategy, StopStrategy
-from protocols.control import Refused
+from protocols.control import Probe, Refused
 from protocols.market import BookStale, Quote
 from protocols.paths import STRATEGIES
 from protocols.providers import ProviderSwitched
@@ -287,3 +289,19 @@ async def test_a_strategy_that_lives_at_its_deadline_runs_out_of_processor_time(
         with trio.fail_after(LIMIT_S):
             while (status := await desk.status("spins")).status != "active" or status.version != version:
                 await trio.testing.wait_all_tasks_blocked(0.01)
+
+
+async def test_where_no_worker_can_be_made_the_node_goes_on_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("actors.strategies.sandbox.zygote._PROGRAM", tmp_path / "missing.py")
+    monkeypatch.setattr(SandboxKeeper, "known", None)
+    async with sandbox_desk(tmp_path) as desk:
+        await desk.write("up", UP)
+        refused = await refusal(desk.start("up"))
+        assert refused.code == "sandbox_too_weak"
+        assert "no worker can be made" in refused.message
+        report = await desk.node.ref(SANDBOX).ask(Probe())
+        assert (report.status, report.ready) == ("degraded", True)
+        assert "no worker can be made" in report.detail
+        assert desk.node.tree("/sandbox").restarts == 0

@@ -8,6 +8,7 @@ here is waited for until the database has it.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
 import trio
@@ -17,6 +18,7 @@ from protocols.storage import PAGE, RunQuery
 from runtime import ActorRef
 
 R = TypeVar("R", bound=Row)
+T = TypeVar("T")
 
 RETRY_S: Final = 0.1
 QUERY_S: Final = 10.0
@@ -63,3 +65,33 @@ async def read_stream(
         if place < last_seq and not page:
             await trio.sleep(RETRY_S)
     return tuple(found)
+
+
+async def read_settled(
+    queries: ActorRef, row: type[Row], stream: str, last_seq: int, read: Callable[[], Awaitable[T]], patience_s: float
+) -> tuple[T, str]:
+    """What `read` finds, once the database has all rows of a stream up to `last_seq`; and what is missing, if any is.
+
+    Waits for as long as there is no database. Where it answers, but does not get the last rows within `patience_s`
+    seconds, they have been rejected: then the answer is without them. Raises Refused `query_failed` if there is no such
+    table by then.
+    """
+    sql = f"SELECT coalesce(max(seq), 0) FROM {row.table} WHERE stream = $1"  # noqa: S608 - a name of our own
+    waited = 0.0
+    while True:
+        try:
+            end = (await queries.ask(RunQuery(sql, (stream,)), QUERY_S)).rows[0][0]
+            if end >= last_seq:
+                return await read(), ""
+            if waited >= patience_s:
+                return await read(), f"the database has {stream} up to {end}, the log up to {last_seq}"
+            waited += RETRY_S
+        except Refused as refused:
+            if refused.code == "query_failed":
+                # On a first start the table is not there yet.
+                if waited >= patience_s:
+                    raise
+                waited += RETRY_S
+        except Unknown:
+            pass  # it is asked again
+        await trio.sleep(RETRY_S)

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import trio
 
+from actors.storage.streams import read_settled
 from actors.strategies.library_listing import summary
 from actors.strategies.library_requests import (
     VERSIONS,
@@ -23,7 +24,7 @@ from actors.strategies.library_requests import (
     fields_of,
 )
 from actors.strategies.package import PackageState, PackageSummary
-from protocols.control import Refused, Unknown
+from protocols.control import Refused
 from protocols.storage import QueryResult, RunQuery
 from runtime import ActorRef
 
@@ -113,24 +114,7 @@ async def read_newest(
     seconds, they have been rejected: then the answer is without them. Raises Refused `query_failed` if there is no such
     table by then.
     """
-    waited = 0.0
-    while True:
-        try:
-            end = (await queries.ask(RunQuery(_END, (VERSIONS,)), QUERY_S)).rows[0][0]
-            if end >= last_seq:
-                return await _all_newest(queries), ""
-            if waited >= patience_s:
-                return await _all_newest(queries), f"the database has versions up to {end}, the log up to {last_seq}"
-            waited += RETRY_S
-        except Refused as refused:
-            if refused.code == "query_failed":
-                # On a first start the table is not there yet.
-                if waited >= patience_s:
-                    raise
-                waited += RETRY_S
-        except Unknown:
-            pass  # it is asked again
-        await trio.sleep(RETRY_S)
+    return await read_settled(queries, StrategyVersionRow, VERSIONS, last_seq, lambda: _all_newest(queries), patience_s)
 
 
 async def read_version(queries: ActorRef, newest: StrategyVersionRow, version: int) -> StrategyVersionRow:

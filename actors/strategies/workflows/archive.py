@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import trio
 
+from actors.storage.streams import read_settled
 from actors.strategies.workflows.rows import (
     DRAWN,
     VERSIONS,
@@ -18,7 +19,7 @@ from actors.strategies.workflows.rows import (
     WorkflowVersionRow,
     WorkflowVersions,
 )
-from protocols.control import Refused, Unknown
+from protocols.control import Refused
 from protocols.storage import QueryResult, RunQuery
 from runtime import ActorRef
 
@@ -56,24 +57,7 @@ async def read_newest(
     """
     if last_seq == 0:
         return (), ""
-    waited = 0.0
-    while True:
-        try:
-            end = (await queries.ask(RunQuery(_END, (VERSIONS,)), QUERY_S)).rows[0][0]
-            if end >= last_seq:
-                return await _all_newest(queries), ""
-            if waited >= patience_s:
-                return await _all_newest(queries), f"the database has workflows up to {end}, the log up to {last_seq}"
-            waited += RETRY_S
-        except Refused as refused:
-            if refused.code == "query_failed":
-                # On a first start the table is not there yet.
-                if waited >= patience_s:
-                    raise
-                waited += RETRY_S
-        except Unknown:
-            pass  # it is asked again
-        await trio.sleep(RETRY_S)
+    return await read_settled(queries, WorkflowVersionRow, VERSIONS, last_seq, lambda: _all_newest(queries), patience_s)
 
 
 async def read_version(queries: ActorRef, newest: WorkflowVersionRow, version: int) -> WorkflowVersionRow:

@@ -189,7 +189,7 @@ async def test_what_the_database_has_lost_is_told_and_the_rest_is_there(tmp_path
     await afetch(database, "DELETE FROM strategy_versions WHERE seq = 2 RETURNING 1")
     async with desk(tmp_path, database, patience_s=0.1) as at:
         [(source, why)] = (await at.listed(source="own")).away
-        assert (source, why) == ("own", "the database has versions up to 1, the log up to 2")
+        assert (source, why) == ("own", "the database has strategy_versions up to 1, the log up to 2")
         assert await at.ids(source="own") == ["a-1"]
         assert (await at.create("C")).strategy_id == "c-3"
     await afetch(database, "DROP TABLE strategy_versions")

@@ -197,7 +197,8 @@ async def test_rows_that_the_database_has_lost_are_told_of_and_stop_nobody(tmp_p
         listed = await at.answered("GET", "/workflows")
         assert [each["id"] for each in listed["workflows"]] == [one]
         report = await at.node.ref(WORKFLOWS).ask(Probe())
-        assert (report.status, report.detail) == ("degraded", "the database has workflow_versions up to 1, the log up to 2")
+        detail = "the database has workflow_versions up to 1, the log up to 2"
+        assert (report.status, report.detail) == ("degraded", detail)
         assert await created(at, "More") == "more-w3"
 
 

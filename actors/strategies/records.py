@@ -204,7 +204,8 @@ class Record:
 
     def lift(self) -> None:
         """It may be started again."""
-        self.barred = False
+        self.barred = self.begun = False
+        self.known = True
         self.failure = self.failure_code = self.failure_field = ""
         self.kills = KillRecord()
 

@@ -16,7 +16,7 @@ import trio.testing
 from actors.market.provider_settings import ProviderSettings, ProviderSource
 from actors.strategies.package import SANDBOX
 from actors.strategies.sandbox.keeper import SandboxKeeper
-from actors.strategies.status import ROSTER, ConfigureStrategy, LiftBar, StartStrategy, StopStrategy
+from actors.strategies.status import ROSTER, ConfigureStrategy, GetRunHistory, LiftBar, StartStrategy, StopStrategy
 from protocols.control import Probe, Refused
 from protocols.market import BookStale, Quote
 from protocols.paths import STRATEGIES
@@ -289,6 +289,9 @@ async def test_a_strategy_that_lives_at_its_deadline_runs_out_of_processor_time(
         with trio.fail_after(LIMIT_S):
             while (status := await desk.status("spins")).status != "active" or status.version != version:
                 await trio.testing.wait_all_tasks_blocked(0.01)
+        # So the rows say that it is to run, also after a restart of the node.
+        history = await desk.node.ref(ROSTER).ask(GetRunHistory("spins"))
+        assert [event for _, event in history.events][-3:] == ["barred", "lifted", "started"]
 
 
 async def test_where_no_worker_can_be_made_the_node_goes_on_and_says_so(

@@ -86,7 +86,6 @@ class Record:
     def __init__(self, entry: Entry, *, configured: bool) -> None:
         self.entry = entry
         self.configured = configured
-        self.restored = False
         self.wanted = configured
         """Whether it is to run."""
         self.starting = False
@@ -219,7 +218,7 @@ class Record:
 
     def restore(self, known: Remembered) -> None:
         """Take up what the rows of an earlier life of the node say."""
-        self.restored = self.begun = self.known = True
+        self.begun = self.known = True
         self.wanted = known.running
         self.version = known.version
         if known.reason:

@@ -106,7 +106,6 @@ class Roster(RunReports):
         self.only = only
         self.limits = msgspec.convert(limits or {}, SandboxSettings)
         self.defaults = defaults or {}
-        self.restored = False
 
     def on_start(self) -> None:
         """Watch everything that may end."""
@@ -132,7 +131,7 @@ class Roster(RunReports):
         for record in self.records.values():
             if record.wanted and not record.failure and not record.starting:
                 record.starting = True
-                self.spawn(self._start_record, record, name=f"start {record.entry.name}")
+                self.spawn(self._start_record, record, False, name=f"start {record.entry.name}")
 
     @receive
     def start_one(self, request: StartStrategy) -> None:
@@ -158,7 +157,7 @@ class Roster(RunReports):
     async def _start_asked(self, record: Record) -> StrategyStarted:
         name = record.entry.name
         try:
-            await self._start_record(record)
+            await self._start_record(record, True)
             with trio.fail_after(LOAD_S):
                 await record.settled.wait()
         except trio.TooSlowError:
@@ -173,10 +172,12 @@ class Roster(RunReports):
         assert package is not None
         return StrategyStarted(name, record.execution_id, package.name, record.version)
 
-    async def _start_record(self, record: Record) -> None:
-        """Find the package if one is needed, and bring up the branch. Raises Refused."""
+    async def _start_record(self, record: Record, asked: bool) -> None:
+        """Find the package if one is needed, and bring up the branch.
+
+        Raises Refused if somebody has `asked` for it and waits; else it is tried again, or noted as failed.
+        """
         entry = record.entry
-        asked = not record.configured and not record.restored
         while True:
             try:
                 if entry.source or asked:
@@ -314,5 +315,4 @@ class Roster(RunReports):
                 record.restore(known)
                 record.events.extend((row.ts, row.event) for row in message.rows if row.strategy_id == name)
                 self._watch(name)
-        self.restored = True
         self.ref.tell(StartAll())

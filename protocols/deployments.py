@@ -49,7 +49,7 @@ def run_actor(run: str) -> str:
 
 
 class PositionShown(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """A position of a deployment. `quantity` is negative for a short one, 0 for one that was closed since the last news.
+    """A position of a deployment. `quantity` is negative for a short one, 0 for one closed since the last news.
 
     `average_price` is rounded, for people. `invested`: how much money went from the cash into it: the cost of what was
     bought, the collateral of a short position of a prediction market, "0" where it is on margin. Its value is this

@@ -14,6 +14,7 @@ from actors.strategies.strategy import Strategy
 
 CATALOGUE: Final[Mapping[str, str]] = {
     "book_imbalance": "actors.strategies.book_imbalance:BookImbalance",
+    "moving_average_cross": "actors.strategies.moving_average_cross:MovingAverageCross",
 }
 
 _PLACE: Final = re.compile(r"^(.*?) - at `\$\.?([^`]*)`$", re.DOTALL)

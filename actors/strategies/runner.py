@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
+
+import trio
 
 from actors.strategies.catalogue import make, source_of
 from actors.strategies.composing import Composer, Marks
 from actors.strategies.sending import SignalSender
 from actors.strategies.status import ROSTER, GetRunnerStatus, RunLoaded, RunnerStatus
 from actors.strategies.strategy import Draft, Strategy, handles
-from protocols.control import Lagged
-from protocols.market import Quote, Trade
+from protocols.control import Lagged, Message, Refused, Unknown
+from protocols.market import Bar, Quote, Trade
+from protocols.market_data import BARS, BuildBars
 from runtime import Mailbox, receive
+
+BUILD_S: Final = 5.0
+AGAIN_S: Final = 1.0
 
 
 class StrategyRunner(SignalSender):
@@ -40,11 +46,18 @@ class StrategyRunner(SignalSender):
         self.composer = Composer(name, source_of(strategy), type(self.strategy).version, exchange, exchanges or {})
         self.marks = Marks()
         self.generated = self.last_execution = 0
+        self.bars: dict[tuple[str, str], tuple[str, int]] = {}
+        """By market and interval: the source whose bars are taken, and the start of the last one."""
 
     def on_start(self) -> None:
         """Listen to the markets."""
         self.started = self.clock.now()
-        kinds = [Quote] + ([Trade] if handles(type(self.strategy), "on_trade") else [])
+        kinds: list[type[Message]] = [Quote]
+        if handles(type(self.strategy), "on_trade"):
+            kinds.append(Trade)
+        if self.strategy.intervals:
+            kinds.append(Bar)
+            self.spawn(self._ask_for_bars, name="bars")
         for kind in kinds:
             for market in self.markets or (None,):
                 self.subscribe(kind, market, lossless=True)
@@ -65,6 +78,20 @@ class StrategyRunner(SignalSender):
         marks = self.marks.of(trade.marks)
         if drafts := self.strategy.on_trade(trade):
             self._take(drafts, trade, marks)
+
+    @receive
+    def bar(self, bar: Bar) -> None:
+        """Hand a bar of one of its intervals to the strategy; of several sources the first one that comes is taken."""
+        if bar.interval not in self.strategy.intervals:
+            return
+        key = (bar.market, bar.interval)
+        source, start = self.bars.get(key, (bar.source, -1))
+        if bar.source != source or bar.start <= start:
+            return
+        self.bars[key] = source, bar.start
+        marks = self.marks.of(bar.marks)
+        if drafts := self.strategy.on_bar(bar):
+            self._take(drafts, bar, marks)
 
     @receive
     def lagged(self, message: Lagged) -> None:
@@ -93,7 +120,20 @@ class StrategyRunner(SignalSender):
             ),
         )
 
-    def _take(self, drafts: Sequence[Draft], cause: Quote | Trade, marks: tuple[str, ...]) -> None:
+    async def _ask_for_bars(self) -> None:
+        """Have the bars built that nobody else has asked for."""
+        wanted = [(market, interval) for market in self.markets for interval in self.strategy.intervals]
+        while wanted:
+            try:
+                await self.lookup(BARS).ask(BuildBars(*wanted[0]), BUILD_S)
+            except (Refused, Unknown) as error:
+                if not (isinstance(error, Refused) and error.code == "invalid"):
+                    await trio.sleep(AGAIN_S)
+                    continue
+                self.note_error(f"there are no bars of {wanted[0][1]}: {error.message}")
+            wanted.pop(0)
+
+    def _take(self, drafts: Sequence[Draft], cause: Quote | Trade | Bar, marks: tuple[str, ...]) -> None:
         now = self.last_execution = self.clock.now()
         for draft in drafts:
             self.send(self.composer.signal(draft, cause, marks, now))

@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Final, Generic, TypeVar
 
 import msgspec
 
-from protocols.market import Quote, Trade
+from protocols.market import Bar, Quote, Trade
 from protocols.signals import NO_METADATA, Action, ExecutionParams, MarketConditions
 
 P = TypeVar("P", bound=msgspec.Struct)
@@ -51,6 +51,10 @@ class Strategy(Generic[P]):
     `markets` is empty for a strategy that takes every market of its node.
     """
 
+    intervals: tuple[str, ...] = ()
+    """Of the bars that `on_bar` wants, as "1m"; an instance may set its own, from its parameters. One that names no
+    markets gets the bars that are built anyway; else they are built for it."""
+
     Parameters: ClassVar[type[msgspec.Struct]]
     """A struct that forbids unknown fields; its rules are checked when the configuration is read."""
     version: ClassVar[str]
@@ -68,6 +72,10 @@ class Strategy(Generic[P]):
         """A public trade."""
         return NO_DRAFTS
 
+    def on_bar(self, bar: Bar) -> Sequence[Draft]:
+        """A complete bar of one of `intervals`."""
+        return NO_DRAFTS
+
     def on_gap(self, market: str) -> None:
         """Inputs of a market were lost: what was known of it does not lead up to what comes next."""
 
@@ -76,8 +84,13 @@ class Strategy(Generic[P]):
         return ()
 
 
-def event_time(event: Quote | Trade) -> int:
-    """The venue's time of an event, or ours where it gave none; ns. It may go back from one event to the next."""
+def event_time(event: Quote | Trade | Bar) -> int:
+    """The venue's time of an event, or ours where it gave none; ns. It may go back from one event to the next.
+
+    That of a bar is its end.
+    """
+    if isinstance(event, Bar):
+        return event.end
     return event.ts_event or event.ts_recv
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from actors.strategies.strategy import Draft, Figure, Strategy
-from protocols.market import Quote, Trade
+from protocols.market import Bar, Quote, Trade
 
 
 class EchoParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -42,6 +42,23 @@ class Echo(Strategy[EchoParameters]):
     def _draft(self, market: str) -> Draft:
         validity_ns = int(self.parameters.validity_s * 1e9)
         return Draft(market=market, action="BUY", confidence=self.parameters.confidence, validity_ns=validity_ns)
+
+
+class BarEcho(Echo):
+    """A BUY at every bar of five minutes, and at nothing else."""
+
+    def __init__(self, parameters: EchoParameters, markets: tuple[str, ...]) -> None:
+        super().__init__(parameters, markets)
+        self.intervals = ("5m",)
+
+    def on_quote(self, quote: Quote) -> Sequence[Draft]:
+        return ()
+
+    def on_trade(self, trade: Trade) -> Sequence[Draft]:
+        return ()
+
+    def on_bar(self, bar: Bar) -> Sequence[Draft]:
+        return [self._draft(bar.market)]
 
 
 class NoStrategy:

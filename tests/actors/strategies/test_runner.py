@@ -10,6 +10,7 @@ import msgspec
 import trio
 
 import actors.edge.capability
+import actors.market.bar_builder
 import actors.signals.capability
 from actors.edge.edge import GetEdgeAddress
 from actors.strategies import capability
@@ -17,9 +18,10 @@ from actors.strategies.records import Entry
 from actors.strategies.status import ROSTER, ListStrategies, StrategyStatus
 from protocols.control import ActorEvent, Probe
 from protocols.market import Trade
+from protocols.market_data import BARS, GetBars
 from protocols.paths import EDGE, HUB, STRATEGIES
 from protocols.signals import ReadSignals, SignalStored, StoredSignal
-from runtime import ChildSpec, KillChild, Node, NodeSettings, RestartChild, Tap, TerminateChild, open_node
+from runtime import ChildSpec, KillChild, Node, NodeSettings, RestartChild, Tap, TerminateChild, open_node, supervisor
 from runtime.log import open_log
 from tests.actors.strategies.quotes import NOW, quote
 
@@ -57,11 +59,14 @@ def echo(name: str = "echo", **changes: Any) -> Entry:
 
 
 @asynccontextmanager
-async def desk(folder: Path, *strategies: Entry, edge: bool = False) -> AsyncIterator[Desk]:
+async def desk(folder: Path, *strategies: Entry, edge: bool = False, bars: bool = False) -> AsyncIterator[Desk]:
     children = [
         actors.signals.capability.branch(actors.signals.capability.Settings()),
         *capability.branch(strategies),
     ]
+    if bars:
+        builder = actors.market.bar_builder.specs(actors.market.bar_builder.BarSettings(intervals=("1h",), grace_ms=0))
+        children.insert(0, supervisor("market", *builder))
     if edge:
         settings = actors.edge.capability.Settings(port=0)
         arguments = {"settings": settings, "routes": ("actors.strategies.capability:routes",)}
@@ -96,6 +101,33 @@ async def test_a_strategy_that_names_no_market_takes_all_and_one_that_handles_tr
         at.node.publish(Trade("C", 500_000_000, 1, "buy", "t1", "s", 9, NOW, NOW))
         assert [each.signal.symbol for each in await at.signals(3)] == ["B", "C", "C"]
         assert len({each.signal.signal_id for each in await at.signals(3)}) == 3
+
+
+async def test_a_strategy_that_names_intervals_has_its_bars_built_and_gets_each_once_of_one_source(
+    tmp_path: Path,
+) -> None:
+    at_five = echo(strategy="tests.actors.strategies.samples:BarEcho")
+    async with desk(tmp_path, at_five, bars=True) as at:
+        # Whether it has asked: then trades make bars of five minutes, which the builder does not make by itself.
+        builder = at.node.ref(BARS)
+        with trio.fail_after(LIMIT_S):
+            while not (await builder.ask(GetBars("A", "5m"))).bars:
+                await builder.ask(GetBars("A", "5m"))
+                for minute in (0, 6):
+                    trade_ts = NOW + minute * 60_000_000_000
+                    at.node.publish(Trade("A", 500_000_000, 1, "buy", f"{minute}", "s", 9, trade_ts, trade_ts))
+        [built] = (await builder.ask(GetBars("A", "5m"))).bars
+        at.node.publish(built)
+        at.node.publish(msgspec.structs.replace(built, source="venue", start=built.end, end=built.end + 1))
+        at.node.publish(msgspec.structs.replace(built, interval="1m"))
+        later = msgspec.structs.replace(built, start=built.end, end=2 * built.end - built.start, ts_recv=built.end)
+        at.node.publish(later)
+        signals = [each.signal for each in await at.signals(2)]
+        assert [(each.ts_event, each.ts_recv) for each in signals] == [
+            (built.end, built.ts_recv),
+            (later.end, later.ts_recv),
+        ]
+        assert (await at.status("echo")).signals_generated == 2
 
 
 async def test_while_the_hub_is_away_signals_wait_and_each_is_stored_once_in_order(tmp_path: Path) -> None:

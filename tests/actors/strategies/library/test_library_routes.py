@@ -84,9 +84,9 @@ async def test_lists_are_paged_searched_and_filtered(tmp_path: Path, database: s
     async with desk(tmp_path / "node", database, settings) as at:
         whole = await at.answered("GET", "/strategies/list")
         assert [each["name"] for each in whole["strategies"]] == [
-            "Half", "Momentum", "Momentum", "alpha", "book_imbalance"
+            "Half", "Momentum", "Momentum", "alpha", "book_imbalance", "moving_average_cross"
         ]  # fmt: skip
-        assert (whole["total_count"], whole["limit"], whole["offset"]) == (5, 50, 0)
+        assert (whole["total_count"], whole["limit"], whole["offset"]) == (6, 50, 0)
         assert [each["source"] for each in whole["away"]] == ["no_code"]
         assert [(each["name"], each["source"]) for each in whole["refused"]] == [("bad.py", "folder")]
         page = await at.answered("GET", "/strategies/list?source=ai_ml&limit=1&offset=1")

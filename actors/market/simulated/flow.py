@@ -20,7 +20,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from actors.market.simulated.engine import Execution, MatchingEngine
+from actors.execution.matching.exchange import Execution, MatchingEngine
 from protocols.market import LevelChange, MarketPhase, Side
 from protocols.nanos import NANO
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from actors.market.simulated.engine import OrderRefused
+from actors.execution.matching.exchange import OrderRefused
 from actors.market.simulated.faults import BadFault, FaceWord
 from actors.market.simulated.kalshi_face import KEY_ID, KalshiFace
 from actors.market.simulated.market import SimulatedMarket

@@ -11,7 +11,7 @@ import random
 from collections import deque
 from typing import Final
 
-from actors.market.simulated.engine import Execution, MatchingEngine
+from actors.execution.matching.exchange import Execution, MatchingEngine
 from actors.market.simulated.flow import FlowEvent, Regime, RegimeName, Traded
 from protocols.market import Side
 

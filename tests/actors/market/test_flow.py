@@ -4,8 +4,8 @@ from itertools import pairwise
 
 import pytest
 
+from actors.execution.matching.exchange import OrderRefused
 from actors.market.book import Book
-from actors.market.simulated.engine import OrderRefused
 from actors.market.simulated.flow import FlowEvent, OrderFlow, PhaseChanged, Regime, RegimeName, Traded
 from protocols.market import BookUpdate, LevelChange
 from protocols.nanos import NANO

@@ -1,0 +1,122 @@
+"""What an engine is told besides markets, orders and venues' reports; all of it can be written to the input journal.
+
+Every input has a number and a time. The same inputs at the same times give the same orders, fills and ledger.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from actors.execution.deployments import DeploymentSettings, DeploymentState
+from actors.execution.risk.limits import RiskLimits
+from protocols.control import Message
+from protocols.orders import MarketInput, OrderCommand, VenueReport
+from protocols.signals import Signal
+
+
+class Deposit(Message, frozen=True, gc=False, tag="deposit"):
+    """Money comes in, or goes out if negative; nanos. `reference` recognises a repeat."""
+
+    amount: int
+    currency: str
+    reference: str
+
+
+class Deploy(Message, frozen=True, gc=False, tag="deploy"):
+    """A deployment begins, or goes on with other settings."""
+
+    settings: DeploymentSettings
+
+
+class MoveDeployment(Message, frozen=True, gc=False, tag="move_deployment"):
+    """A deployment is in this state now."""
+
+    deployment_id: str
+    state: DeploymentState
+    reason: str = ""
+
+
+class TakeSignal(Message, frozen=True, gc=False, tag="take_signal"):
+    """A stored signal, with its place in the hub's stream: every deployment that it is meant for acts on it."""
+
+    seq: int
+    signal: Signal
+
+
+class Flatten(Message, frozen=True, gc=False, tag="flatten"):
+    """The kill switch, of the account or of one deployment: no new orders, cancel by id, then close if asked to."""
+
+    reason: str
+    close: bool = True
+    deployment_id: str = ""
+
+
+class SetTrading(Message, frozen=True, gc=False, tag="set_trading"):
+    """`active`: all orders; `reducing`: only such as reduce; `halted`: none. Cancels always pass."""
+
+    state: Literal["active", "reducing", "halted"]
+    reason: str
+
+
+class SetLimits(Message, frozen=True, gc=False, tag="set_limits"):
+    """Other limits, of the account or of one deployment."""
+
+    limits: RiskLimits
+    deployment_id: str = ""
+
+
+class SettleMarket(Message, frozen=True, gc=False, tag="settle_market"):
+    """A market pays `value` (nanos per unit); None takes a settlement back."""
+
+    market: str
+    value: int | None
+    reference: str
+
+
+class Restarted(Message, frozen=True, gc=False, tag="restarted"):
+    """A new life: what books were is not current any more."""
+
+    epoch: int
+
+
+class Tick(Message, frozen=True, gc=False, tag="tick"):
+    """Time has passed."""
+
+
+OwnInput = (
+    Deposit
+    | Deploy
+    | MoveDeployment
+    | TakeSignal
+    | Flatten
+    | SetTrading
+    | SetLimits
+    | SettleMarket
+    | Restarted
+    | Tick
+)
+EngineInput = MarketInput | OrderCommand | VenueReport | OwnInput
+
+
+class Numbered(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """An input as it is journaled: its number, its time, itself."""
+
+    number: int
+    ts: int
+    item: EngineInput
+
+
+ENCODER = msgspec.msgpack.Encoder()
+DECODER = msgspec.msgpack.Decoder(tuple[Numbered, ...])
+
+
+def encode(inputs: tuple[Numbered, ...] | list[Numbered]) -> bytes:
+    """A batch of inputs for the journal."""
+    return ENCODER.encode(inputs)
+
+
+def decode(payload: bytes) -> tuple[Numbered, ...]:
+    """A batch back from the journal. Raises msgspec.ValidationError."""
+    return DECODER.decode(payload)

@@ -1,0 +1,426 @@
+"""Streams of market messages for a run: out of recordings and out of tables, merged in the order of time.
+
+A recording is played as a live node would hear it (`ReplayCore`): book updates with the quotes that they make, trades,
+phases. Rows of a table become the same messages. What moves time is `ts`: the time of receipt of a recording, the
+column `ts` of a table. Of equal times the source that was named first comes first, and within it the row order.
+
+Messages come in batches of one kind, so that whoever handles them decides once for many what to do with them.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
+from itertools import repeat
+from pathlib import Path
+from typing import Any, Final, Literal, NamedTuple, Protocol
+
+from actors.market.book import Book, Gap
+from actors.market.importers.opening import open_recording
+from actors.market.recordings.entries import READ_FAULTS
+from actors.market.replay_core import Output, ReplayCore
+from actors.research.datasets.table import LAST, MISSING, SIGNED, SNAPSHOT, Table
+from protocols.market import (
+    Bar,
+    BookStale,
+    BookUpdate,
+    Funding,
+    LevelChange,
+    MarketStatus,
+    Quote,
+    Trade,
+)
+from protocols.orders import MarketInput
+
+BATCH: Final = 4096
+"""Rows that are made messages at once."""
+
+StreamKind = Literal["quotes", "trades", "bars", "mixed"]
+Feed = Literal["book", "quotes", "trades", "bars"]
+
+
+class Batch(NamedTuple):
+    """Messages in order, and the time of each. `mixed`: of several types."""
+
+    kind: StreamKind
+    ts: list[int]
+    messages: list[Any]
+
+
+class SourceError(Exception):
+    """A source cannot be read."""
+
+
+class Source(Protocol):
+    """A stream that can be read again and again.
+
+    `feeds`: what is known of each market, which decides what its orders are matched against. `closing`: by market, the
+    last moment at which an order still meets data; empty where nobody can tell beforehand.
+    """
+
+    name: str
+    content_hash: str
+    marks: tuple[str, ...]
+    feeds: dict[str, frozenset[Feed]]
+    closing: dict[str, int]
+    intervals: frozenset[str]
+
+    def batches(self) -> Iterator[Batch]:
+        """From the beginning. Raises SourceError."""
+        ...
+
+    def span(self) -> tuple[int, int] | None:
+        """The first and the last time; None: nobody can tell without reading it."""
+        ...
+
+
+class TableSource:
+    """Rows of a table as messages. `session` names them (default: the table's name)."""
+
+    def __init__(self, table: Table, *, session: str = "", batch: int = BATCH) -> None:
+        self.table = table
+        self.name = table.name
+        self.content_hash = table.content_hash
+        self.marks = table.marks
+        self.session = session or table.name
+        feed: Feed = "book" if table.kind == "l2" else table.kind
+        self.feeds: dict[str, frozenset[Feed]] = {market: frozenset({feed}) for market in table.markets}
+        self.intervals = frozenset({table.interval}) if table.kind == "bars" else frozenset()
+        self._batch = batch
+        self.closing = self._closing()
+
+    def span(self) -> tuple[int, int] | None:
+        """The first and the last `ts`; None: it has no rows."""
+        ts = self.table.columns["ts"]
+        return (int(ts[0]), int(ts[-1])) if len(ts) else None
+
+    def batches(self) -> Iterator[Batch]:
+        """As Source."""
+        table = self.table
+        make: Callable[[Table, int, int], Iterator[Batch]] = {
+            "quotes": self._quotes,
+            "trades": self._trades,
+            "bars": self._bars,
+            "l2": self._levels,
+        }[table.kind]
+        return make(table, 0, len(table))
+
+    def _closing(self) -> dict[str, int]:
+        table, found = self.table, {}
+        ts, places = table.columns["ts"], table.columns.get("market")
+        for place, market in enumerate(table.markets):
+            own = ts if places is None or len(table.markets) == 1 else ts[places == place]
+            before = own[own < own[-1]] if len(own) else own
+            if len(before):
+                found[market] = int(before[-1])
+        return found
+
+    def _names(self, first: int, stop: int) -> Iterator[str]:
+        markets = self.table.markets
+        if len(markets) == 1:
+            return repeat(markets[0], stop - first)
+        return map(markets.__getitem__, self.table.columns["market"][first:stop].tolist())
+
+    def _slices(self, first: int, stop: int) -> Iterator[tuple[int, int]]:
+        for begin in range(first, stop, self._batch):
+            yield begin, min(begin + self._batch, stop)
+
+    def _numbers(self, first: int, stop: int) -> list[int]:
+        """Numbers of messages, where the table has none: those of its rows, from 1."""
+        column = self.table.columns.get("seq")
+        if column is None:
+            return list(range(first + 1, stop + 1))
+        numbers: list[int] = column[first:stop].tolist()
+        if MISSING in numbers:
+            return [first + 1 + at if number == MISSING else number for at, number in enumerate(numbers)]
+        return numbers
+
+    def _quotes(self, table: Table, first: int, stop: int) -> Iterator[Batch]:
+        columns, session, marks = table.columns, repeat(self.session), repeat(self.marks)
+        for begin, end in self._slices(first, stop):
+            ts = columns["ts"][begin:end].tolist()
+            made = map(
+                Quote,
+                self._names(begin, end),
+                _prices(columns["bid"][begin:end]),
+                columns["bid_size"][begin:end].tolist(),
+                _prices(columns["ask"][begin:end]),
+                columns["ask_size"][begin:end].tolist(),
+                session,
+                self._numbers(begin, end),
+                _times(columns["ts_event"][begin:end]),
+                ts,
+                marks,
+            )
+            yield Batch("quotes", ts, list(made))
+
+    def _trades(self, table: Table, first: int, stop: int) -> Iterator[Batch]:
+        columns, session, marks = table.columns, repeat(self.session), repeat(self.marks)
+        sides = {1: "buy", -1: "sell", 0: None}
+        for begin, end in self._slices(first, stop):
+            ts = columns["ts"][begin:end].tolist()
+            numbers = self._numbers(begin, end)
+            made = map(
+                Trade,
+                self._names(begin, end),
+                columns["price"][begin:end].tolist(),
+                columns["size"][begin:end].tolist(),
+                map(sides.__getitem__, columns["taker"][begin:end].tolist()),
+                map(str, numbers),
+                session,
+                numbers,
+                _times(columns["ts_event"][begin:end]),
+                ts,
+                repeat(False),
+                marks,
+            )
+            yield Batch("trades", ts, list(made))
+
+    def _bars(self, table: Table, first: int, stop: int) -> Iterator[Batch]:
+        columns, marks = table.columns, repeat(self.marks)
+        for begin, end in self._slices(first, stop):
+            ts = columns["ts"][begin:end].tolist()
+            made = map(
+                Bar,
+                self._names(begin, end),
+                repeat(table.interval),
+                columns["start"][begin:end].tolist(),
+                columns["end"][begin:end].tolist(),
+                columns["open"][begin:end].tolist(),
+                columns["high"][begin:end].tolist(),
+                columns["low"][begin:end].tolist(),
+                columns["close"][begin:end].tolist(),
+                self._volumes(begin, end),
+                _prices(columns["trades"][begin:end]),
+                _prices(columns["vwap"][begin:end]),
+                repeat("venue"),
+                ts,
+                repeat(False),
+                repeat(0),
+                marks,
+            )
+            yield Batch("bars", ts, list(made))
+
+    def _volumes(self, first: int, stop: int) -> list[str]:
+        texts = self.table.texts("volume", first, stop)
+        if any(texts):
+            return texts
+        return [
+            f"{value:.12f}".rstrip("0").rstrip(".") if value == value else "" for value in self._column(first, stop)
+        ]
+
+    def _column(self, first: int, stop: int) -> list[float]:
+        column = self.table.columns.get("volume")
+        found: list[float] = [float("nan")] * (stop - first) if column is None else column[first:stop].tolist()
+        return found
+
+    def _levels(self, table: Table, first: int, stop: int) -> Iterator[Batch]:
+        """Book updates, each with the quote that it makes behind it."""
+        columns = table.columns
+        books: dict[str, Book] = {}
+        changes: list[LevelChange] = []
+        sides: dict[int, Any] = {1: "bid", -1: "ask"}
+        for begin, end in self._slices(first, stop):
+            out: list[Any] = []
+            times: list[int] = []
+            rows = zip(
+                columns["ts"][begin:end].tolist(),
+                _times(columns["ts_event"][begin:end]),
+                self._names(begin, end),
+                self._numbers(begin, end),
+                columns["side"][begin:end].tolist(),
+                columns["price"][begin:end].tolist(),
+                columns["size"][begin:end].tolist(),
+                columns["flags"][begin:end].tolist(),
+                strict=False,
+            )
+            for ts, ts_event, market, seq, side, price, size, flags in rows:
+                if side:
+                    changes.append(LevelChange(sides[side], price, size))
+                if not flags & LAST:
+                    continue
+                update = BookUpdate(
+                    market,
+                    tuple(changes),
+                    "signed" if flags & SIGNED else "absolute",
+                    bool(flags & SNAPSHOT),
+                    self.session,
+                    seq,
+                    ts_event,
+                    ts,
+                    self.marks,
+                )
+                changes.clear()
+                for message in applied(books, update, self.name):
+                    out.append(message)
+                    times.append(ts)
+            yield Batch("mixed", times, out)
+
+
+def applied(books: dict[str, Book], update: BookUpdate, feed: str) -> list[MarketInput]:
+    """The update and what follows from it, as a book keeper tells it. One that a stale book cannot take is left out."""
+    book = books.get(update.market)
+    if book is None:
+        book = books[update.market] = Book(update.market)
+    if book.stale and not update.snapshot:
+        return []
+    try:
+        quote = book.apply(update)
+    except Gap as gap:
+        stale = book.mark_stale(gap.reason)
+        told: list[MarketInput] = [update, BookStale(update.market, feed, gap.reason, update.ts_recv)]
+        return told if stale is None else [*told, stale]
+    return [update] if quote is None else [update, quote]
+
+
+class RecordingSource:
+    """A recording, played from its beginning; what was received in [since, until) is told.
+
+    `content_hash` is that of its files' bytes, made by whoever opens it.
+    """
+
+    closing: dict[str, int] = {}
+    intervals: frozenset[str] = frozenset()
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        content_hash: str,
+        markets: Sequence[str] = (),
+        venue: str = "",
+        use_yes_price: bool | None = None,
+        since: int | None = None,
+        until: int | None = None,
+        batch: int = BATCH,
+    ) -> None:
+        self.path = path
+        self.name = path.name
+        self.content_hash = content_hash
+        self._wanted = frozenset(markets)
+        self._venue = venue
+        self._yes = use_yes_price
+        self._since, self._until = since, until
+        self._batch = batch
+        self.marks: tuple[str, ...] = ()
+        self.feeds: dict[str, frozenset[Feed]] = {}
+        self.lost: list[str] = []
+
+    def span(self) -> tuple[int, int] | None:
+        """Not known before it was read."""
+        return None
+
+    def batches(self) -> Iterator[Batch]:
+        """As Source."""
+        try:
+            recording = open_recording(self.path, venue=self._venue, use_yes_price=bool(self._yes))
+        except READ_FAULTS as error:
+            raise SourceError(f"{self.path}: {error}") from error
+        replay = ReplayCore(recording.header, use_yes_price=self._yes)
+        times: list[int] = []
+        messages: list[Any] = []
+        try:
+            for entry in recording:
+                outputs = replay.play(entry)
+                if self._until is not None and replay.now >= self._until:
+                    break
+                if not outputs or (self._since is not None and replay.now < self._since):
+                    continue
+                for output in outputs:
+                    if self._takes(output):
+                        times.append(replay.now)
+                        messages.append(output)
+                if len(messages) >= self._batch:
+                    yield Batch("mixed", times, messages)
+                    times, messages = [], []
+        except READ_FAULTS as error:
+            raise SourceError(f"{self.path}: {type(error).__name__}: {error}") from error
+        finally:
+            recording.close()
+        self.lost = [str(loss) for loss in recording.lost]
+        self.marks = tuple(sorted(replay.marks))
+        if messages:
+            yield Batch("mixed", times, messages)
+
+    def _takes(self, output: Output) -> bool:
+        if not isinstance(output, BookUpdate | Quote | Trade | BookStale | MarketStatus | Funding):
+            return False
+        if self._wanted and output.market not in self._wanted:
+            return False
+        known = self.feeds.get(output.market, frozenset())
+        feed: Feed | None = (
+            "book" if isinstance(output, BookUpdate) else "trades" if isinstance(output, Trade) else None
+        )
+        if feed is not None and feed not in known:
+            self.feeds[output.market] = known | {feed}
+        return True
+
+
+def merged(sources: Sequence[Source]) -> Iterator[Batch]:
+    """All sources as one stream, by (time, source). One source is passed on as it is."""
+    if len(sources) == 1:
+        yield from sources[0].batches()
+        return
+    heads = [head for head in (_Head(source.batches()) for source in sources) if head.refill()]
+    while heads:
+        head = heads[0]
+        if len(heads) == 1:
+            yield head.rest()
+            if not head.refill():
+                return
+            continue
+        # Of equal times the first source wins, so it may go on up to the other's time, a later one only before it.
+        chosen = min(range(len(heads)), key=lambda at: heads[at].now)
+        head = heads[chosen]
+        first = min((each.now for each in heads[:chosen]), default=None)
+        later = min((each.now for each in heads[chosen + 1 :]), default=None)
+        bounds = [bound for bound in (first, None if later is None else later + 1) if bound is not None]
+        yield head.until(min(bounds))
+        if head.at >= len(head.batch.ts) and not head.refill():
+            del heads[chosen]
+
+
+class _Head:
+    """A source that is being merged: the batch that is open, and how far it was taken."""
+
+    __slots__ = ("_batches", "at", "batch")
+
+    def __init__(self, batches: Iterator[Batch]) -> None:
+        self._batches = batches
+        self.batch = Batch("mixed", [], [])
+        self.at = 0
+
+    @property
+    def now(self) -> int:
+        return self.batch.ts[self.at]
+
+    def refill(self) -> bool:
+        for batch in self._batches:
+            if batch.ts:
+                self.batch, self.at = batch, 0
+                return True
+        return False
+
+    def rest(self) -> Batch:
+        at, self.at = self.at, len(self.batch.ts)
+        return self.batch if at == 0 else Batch(self.batch.kind, self.batch.ts[at:], self.batch.messages[at:])
+
+    def until(self, bound: int) -> Batch:
+        """The messages before `bound`; there is at least one."""
+        at = self.at
+        stop = self.at = bisect_left(self.batch.ts, bound, at)
+        return Batch(self.batch.kind, self.batch.ts[at:stop], self.batch.messages[at:stop])
+
+
+def _prices(column: Any) -> Sequence[int | None]:
+    values: list[Any] = column.tolist()
+    if (column == MISSING).any():
+        return [None if value == MISSING else value for value in values]
+    return values
+
+
+def _times(column: Any) -> list[int]:
+    values: list[int] = column.tolist()
+    if (column == MISSING).any():
+        return [0 if value == MISSING else value for value in values]
+    return values

@@ -1,0 +1,67 @@
+"""What positions and balances are worth now: at the side at which they could be left. A missing price is no zero."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Protocol
+
+from actors.execution.accounts.positions import Position
+from actors.execution.accounts.rounding import money, rounded
+from protocols.nanos import NANO
+
+
+class MarkLike(Protocol):
+    """The last prices of a market, in nanos; None where there is none."""
+
+    def mid(self) -> int | None:
+        """Between the best prices."""
+        ...
+
+    def exit(self, quantity: int, /) -> int | None:
+        """At which a holding of this signed quantity could be left."""
+        ...
+
+
+Marks = Mapping[str, MarkLike]
+
+
+def exit_value(position: Position, marks: Marks) -> int | None:
+    """What leaving the position would bring (a short one: cost, negative), in nanos of its currency."""
+    quantity = position.quantity
+    if not quantity:
+        return 0
+    mark = marks.get(position.market)
+    price = None if mark is None else mark.exit(quantity)
+    return None if price is None else money(price, quantity, position.multiplier)
+
+
+def unrealized(position: Position, marks: Marks) -> int | None:
+    """Profit that leaving the position would take, before fees."""
+    value = exit_value(position, marks)
+    return None if value is None else value - position.cost
+
+
+def worth(position: Position, marks: Marks) -> int | None:
+    """What the position adds to its account's equity, next to the cash and the collateral that are booked."""
+    return unrealized(position, marks) if position.booking == "margin" else exit_value(position, marks)
+
+
+def converted(amount: int, named: str | None, marks: Marks) -> int | None:
+    """An amount of a foreign currency in the account's: at a market's exit side, or at a fixed rate (decimal text).
+
+    None where no rate is named or the market has no price.
+    """
+    if not amount:
+        return 0
+    if named is None:
+        return None
+    mark = marks.get(named)
+    if mark is not None:
+        price = mark.exit(amount)
+        return None if price is None else money(price, amount, NANO)
+    try:
+        rate = Fraction(named)
+    except ValueError:
+        return None
+    return rounded(amount * rate.numerator, rate.denominator, "half_even")

@@ -19,7 +19,7 @@ from actors.market.book import Book, Gap
 from actors.market.importers.opening import open_recording
 from actors.market.recordings.entries import READ_FAULTS
 from actors.market.replay_core import Output, ReplayCore
-from actors.research.datasets.table import LAST, MISSING, SIGNED, SNAPSHOT, Table
+from actors.research.datasets.table import LAST, MISSING, SIGNED, SNAPSHOT, Table, plain
 from protocols.market import (
     Bar,
     BookStale,
@@ -205,14 +205,10 @@ class TableSource:
         texts = self.table.texts("volume", first, stop)
         if any(texts):
             return texts
-        return [
-            f"{value:.12f}".rstrip("0").rstrip(".") if value == value else "" for value in self._column(first, stop)
-        ]
-
-    def _column(self, first: int, stop: int) -> list[float]:
         column = self.table.columns.get("volume")
-        found: list[float] = [float("nan")] * (stop - first) if column is None else column[first:stop].tolist()
-        return found
+        if column is None:
+            return [""] * (stop - first)
+        return ["" if value != value else plain(f"{value:.12f}") for value in column[first:stop].tolist()]
 
     def _levels(self, table: Table, first: int, stop: int) -> Iterator[Batch]:
         """Book updates, each with the quote that it makes behind it."""
@@ -279,9 +275,6 @@ class RecordingSource:
     `content_hash` is that of its files' bytes, made by whoever opens it.
     """
 
-    closing: dict[str, int] = {}
-    intervals: frozenset[str] = frozenset()
-
     def __init__(
         self,
         path: Path,
@@ -304,6 +297,8 @@ class RecordingSource:
         self._batch = batch
         self.marks: tuple[str, ...] = ()
         self.feeds: dict[str, frozenset[Feed]] = {}
+        self.closing: dict[str, int] = {}
+        self.intervals: frozenset[str] = frozenset()
         self.lost: list[str] = []
 
     def span(self) -> tuple[int, int] | None:

@@ -12,13 +12,17 @@ Unit = Literal["share", "ratio", "money", "days", "count"]
 State = Literal["value", "unknown", "refused"]
 
 
+class Unknown(Exception):
+    """There is no such figure of these data. Its text says why, for people."""
+
+
 class Metric(msgspec.Struct, frozen=True, kw_only=True):
     """A figure with all that says what it is.
 
     `value` is None unless `state` is `value`; `reason` then says why: `unknown` (too few samples, no variance, nothing
-    to compare with) or `refused` (what came out is not possible). `minimum`, `samples`: how many observations the
-    formula needs to mean something and how many it had. `benchmark`: the same figure of buying and holding. `warning`:
-    a value that is to be read with care.
+    to compare with) or `refused` (what came out is not possible). `minimum`, `samples`: how many observations (of
+    `counted`) the formula needs to mean something and how many it had. `benchmark`: the same figure of buying and
+    holding. `warning`: a value that is to be read with care.
     """
 
     key: str
@@ -37,3 +41,4 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     minimum: int
     samples: int
+    counted: str

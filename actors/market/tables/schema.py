@@ -67,8 +67,8 @@ REQUIRED: Final[dict[Kind, tuple[str, ...]]] = {
 }
 
 _TIME: Final = (
-    "timestamp", "time", "datetime", "date", "ts", "opentime", "starttime", "start", "bartime", "tsevent", "eventtime",
-    "exchtime", "exchangetime", "exchts", "createdtime", "t",
+    "timestamp", "time", "datetime", "ts", "opentime", "starttime", "start", "bartime", "tsevent", "eventtime",
+    "exchtime", "exchangetime", "exchts", "createdtime", "t", "date",
 )  # fmt: skip
 _RECEIVED: Final = ("tsrecv", "recvtime", "receivetime", "received", "localtime", "localts", "localtimestamp", "recv")
 _MARKET: Final = ("symbol", "ticker", "market", "instrument", "pair", "marketticker")

@@ -15,6 +15,9 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
+from actors.strategies.sandbox.wire_fields import Count, Finite, Positive, Share, ShortText, Text, TimeInForce
+from actors.strategies.sandbox.wire_orders import DeployInput, TradingInput, WireCommand
+
 MOST_REQUEST: Final = 4 * 1024 * 1024
 MOST_REPLY: Final = 64 * 1024
 REPLY_PER_INPUT: Final = 128
@@ -22,20 +25,14 @@ REPLY_PER_INPUT: Final = 128
 MOST_BATCH: Final = 256
 MOST_SIGNALS: Final = 64
 """Of one input."""
+MOST_ORDERS: Final = 64
+"""Commands of one input."""
 MOST_STATE: Final = 1024 * 1024
 """Bytes of what `on_save` returns, packed; a reply with a state may be this much longer."""
 HEADER: Final = struct.Struct("<I")
 
-Text = Annotated[str, msgspec.Meta(max_length=1024)]
-ShortText = Annotated[str, msgspec.Meta(max_length=200)]
-Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
-Positive = Annotated[float, msgspec.Meta(gt=0, le=1e18)]
-Finite = Annotated[float, msgspec.Meta(ge=-1e18, le=1e18)]
-Count = Annotated[int, msgspec.Meta(ge=0)]
-
 Action = Literal["BUY", "SELL", "HOLD", "CLOSE_LONG", "CLOSE_SHORT", "CLOSE_ALL"]
 OrderType = Literal["MARKET", "LIMIT", "STOP", "STOP_LIMIT"]
-TimeInForce = Literal["GTC", "IOC", "FOK", "DAY"]
 Level = Literal["debug", "info", "warning", "error"]
 Handles = Literal["bar", "quote", "trade", "order"]
 
@@ -97,7 +94,7 @@ class TimerInput(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="i"
     now: int
 
 
-Input = BarInput | QuoteInput | TradeInput | GapInput | TimerInput
+Input = BarInput | QuoteInput | TradeInput | GapInput | TimerInput | TradingInput
 
 
 # What the node asks.
@@ -124,6 +121,10 @@ class Load(msgspec.Struct, frozen=True, array_like=True, tag="load"):
     log_bytes: int = 65_536
     """Of log text a minute; what goes beyond is cut and counted."""
     now: int = 0
+    live: bool = True
+    """Whether inputs come as they happen; False in a backtest."""
+    deployment: DeployInput | None = None
+    """The account that it begins with. Only a strategy of the SDK takes notice of it."""
 
 
 class History(msgspec.Struct, frozen=True, array_like=True, tag="history"):
@@ -134,10 +135,15 @@ class History(msgspec.Struct, frozen=True, array_like=True, tag="history"):
 
 
 class Run(msgspec.Struct, frozen=True, array_like=True, tag="run"):
-    """Hand these inputs to the strategy, one after the other (at most MOST_BATCH). Answered by Done or Failed."""
+    """Hand these inputs to the strategy, one after the other (at most MOST_BATCH). Answered by Done or Failed.
+
+    `until_command`: stop behind the first one that leads to a command (`orders`); `Done.count` says how many were
+    handled.
+    """
 
     id: int
     inputs: tuple[Input, ...]
+    until_command: bool = False
 
 
 class Configure(msgspec.Struct, frozen=True, array_like=True, tag="configure"):
@@ -252,7 +258,10 @@ class Rejected(msgspec.Struct, frozen=True, array_like=True, tag="rejected"):
 
 
 class Done(msgspec.Struct, frozen=True, array_like=True, tag="done"):
-    """All inputs (`count` of them) were handled."""
+    """All inputs (`count` of them) were handled, or those up to the first that led to a command.
+
+    `excess`: commands beyond MOST_ORDERS of an input; they were not sent, and the strategy was told so.
+    """
 
     id: int
     count: Count
@@ -262,10 +271,13 @@ class Done(msgspec.Struct, frozen=True, array_like=True, tag="done"):
     cpu_us: Count = 0
     cut: Count = 0
     """Log text that was cut, in bytes."""
+    orders: tuple[WireCommand, ...] = ()
+    excess: Count = 0
 
 
 class Failed(msgspec.Struct, frozen=True, array_like=True, tag="failed"):
-    """User code raised. Inputs before the `count`-th (from 0) were handled, and led to `signals`; this one was not."""
+    """User code raised. Inputs before the `count`-th (from 0) were handled, and led to `signals` and `orders`; this one
+    was not."""
 
     id: int
     count: Count
@@ -279,6 +291,8 @@ class Failed(msgspec.Struct, frozen=True, array_like=True, tag="failed"):
     metrics: Annotated[tuple[Metric, ...], msgspec.Meta(max_length=200)] = ()
     cpu_us: Count = 0
     cut: Count = 0
+    orders: tuple[WireCommand, ...] = ()
+    excess: Count = 0
 
 
 class Saved(msgspec.Struct, frozen=True, array_like=True, tag="saved"):

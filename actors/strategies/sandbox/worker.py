@@ -324,19 +324,40 @@ def _decode(frame: bytes | bytearray, request: wire.Request) -> wire.Reply:
         raise _Violation(f"a reply to request {reply.id}, where {request.id} was asked")
     if not isinstance(reply, _ANSWERS[type(request)]):
         raise _Violation(f"{type(reply).__name__} in reply to {type(request).__name__}")
-    if isinstance(request, wire.Run) and isinstance(reply, wire.Done | wire.Failed):
-        _check_run(reply, len(request.inputs))
+    if isinstance(reply, wire.Done | wire.Failed):
+        if isinstance(request, wire.Run):
+            _check_run(reply, len(request.inputs), until_command=request.until_command)
+        elif reply.orders:
+            raise _Violation(f"{len(reply.orders)} commands in reply to {type(request).__name__}")
     return reply
 
 
-def _check_run(reply: wire.Done | wire.Failed, inputs: int) -> None:
-    if reply.count > inputs or (isinstance(reply, wire.Done) and reply.count != inputs):
+def _check_run(reply: wire.Done | wire.Failed, inputs: int, *, until_command: bool = False) -> None:
+    stopped = until_command and bool(reply.orders)
+    if reply.count > inputs or (isinstance(reply, wire.Done) and reply.count != inputs and not stopped):
         raise _Violation(f"{reply.count} of {inputs} inputs were handled, it says")
     if len(reply.signals) > wire.MOST_SIGNALS * inputs:
         raise _Violation(f"{len(reply.signals)} signals for {inputs} inputs")
     for signal_ in reply.signals:
         if signal_.index >= inputs:
             raise _Violation(f"a signal of input {signal_.index}, where there are {inputs}")
+    if reply.orders:
+        _check_orders(reply, until_command=until_command)
+
+
+def _check_orders(reply: wire.Done | wire.Failed, *, until_command: bool) -> None:
+    if until_command and isinstance(reply, wire.Failed):
+        raise _Violation("commands before an input that failed, where it had to stop at the first")
+    last = number = 0
+    for command in reply.orders:
+        if command.index < last or command.index >= reply.count:
+            raise _Violation(f"a command of input {command.index} behind one of {last}, {reply.count} were handled")
+        if until_command and command.index != reply.count - 1:
+            raise _Violation(f"a command of input {command.index}, and {reply.count} were handled")
+        number = number + 1 if command.index == last else 1
+        last = command.index
+        if number > wire.MOST_ORDERS:
+            raise _Violation(f"more than {wire.MOST_ORDERS} commands of input {last}")
 
 
 def _read_sizes(path: str) -> dict[str, int]:

@@ -1,9 +1,12 @@
 """Orders, the portfolio and risk as a strategy sees them, once it is deployed to an account.
 
-These are the types alone. An execution engine gives a strategy's session objects that have these methods
-(`Session.deploy`); until then `UNDEPLOYED` stands in their place, and each use of it raises NotDeployed. A strategy
-that has no account can still say what it would do: by signals (`self.buy(...)`, `self.signal(...)`), which are no
-orders.
+These are the types alone. Who runs a deployed strategy gives its session objects that have these methods
+(`Session.deploy`, `account.py`); until then `UNDEPLOYED` stands in their place, and each use of it raises NotDeployed.
+A strategy that has no account can still say what it would do: by signals (`self.buy(...)`, `self.signal(...)`), which
+are no orders.
+
+The account is the authority: a command leaves when the input has been handled, and what has become of it is told by
+later inputs. An order that was just given is `pending`.
 
 Quantities are in units of the instrument, prices and money in its currency, times nanoseconds since the epoch.
 """
@@ -14,11 +17,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NoReturn, Protocol, cast
 
-from actors.strategies.sdk.signal import TimeInForce
+from actors.strategies.sdk.signal import TimeInForce, shown
 
 Side = Literal["buy", "sell"]
 Kind = Literal["market", "limit", "stop", "stop_limit", "trailing_stop"]
 OrderState = Literal["pending", "submitted", "partially_filled", "filled", "cancelled", "rejected", "expired"]
+FINAL: Final = frozenset({"filled", "cancelled", "rejected", "expired"})
 
 
 class NotDeployed(RuntimeError):
@@ -29,6 +33,19 @@ class NotDeployed(RuntimeError):
             f"{what}: this strategy has no account. Deploy the strategy: start it with a paper or a live account; "
             f"until then it gives signals (self.buy, self.sell, self.signal)"
         )
+
+
+class OrderError(ValueError):
+    """A command that cannot be one: the argument, what was expected, what came."""
+
+    def __init__(self, field: str, expected: str, got: object) -> None:
+        super().__init__(field, expected, got)
+        self.field = field
+        self.expected = expected
+        self.got = got
+
+    def __str__(self) -> str:
+        return f"{self.field}: expected {self.expected}, got {shown(self.got)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,10 +127,24 @@ class RiskCheck:
 
 
 class Orders(Protocol):
-    """Orders of the account. Each command returns at once with the order as it was accepted or rejected."""
+    """Orders of the account.
+
+    Each command returns at once with the order, which is `pending`; it leaves behind the input. A price or a quantity
+    that is no multiple of the instrument's step is never rounded: the order comes back rejected. `client_order_id`: a
+    name of your own (letters, digits, `.`, `_`, `-`); the same one again is the same order. `reduce_only`: only as far
+    as it makes a position smaller. Commands beyond 64 of one input are rejected. Raises OrderError for what no order
+    can be.
+    """
 
     def market_order(
-        self, symbol: str, quantity: float, side: Side, *, time_in_force: TimeInForce = "DAY", client_order_id: str = ""
+        self,
+        symbol: str,
+        quantity: float,
+        side: Side,
+        *,
+        time_in_force: TimeInForce = "DAY",
+        reduce_only: bool = False,
+        client_order_id: str = "",
     ) -> Order:
         """Trade at once, at the best prices there are."""
         ...
@@ -126,9 +157,11 @@ class Orders(Protocol):
         price: float,
         *,
         time_in_force: TimeInForce = "DAY",
+        post_only: bool = False,
+        reduce_only: bool = False,
         client_order_id: str = "",
     ) -> Order:
-        """Trade at `price` or better."""
+        """Trade at `price` or better. `post_only`: never at once; it is cancelled where it would be."""
         ...
 
     def stop_order(
@@ -139,6 +172,7 @@ class Orders(Protocol):
         stop_price: float,
         *,
         time_in_force: TimeInForce = "DAY",
+        reduce_only: bool = False,
         client_order_id: str = "",
     ) -> Order:
         """Become a market order when the price reaches `stop_price`."""
@@ -153,6 +187,7 @@ class Orders(Protocol):
         price: float,
         *,
         time_in_force: TimeInForce = "DAY",
+        reduce_only: bool = False,
         client_order_id: str = "",
     ) -> Order:
         """Become a limit order at `price` when the price reaches `stop_price`."""
@@ -167,17 +202,29 @@ class Orders(Protocol):
         trail_amount: float | None = None,
         trail_percent: float | None = None,
         time_in_force: TimeInForce = "DAY",
+        reduce_only: bool = False,
         client_order_id: str = "",
     ) -> Order:
         """A stop that follows the price at a distance: an amount, or percent of the price; one of the two."""
         ...
 
+    def modify_order(
+        self,
+        order_id: str,
+        *,
+        quantity: float | None = None,
+        price: float | None = None,
+        stop_price: float | None = None,
+    ) -> Order:
+        """Change an order that is still open. `quantity` is the new total, what is filled included; None: as it is."""
+        ...
+
     def cancel_order(self, order_id: str) -> Order:
-        """Cancel an order that is still open."""
+        """Cancel an order that is still open. Returns the order as it stands."""
         ...
 
     def cancel_all_orders(self, symbol: str | None = None) -> Sequence[Order]:
-        """Cancel all open orders, of one symbol or of all."""
+        """Cancel all open orders, of one symbol or of all. Returns those that were open."""
         ...
 
     def get_order(self, order_id: str) -> Order | None:
@@ -185,7 +232,7 @@ class Orders(Protocol):
         ...
 
     def get_orders(self, symbol: str | None = None, state: OrderState | None = None) -> Sequence[Order]:
-        """Orders of the strategy, the newest first."""
+        """Orders of the deployment, the newest first: the open ones, and the last 1000 of the others."""
         ...
 
 
@@ -194,7 +241,7 @@ class Portfolio(Protocol):
 
     @property
     def total_value(self) -> float:
-        """Cash and positions at market prices."""
+        """Cash and positions at market prices; NaN while the price of one is not known."""
         ...
 
     @property
@@ -229,15 +276,19 @@ class Risk(Protocol):
         ...
 
     def check(self, symbol: str, quantity: float, side: Side, price: float | None = None) -> RiskCheck:
-        """Whether such an order would be let through now."""
+        """Whether such an order would be let through now, as far as the rules are known here; the account judges."""
         ...
 
     def position_size(self, symbol: str, side: Side, stop_loss: float, risk_share: float = 0.01) -> float:
-        """The quantity that loses `risk_share` of the portfolio's value if it is stopped out at `stop_loss`."""
+        """The quantity that loses `risk_share` of the portfolio's value if it is stopped out at `stop_loss`.
+
+        In whole lots, rounded down; 0 where not even one fits. Raises OrderError for a stop on the wrong side of the
+        price, or where the price is not known.
+        """
         ...
 
     def value_at_risk(self, confidence: float = 0.95) -> float | None:
-        """The loss of a day, as a share, that is not exceeded with this confidence."""
+        """The loss of a day, as a share, that is not exceeded with this confidence: a quantile of the days so far."""
         ...
 
     def conditional_value_at_risk(self, confidence: float = 0.95) -> float | None:
@@ -245,7 +296,7 @@ class Risk(Protocol):
         ...
 
     def sharpe_ratio(self) -> float | None:
-        """Mean over standard deviation of the returns, annualized."""
+        """Mean over standard deviation of the daily returns, annualized: 252 days a year, 365 if some are weekends."""
         ...
 
     def drawdown(self) -> float | None:
@@ -253,7 +304,7 @@ class Risk(Protocol):
         ...
 
     def beta(self, benchmark: str) -> float | None:
-        """Covariance with the benchmark's returns over their variance."""
+        """Covariance of the daily returns with a symbol's over the variance of these."""
         ...
 
 

@@ -16,6 +16,7 @@ import msgspec
 from actors.strategies.sandbox.inside.clock import CLOCK
 from actors.strategies.sandbox.inside.windows import Windows
 from actors.strategies.sandbox.wire import MOST_STATE, Handles, Input, Load, ParameterInfo, WireSignal
+from actors.strategies.sandbox.wire_orders import WireCommand
 from actors.strategies.sdk.base import BaseStrategy, plain
 from actors.strategies.sdk.parameters import Parameter, settle
 
@@ -24,6 +25,7 @@ CLASSES: Final = ("Strategy", "TradingStrategy", "MyStrategy")
 MOST_LOOKBACK: Final = 10_000
 MOST_VALUES: Final = 32_768
 NONE: Final[Sequence[WireSignal]] = ()
+NO_COMMANDS: Final[tuple[Sequence[WireCommand], int]] = ((), 0)
 
 Kind = Literal["function", "class", "sdk"]
 
@@ -74,8 +76,15 @@ class Contract:
     def changed(self) -> None:
         """Tell the strategy that its parameters are other ones."""
 
+    def commands(self, index: int) -> tuple[Sequence[WireCommand], int]:
+        """The commands that the input at `index` has led to, and how many were too many."""
+        return NO_COMMANDS
+
     def discard(self) -> None:
         """Forget what the input at hand has led to: its handling failed."""
+
+    def unsent(self, commands: Sequence[WireCommand]) -> None:
+        """These commands cannot be sent."""
 
     def metrics(self) -> Mapping[str, float]:
         """The figures recorded since the last time."""

@@ -1,4 +1,4 @@
-"""The contract of the SDK: a subclass of `BaseStrategy`, told of bars, quotes, trades, gaps and the interval."""
+"""The contract of the SDK: a subclass of `BaseStrategy`, told of the markets, of the interval and of its account."""
 
 from __future__ import annotations
 
@@ -6,9 +6,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, cast
 
 from actors.strategies.sandbox.inside.clock import CLOCK
-from actors.strategies.sandbox.inside.contract import NONE, Contract, ContractError, Kind, lookback_of
+from actors.strategies.sandbox.inside.contract import (
+    NO_COMMANDS,
+    NONE,
+    Contract,
+    ContractError,
+    Kind,
+    lookback_of,
+)
 from actors.strategies.sandbox.inside.journal import Journal
 from actors.strategies.sandbox.inside.results import wire_signal
+from actors.strategies.sandbox.inside.trading import Trading
 from actors.strategies.sandbox.wire import (
     BarInput,
     GapInput,
@@ -20,6 +28,7 @@ from actors.strategies.sandbox.wire import (
     TradeInput,
     WireSignal,
 )
+from actors.strategies.sandbox.wire_orders import WireCommand
 from actors.strategies.sdk.bars import Bar, Quote, Trade
 from actors.strategies.sdk.base import BaseStrategy, build, handled
 from actors.strategies.sdk.parameters import ParameterProblem, ParametersError, declared
@@ -33,8 +42,11 @@ class SdkContract(Contract):
 
     def __init__(self, load: Load, strategy: type[BaseStrategy], journal: Journal) -> None:
         super().__init__(load, strategy.__name__, declared(strategy))
-        self.session = Session(self.windows, journal.log, strategy_id=load.strategy_id, is_live=True, now=load.now)
+        self.session = Session(self.windows, journal.log, strategy_id=load.strategy_id, is_live=load.live, now=load.now)
         self.values = self.session.parameters = _same_object(self.values, self.session.parameters)
+        self.trading = Trading(self.session, self.windows)
+        if load.deployment is not None:
+            self.trading.deploy(load.deployment)
         self.strategy = build(strategy, self.session)
         self.handles = cast("tuple[Handles, ...]", handled(strategy))
         required = self.strategy.get_required_data()
@@ -55,25 +67,35 @@ class SdkContract(Contract):
         """Hand an input to the strategy; returns its signals."""
         session = self.session
         CLOCK.now = session.now = now = given.now
+        if (account := self.trading.account) is not None:
+            account.at(now)
         kind = type(given)
         if kind is BarInput:
             self.windows.append(given)  # type: ignore[arg-type]
             bar = _bar(given)  # type: ignore[arg-type]
             session.at(now, bar)
+            if account is not None:
+                account.observe()
             self.strategy.on_bar(bar)
         elif isinstance(given, QuoteInput):
             mid = (given.bid + given.ask) / 2.0
             if mid == mid:
                 self.windows.prices[given.symbol] = mid
+            if account is not None:
+                account.observe()
             self.strategy.on_quote(Quote(given.symbol, given.bid, given.bid_size, given.ask, given.ask_size, given.ts))
         elif isinstance(given, TradeInput):
             self.windows.prices[given.symbol] = given.price
+            if account is not None:
+                account.observe()
             self.strategy.on_trade(Trade(given.symbol, given.price, given.size, given.taker, given.ts))
         elif isinstance(given, TimerInput):
             self.strategy.on_timer()
         elif isinstance(given, GapInput):
             self.windows.clear(given.symbol)
             self.strategy.on_gap(given.symbol)
+        else:
+            self.trading.handle(given, self.strategy)
         signals = session.take_signals()
         return [wire_signal(each, index, self.symbols) for each in signals] if signals else NONE
 
@@ -93,9 +115,18 @@ class SdkContract(Contract):
         """Tell the strategy."""
         self.strategy.on_parameters_changed()
 
+    def commands(self, index: int) -> tuple[Sequence[WireCommand], int]:
+        """Those that the strategy has given since the last time."""
+        return NO_COMMANDS if self.trading.account is None else self.trading.take(index)
+
     def discard(self) -> None:
-        """Forget the signals of the input at hand."""
+        """Forget the signals and the commands of the input at hand."""
         self.session.take_signals()
+        self.trading.discard()
+
+    def unsent(self, commands: Sequence[WireCommand]) -> None:
+        """The strategy finds the orders rejected."""
+        self.trading.unsent(commands)
 
     def metrics(self) -> Mapping[str, float]:
         """The figures recorded since the last time."""

@@ -44,6 +44,7 @@ from actors.strategies.sandbox.wire import (
     Saved,
     WireSignal,
 )
+from actors.strategies.sandbox.wire_orders import WireCommand
 from actors.strategies.sdk.parameters import ParametersError
 
 READ: Final = 65_536
@@ -58,6 +59,7 @@ class Batch(msgspec.Struct, frozen=True, array_like=True, tag="run"):
 
     id: int
     inputs: tuple[msgspec.Raw, ...]
+    until_command: bool = False
 
 
 Request = Load | History | Batch | Configure | Save
@@ -121,6 +123,7 @@ class Worker:
         except Exception as error:
             # A text that cannot be sent, or no memory left to pack it.
             found = failure_of(error, self.filename)
+            self._unsent(reply)
             return _packed(Failed(request.id, 0, found.error, found.message, memory=found.memory))
 
     def finalize(self) -> None:
@@ -138,17 +141,26 @@ class Worker:
         if contract is None:
             return _not_loaded(request.id)
         signals: list[WireSignal] = []
-        index = 0
+        orders: list[WireCommand] = []
+        index = excess = 0
         try:
             for raw in request.inputs:
                 if found := contract.handle(_INPUT.decode(raw), index):
                     signals += found
+                said, too_many = contract.commands(index)
                 index += 1
+                excess += too_many
+                if said:
+                    orders += said
+                    if request.until_command:
+                        break
         except BaseException as error:
             contract.discard()
-            return self._failed(request.id, index, error, tuple(signals), started)
+            return self._failed(request.id, index, error, tuple(signals), started, tuple(orders), excess)
         logs, cut = self.journal.take()
-        return Done(request.id, index, tuple(signals), logs, self._metrics(), _since(started), cut)
+        return Done(
+            request.id, index, tuple(signals), logs, self._metrics(), _since(started), cut, tuple(orders), excess
+        )
 
     def _other(self, request: Load | History | Configure | Save, started: int) -> Reply:
         if isinstance(request, Load):
@@ -203,7 +215,14 @@ class Worker:
         return Done(request.id, 0, (), logs, self._metrics(), _since(started), cut)
 
     def _failed(
-        self, request: int, count: int, error: BaseException, signals: tuple[WireSignal, ...], started: int
+        self,
+        request: int,
+        count: int,
+        error: BaseException,
+        signals: tuple[WireSignal, ...],
+        started: int,
+        orders: tuple[WireCommand, ...] = (),
+        excess: int = 0,
     ) -> Failed:
         found: Failure = failure_of(error, self.filename)
         if found.memory:
@@ -212,7 +231,7 @@ class Worker:
         logs, cut = self.journal.take()
         return Failed(
             request, count, found.error, found.message, found.line, found.memory, signals, logs, self._metrics(),
-            _since(started), cut,
+            _since(started), cut, orders, excess,
         )  # fmt: skip
 
     def _metrics(self) -> tuple[Metric, ...]:
@@ -234,8 +253,13 @@ class Worker:
             packed = _packed(reply)
         if len(packed) <= most:
             return packed
+        self._unsent(reply)
         message = f"the answer is too long: {len(packed)} bytes, of at most {most}"
         return _packed(Failed(reply.id, 0, "AnswerTooLong", message))
+
+    def _unsent(self, reply: Reply) -> None:
+        if isinstance(reply, Done | Failed) and reply.orders and self.contract is not None:
+            self.contract.unsent(reply.orders)
 
 
 def _shorter(lines: Sequence[LogLine], surplus: int) -> tuple[LogLine, ...]:

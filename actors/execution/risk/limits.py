@@ -7,6 +7,7 @@ allowed; what is over it is denied. Losses are the exception: trading ends where
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final, Literal
 
 import msgspec
@@ -105,6 +106,38 @@ class RiskLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         """A size, an amount of money or a share in nanos; None: no limit."""
         text = getattr(self, field)
         return None if text is None else exact_nanos(text)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """Limits as integers: sizes, money and shares in nanos. None: no limit."""
+
+    max_order_size: int | None
+    max_order_notional: int | None
+    price_collar: int | None
+    max_position: int | None
+    max_position_share: int | None
+    max_exposure: int | None
+    max_exposure_share: int | None
+    max_leverage: int | None
+    max_daily_loss: int | None
+    max_drawdown: int | None
+    max_concentration: int | None
+    cash_reserve: int | None
+    cash_reserve_share: int | None
+    max_margin_use: int | None
+    max_orders_per_second: int | None
+    max_orders_per_minute: int | None
+    max_positions: int | None
+    max_open_orders: int | None
+    allow_short: bool
+
+    @classmethod
+    def of(cls, limits: RiskLimits) -> Bounds:
+        """Those of some limits."""
+        texts = {field: limits.nanos(field) for field in (*MONEY, *SIZES, *SHARES)}
+        counts = {field: getattr(limits, field) for field in COUNTS}
+        return cls(**texts, **counts, allow_short=limits.allow_short)
 
 
 def _checked(field: str, text: str, most: int | None) -> None:

@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from protocols.venues.kalshi import FILL, LIFECYCLE, ORDERBOOK, TICKER, TRADE
+from protocols.venues.kalshi_orders import MARKET_POSITIONS, USER_ORDERS
 
 ACTIONS: Final = ("add_markets", "delete_markets", "get_snapshot")
 
@@ -43,7 +44,7 @@ class ErrorCode(enum.IntEnum):
 TERMINAL: Final = frozenset({ErrorCode.CHANNEL_ERROR, ErrorCode.BUFFER_OVERFLOW})
 """After one of these the subscription is dead and must be made again."""
 
-MARKET_CHANNELS: Final = frozenset({ORDERBOOK, TRADE, TICKER, FILL})
+MARKET_CHANNELS: Final = frozenset({ORDERBOOK, TRADE, TICKER, FILL, USER_ORDERS, MARKET_POSITIONS})
 """Channels that take a list of markets."""
 UNFILTERED_CHANNELS: Final = frozenset({LIFECYCLE})
 """Channels that refuse one and send all markets."""

@@ -118,6 +118,11 @@ Fault = Literal[
     "channel_error",
     "overflow",
     "shutdown",
+    "lost_request",
+    "late_request",
+    "lost_answer",
+    "failed_answer",
+    "lag",
 ]
 
 
@@ -126,7 +131,7 @@ class FaultOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
     `venue` empty: all faces; `connection` 0: all connections. `count`: of frames on each connection, of answers, or of
     events; 0: until it is cleared. `of`: which frames, `events`, `answers` to commands, or `all`. `on`: which HTTP
-    requests. `rate`: bytes a second.
+    requests; `writes` are those that are no GET. `rate`: bytes a second.
     """
 
     kind: Fault
@@ -140,7 +145,7 @@ class FaultOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     code: int = 1001
     status: int = 503
     retry_after: float | None = None
-    on: Literal["requests", "handshakes", "all"] = "all"
+    on: Literal["requests", "reads", "writes", "handshakes", "all"] = "all"
 
 
 class InjectFault(Request[int], frozen=True, gc=False, tag="inject_fault"):

@@ -1,6 +1,6 @@
 """The venue's side of Kalshi's WebSocket protocol for one client: commands in, frames out. No socket, no clock.
 
-Every frame of a subscription takes its next number, acknowledgements too; only tickers have none.
+Every frame of a subscription takes its next number, acknowledgements too; only tickers and private messages have none.
 """
 
 from __future__ import annotations
@@ -41,9 +41,11 @@ from protocols.venues.kalshi_commands import (
     Params,
     decode_command,
 )
+from protocols.venues.kalshi_orders import MARKET_POSITIONS, USER_ORDERS
 from protocols.venues.rfc3339 import rfc3339_text
 
-CHANNELS: Final = (kalshi.ORDERBOOK, kalshi.TRADE, kalshi.TICKER, kalshi.LIFECYCLE)
+PRIVATE: Final = frozenset({kalshi.FILL, USER_ORDERS, MARKET_POSITIONS})
+CHANNELS: Final = (kalshi.ORDERBOOK, kalshi.TRADE, kalshi.TICKER, kalshi.LIFECYCLE, *PRIVATE)
 TICKER_FORM: Final = re.compile(r"[A-Z0-9][A-Z0-9.\-]*")
 _MILLISECOND: Final = 1_000_000
 _body = msgspec.json.Encoder()
@@ -241,6 +243,14 @@ class Desk:
                 continue
             frames.append(b'{"type":"%b","sid":%d,"seq":%d,"msg":%b}' % (event.type, each.sid, seq, body))
         return frames
+
+    def private(self, channel: str, type: bytes, market: str, body: bytes) -> list[bytes]:
+        """The frame that tells this client of its own account, if it wants to know."""
+        return [
+            b'{"type":"%b","sid":%d,"msg":%b}' % (type, each.sid, body)
+            for each in self._subscriptions.values()
+            if each.channel == channel and (not each.markets or market in each.markets)
+        ]
 
     def fail(self, code: ErrorCode) -> list[bytes]:
         """End every subscription with a terminal error (10 or 25), as for a client that reads too slowly."""

@@ -108,8 +108,11 @@ class Face(ABC):
     def warm(self) -> None:  # noqa: B027 most have nothing to prepare
         """Prepare what takes long; called once, before the first client."""
 
-    def pulse(self, now: int) -> None:  # noqa: B027 Kalshi sends nothing by itself
+    def pulse(self, now: int) -> None:  # noqa: B027 some send nothing by themselves
         """Send what is due at monotonic time `now`."""
+
+    def lag(self, nanos: int) -> None:  # noqa: B027 most answer at once
+        """Let the account's answers be so far behind."""
 
     def fail(self, client: Client, order: FaultOrder) -> bool:
         """Perform a fault that only this venue knows; False where it knows none such."""

@@ -18,7 +18,8 @@ from protocols.venues.simulated import Fault, FaultOrder
 FaceWord = Literal["kalshi", "binance", "binance-usdm", "coinbase"]
 FACES: Final[tuple[FaceWord, ...]] = get_args(FaceWord)
 FRAME_KINDS: Final = frozenset({"drop", "duplicate", "reorder", "garble", "checksum"})
-ANSWER_KINDS: Final = frozenset({"http", "late", "old_snapshot"})
+AnswerKind = Literal["late", "old_snapshot", "lost_request", "late_request", "lost_answer", "failed_answer"]
+ANSWER_KINDS: Final = frozenset({"http", *get_args(AnswerKind)})
 
 
 class Kind(NamedTuple):
@@ -43,12 +44,25 @@ KINDS: Final[dict[Fault, Kind]] = {
     ),
     "close": Kind("the connection is closed with `code`; 1006: cut, without a word", ("venue", "connection", "code")),
     "http": Kind(
-        "requests, handshakes or `all` (`on`) are answered with `status`, and `retry_after` seconds if given",
+        "requests, reads, writes, handshakes or `all` (`on`) are answered with `status`, and `retry_after` seconds if "
+        "given",
         ("venue", "count", "probability", "status", "retry_after", "on"),
     ),
-    "late": Kind("answers to requests take `seconds`", ("venue", "count", "probability", "seconds")),
+    "late": Kind("answers to requests take `seconds`", ("venue", "count", "probability", "seconds", "on")),
+    "lost_request": Kind("requests are cut off and not performed", ("venue", "count", "probability", "on")),
+    "late_request": Kind(
+        "requests are performed after `seconds`, whoever still waits",
+        ("venue", "count", "probability", "seconds", "on"),
+    ),
+    "lost_answer": Kind(
+        "requests are performed, and cut off instead of answered", ("venue", "count", "probability", "on")
+    ),
+    "failed_answer": Kind(
+        "requests are performed, and answered with `status`", ("venue", "count", "probability", "status", "on")
+    ),
     "old_snapshot": Kind("Binance's depth is that of `seconds` ago", ("venue", "count", "seconds")),
     "clock": Kind("the venue's clock is wrong by `seconds`, either way; 0 puts it right", ("venue", "seconds")),
+    "lag": Kind("Kalshi's portfolio is `seconds` behind its exchange", ("venue", "seconds")),
     "burst": Kind("`count` events happen at once", ("venue", "count")),
     "channel_error": Kind("Kalshi ends every subscription with error 10", ("connection",)),
     "overflow": Kind("Kalshi ends every subscription with error 25", ("connection",)),
@@ -90,7 +104,7 @@ def checked(order: FaultOrder) -> FaultOrder:
         raise BadFault(f"a count lies between 0 and 100000, got {order.count}", "count")
     if order.kind == "close" and not (1000 <= order.code <= 4999):
         raise BadFault(f"a close code lies between 1000 and 4999, got {order.code}", "code")
-    if order.kind == "http" and not 400 <= order.status <= 599:
+    if order.kind in ("http", "failed_answer") and not 400 <= order.status <= 599:
         raise BadFault(f"a status lies between 400 and 599, got {order.status}", "status")
     if order.kind != "clock" and order.seconds < 0:
         raise BadFault(f"seconds are not negative, got {order.seconds}", "seconds")
@@ -223,20 +237,22 @@ class Faults:
 
     # -- answers -------------------------------------------------------------------------------------------
 
-    def http(self, venue: str, *, handshake: bool) -> FaultOrder | None:
+    def http(self, venue: str, *, handshake: bool, write: bool = False) -> FaultOrder | None:
         """The order that says how to refuse this request or handshake."""
+        return self._first("http", venue, "handshakes" if handshake else "writes" if write else "reads")
+
+    def answering(self, kind: AnswerKind, venue: str, *, write: bool = False) -> FaultOrder | None:
+        """The order of this kind that hits an answer of `venue`."""
+        return self._first(kind, venue, "writes" if write else "reads")
+
+    def _first(self, kind: str, venue: str, request: Literal["reads", "writes", "handshakes"]) -> FaultOrder | None:
         for each in list(self._standing.values()):
             order = each.order
-            wanted = order.on == "all" or handshake == (order.on == "handshakes")
-            if order.kind == "http" and wanted and order.venue in ("", venue) and self._hits(each):
+            if order.kind != kind or order.venue not in ("", venue):
+                continue
+            meant = order.on in ("all", request) or (order.on == "requests" and request != "handshakes")
+            if meant and self._hits(each):
                 return order
-        return None
-
-    def answering(self, kind: Literal["late", "old_snapshot"], venue: str) -> FaultOrder | None:
-        """The order of this kind that hits an answer of `venue`."""
-        for each in list(self._standing.values()):
-            if each.order.kind == kind and each.order.venue in ("", venue) and self._hits(each):
-                return each.order
         return None
 
     def _hits(self, each: Standing) -> bool:

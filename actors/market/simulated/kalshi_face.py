@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import ClassVar, Final
 
+from actors.market.budget import Bucket
 from actors.market.simulated import kalshi_rest
 from actors.market.simulated.desk import Desk, public_event, ticker_event
 from actors.market.simulated.face import Client, Clock, Face, json_answer, retry_header
 from actors.market.simulated.faults import FaceWord, Faults
 from actors.market.simulated.flow import OrderFlow
 from actors.market.simulated.http import Answer, Request
+from actors.market.simulated.kalshi_trading import KalshiTrading
 from actors.market.simulated.link import Link
 from actors.market.simulated.market import Happened, SimulatedMarket
+from protocols.budget import CANCEL
+from protocols.nanos import NANO
 from protocols.venues import kalshi, kalshi_signing
 from protocols.venues.kalshi_commands import ErrorCode
 from protocols.venues.kalshi_signing import (
@@ -26,6 +30,9 @@ from protocols.venues.simulated import FaultOrder
 KEY_ID: Final = "synthetic-demo-key"
 # No rule of the venue's is published; a signature that is further from the venue's clock than this is refused here.
 MOST_SKEW_MS: Final = 5_000
+# Of the Basic tier, and as little more than a second's worth as the docs allow.
+READ_TOKENS: Final = (400.0, 200.0)
+WRITE_TOKENS: Final = (100.0, 100.0)
 _MILLISECOND: Final = 1_000_000
 
 
@@ -35,11 +42,16 @@ class KalshiFace(Face):
     WORD: ClassVar[FaceWord] = "kalshi"
     PING_S: ClassVar[float] = 10.0
     PING: ClassVar[bytes] = b"heartbeat"
+    BEAT_NS: ClassVar[int] = NANO // 20
 
     def __init__(self, markets: list[SimulatedMarket], faults: Faults, clock: Clock, key: PublicKey) -> None:
         super().__init__(markets, faults, clock)
         self._key = key
         self._flows = {market.name: market.flow for market in markets if isinstance(market.flow, OrderFlow)}
+        self.trading = KalshiTrading(self.markets, clock, self.publish)
+        self.limited = 0
+        """Calls that were refused because there were too many."""
+        self._reads, self._writes = Bucket(*READ_TOKENS, self._now()), Bucket(*WRITE_TOKENS, self._now())
 
     @property
     def url(self) -> str:
@@ -69,11 +81,36 @@ class KalshiFace(Face):
         link.offer(desk.fail(ErrorCode.BUFFER_OVERFLOW), answer=True)
 
     def rest(self, request: Request) -> Answer:
-        """Public calls need no signature; one that is there has to be right."""
+        """Public calls need no signature; one that is there has to be right, and is counted."""
         signed = KEY_HEADER.lower() in request.headers
         if (signed or kalshi_rest.needs_key(request)) and not self._signed(request):
             return self._unauthorized()
-        return kalshi_rest.answer(request, self.markets, self.clock.now())
+        if signed and not self._within_limits(request):
+            self.limited += 1
+            return json_answer({"error": "too many requests"}, 429)
+        self.trading.expire()
+        path = request.path.removeprefix(kalshi_rest.PREFIX)
+        answer = self.trading.answer(request, path) if signed else None
+        return kalshi_rest.answer(request, self.markets, self.clock.now()) if answer is None else answer
+
+    def _within_limits(self, request: Request) -> bool:
+        bucket = self._reads if request.method == "GET" else self._writes
+        tokens = float(kalshi_rest.cost(request))
+        if bucket.wait(tokens, CANCEL, self._now()) > 0:
+            return False
+        bucket.take(tokens, self._now())
+        return True
+
+    def _now(self) -> float:
+        return (self.clock.now() - self.clock.wrong_ns) / NANO
+
+    def lag(self, nanos: int) -> None:
+        """The portfolio is behind."""
+        self.trading.lag_ns = nanos
+
+    def pulse(self, now: int) -> None:
+        """Orders end by time."""
+        self.trading.expire()
 
     def _signed(self, request: Request) -> bool:
         headers = request.headers
@@ -99,7 +136,11 @@ class KalshiFace(Face):
         return json_answer({"error": {"code": code, "message": code}}, order.status, retry_header(order))
 
     def publish(self, market: SimulatedMarket, events: list[Happened]) -> None:
-        """Each event to those who subscribed; then the display prices."""
+        """Each event to those who subscribed; then the display prices; the account's own first."""
+        for told in self.trading.happened(market, events):
+            for client in self.clients.values():
+                if isinstance(client.desk, Desk):
+                    client.link.offer(client.desk.private(told.channel, told.type, told.market, told.body))
         if not self.clients or not events:
             return
         ts = self.clock.now()

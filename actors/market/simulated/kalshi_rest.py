@@ -19,6 +19,7 @@ from actors.market.simulated.http import Answer, Request
 from actors.market.simulated.market import MINUTE, MinuteBar, PublicTrade, SimulatedMarket
 from protocols.market import Level
 from protocols.nanos import NANO, decimal_text
+from protocols.venues.kalshi_orders import BATCH_PATH, CANCEL_COST, DEFAULT_COST
 from protocols.venues.rfc3339 import rfc3339_text
 
 PREFIX: Final = "/trade-api/v2"
@@ -33,12 +34,26 @@ _FILTERS: Final = {
     "settled": {"determined", "finalized"},
 }
 _PATHS: Final = re.compile(r"/(?:series/(?P<series>[^/]+)/)?markets/(?P<ticker>[^/]+)(?P<rest>/[a-z]+)?")
+_ONE_ORDER: Final = re.compile(r"/portfolio/orders/[^/]+")
 _MOST_CANDLES: Final = 5_000
 
 
 def needs_key(request: Request) -> bool:
     """Whether the call is of an account."""
-    return request.path.startswith((f"{PREFIX}/account/", f"{PREFIX}/portfolio/"))
+    return request.path.startswith(
+        (f"{PREFIX}/account/", f"{PREFIX}/portfolio/", f"{PREFIX}/exchange/user_data_timestamp")
+    )
+
+
+def cost(request: Request) -> int:
+    """Tokens of the account's bucket, of reads or of writes (docs, "Rate limits")."""
+    path = request.path.removeprefix(PREFIX)
+    if path == BATCH_PATH:
+        orders = request.body.count(b"{") - 1
+        return max(1, orders) * (DEFAULT_COST if request.method == "POST" else CANCEL_COST)
+    if request.method == "DELETE" or _ONE_ORDER.fullmatch(path):
+        return CANCEL_COST
+    return DEFAULT_COST
 
 
 def answer(request: Request, markets: Mapping[str, SimulatedMarket], ts: int) -> Answer:

@@ -73,17 +73,18 @@ class SimulatedMarket:
         self.volume = 0
         self.begun = 0
         if isinstance(flow, WideFlow):
-            self._keep(flow.open(), 0)
+            self.keep(flow.open(), 0)
 
     def step(self, ts: int) -> list[Happened]:
         """One trader's turn at `ts` nanoseconds."""
-        return self._keep(self.flow.step(), ts)
+        return self.keep(self.flow.step(), ts)
 
     def settle(self, value: int | None, ts: int) -> list[Happened]:
         """End the market. Raises OrderRefused."""
-        return self._keep(self.flow.settle(value), ts)
+        return self.keep(self.flow.settle(value), ts)
 
-    def _keep(self, events: list[FlowEvent], ts: int) -> list[Happened]:
+    def keep(self, events: list[FlowEvent], ts: int) -> list[Happened]:
+        """Take what happened into the books: of the traders here, or of a client's orders."""
         ledger = self.ledger
         kept = []
         for event in events:

@@ -36,6 +36,8 @@ _MEMORY: Final = 200_000
 _PRICES: Final = {"BTC": 60_000, "ETH": 3_000, "SOL": 150}
 _OTHER_PRICE: Final = 100
 _CENT: Final = NANO // 100
+CUT: Final = Answer(0, cut=True)
+"""No answer at all."""
 
 
 class StandInSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -181,8 +183,7 @@ class StandIn:
                     serve = partial(serve_connection, handler=partial(self._handle, face), now=face.clock.now)
                 nursery.start_soon(partial(trio.serve_listeners, serve, listeners))
             for face in self.faces.values():
-                if face.word != "kalshi" or isinstance(face, Player):
-                    nursery.start_soon(self._pulse, face)
+                nursery.start_soon(self._pulse, face)
 
     async def _pulse(self, face: Face) -> None:
         while True:
@@ -199,18 +200,27 @@ class StandIn:
             last = now
 
     async def _handle(self, face: Face, request: Request) -> Answer | Upgrade:
-        order = self.faults.http(face.word, handshake=request.upgrade)
+        faults, write = self.faults, request.method != "GET"
+        order = faults.http(face.word, handshake=request.upgrade, write=write)
         if order is not None:
             face.refused += 1
             return face.refusal(order)
         if request.upgrade:
             refusal = face.admits(request)
             return Upgrade(face.headers, partial(self._serve, face, request)) if refusal is None else refusal
-        late = self.faults.answering("late", face.word)
+        if faults.answering("lost_request", face.word, write=write) is not None:
+            return CUT
+        travelling = faults.answering("late_request", face.word, write=write)
+        if travelling is not None:
+            await trio.sleep(travelling.seconds)
+        late = faults.answering("late", face.word, write=write)
         answer = face.rest(request)
         if late is not None:
             await trio.sleep(late.seconds)
-        return answer
+        if faults.answering("lost_answer", face.word, write=write) is not None:
+            return CUT
+        failed = faults.answering("failed_answer", face.word, write=write)
+        return answer if failed is None else face.refusal(failed)
 
     async def _serve(self, face: Face, request: Request, stream: trio.abc.Stream, rest: bytes) -> None:
         self._links_made += 1
@@ -293,6 +303,9 @@ class StandIn:
             for word, face in self.faces.items():
                 if order.venue in ("", word):
                     face.clock.wrong_ns = round(order.seconds * NANO)
+        elif order.kind == "lag":
+            for face in self.faces.values():
+                face.lag(round(order.seconds * NANO))
         elif order.kind == "burst":
             self._burst(order)
         else:
@@ -342,6 +355,7 @@ class StandIn:
             for face in self.faces.values():
                 count += face.clock.wrong_ns != 0
                 face.clock.wrong_ns = 0
+                face.lag(0)
                 for client in face.clients.values():
                     link = client.link
                     count += link.silent + bool(link.rate or link.delay_s)

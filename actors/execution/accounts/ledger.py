@@ -75,11 +75,12 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 class Ledger:
     """Balances by account and currency. What does not balance is not booked."""
 
-    __slots__ = ("_balances", "_new", "seq")
+    __slots__ = ("_balances", "_currencies", "_new", "seq")
 
     def __init__(self) -> None:
         self.seq = 0
         self._balances: dict[tuple[str, str], int] = {}
+        self._currencies: set[str] = set()
         self._new: list[Entry] = []
 
     def post(
@@ -103,7 +104,11 @@ class Ledger:
         balances = self._balances
         for posting in kept:
             key = (posting.account, posting.currency)
-            balances[key] = balances.get(key, 0) + posting.amount
+            known = balances.get(key)
+            if known is None:
+                self._currencies.add(posting.currency)
+                known = 0
+            balances[key] = known + posting.amount
         self.seq += 1
         entry = Entry(self.seq, ts, kind, reference, kept, market, deployment_id)
         self._new.append(entry)
@@ -120,6 +125,10 @@ class Ledger:
     def of(self, account: AccountName) -> dict[str, int]:
         """By currency: the balances of one account that are not 0."""
         return {currency: amount for (name, currency), amount in self._balances.items() if amount and name == account}
+
+    def foreign(self, own: str) -> bool:
+        """Whether anything was ever booked in another currency than `own`."""
+        return len(self._currencies) > (own in self._currencies)
 
     def take_entries(self) -> list[Entry]:
         """The entries since the last call."""
@@ -138,6 +147,7 @@ class Ledger:
         """Become what `state` gave."""
         self.seq = state["seq"]
         self._balances = {(name, currency): int(amount) for name, currency, amount in state["balances"]}
+        self._currencies = {currency for _, currency in self._balances}
         self._new = [unpacked(entry) for entry in state["entries"]]
 
 

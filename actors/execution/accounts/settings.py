@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from functools import lru_cache
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -75,9 +76,14 @@ class AccountSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     def initial_share(self, market: str) -> Fraction:
         """Initial margin of a market as a share of the notional: one over the leverage."""
         if market in self.market_leverage:
-            return 1 / Fraction(self.market_leverage[market])
-        return 1 / Fraction(self.leverage) if self.kind == "margin" else Fraction(1)
+            return 1 / _fraction(self.market_leverage[market])
+        return 1 / _fraction(self.leverage) if self.kind == "margin" else Fraction(1)
 
     def maintenance_share(self, market: str) -> Fraction:
         """Maintenance margin of a market as a share of the notional."""
-        return self.initial_share(market) * Fraction(self.maintenance)
+        return self.initial_share(market) * _fraction(self.maintenance)
+
+
+@lru_cache(maxsize=256)
+def _fraction(text: str) -> Fraction:
+    return Fraction(text)

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Protocol
 
-from actors.execution.accounts.positions import Position
+from actors.execution.accounts.positions import Position, PositionView
 from actors.execution.accounts.rounding import money, rounded
-from protocols.nanos import NANO
+from protocols.nanos import NANO, decimal_text
+from protocols.orders import Leg
 
 
 class MarkLike(Protocol):
@@ -42,9 +43,38 @@ def unrealized(position: Position, marks: Marks) -> int | None:
     return None if value is None else value - position.cost
 
 
-def worth(position: Position, marks: Marks) -> int | None:
-    """What the position adds to its account's equity, next to the cash and the collateral that are booked."""
-    return unrealized(position, marks) if position.booking == "margin" else exit_value(position, marks)
+def magnitude(position: Position, marks: Marks) -> int | None:
+    """The absolute value of the position, in nanos of its currency."""
+    value = exit_value(position, marks)
+    return None if value is None else abs(value)
+
+
+def shown(position: Position, marks: Marks) -> PositionView:
+    """A position for people, with its leg in a prediction market."""
+    quantity, average = position.quantity, position.average_price()
+    profit = unrealized(position, marks)
+    leg: Leg = ""
+    leg_quantity = leg_price = None
+    if position.booking == "prediction" and average is not None:
+        leg = "YES" if quantity > 0 else "NO"
+        leg_quantity = abs(quantity)
+        leg_price = average if quantity > 0 else NANO - average
+    return PositionView(
+        market=position.market,
+        deployment_id=position.deployment_id,
+        side="long" if quantity > 0 else "short" if quantity < 0 else "flat",
+        quantity=quantity,
+        average_price=average,
+        cost=decimal_text(position.cost),
+        realized=decimal_text(position.realized),
+        fees=decimal_text(position.fees),
+        funding=decimal_text(position.funding),
+        unrealized=None if profit is None else decimal_text(profit),
+        currency=position.currency,
+        leg=leg,
+        leg_quantity=leg_quantity,
+        leg_price=leg_price,
+    )
 
 
 def converted(amount: int, named: str | None, marks: Marks) -> int | None:

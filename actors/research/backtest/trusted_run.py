@@ -1,0 +1,160 @@
+"""A trusted strategy over a stream, in process: the loops that have to be lean.
+
+What is decided for many messages is decided once for a batch; what happens seldom (a signal, a sample) is behind one
+comparison of two integers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from actors.research.backtest.bar_making import BarMaker
+from actors.research.backtest.session import Session
+from actors.research.backtest.sources import Batch
+from actors.research.backtest.stream_view import StreamView
+from actors.strategies.composing import Composer, Marks
+from actors.strategies.strategy import Draft, Strategy, handles
+from protocols.market import Bar, BookUpdate, Quote, Trade
+
+
+class TrustedRun:
+    """Feeds engine and strategy."""
+
+    def __init__(
+        self, session: Session, view: StreamView, strategy: Strategy[Any], composer: Composer, maker: BarMaker
+    ) -> None:
+        self.session = session
+        self.view = view
+        self.strategy = strategy
+        self.composer = composer
+        self.maker = maker
+        self.events = self.bars = 0
+        kind = type(strategy)
+        self._quotes_wanted = handles(kind, "on_quote")
+        self._trades_wanted = handles(kind, "on_trade")
+        self._bars_wanted = bool(strategy.intervals) and handles(kind, "on_bar")
+        self._marks = Marks()
+        self._seen: tuple[str, ...] | None = None
+        self._known: tuple[str, ...] = ()
+
+    def feed(self, batch: Batch) -> None:
+        """The next messages."""
+        if not batch.ts:
+            return
+        session = self.session
+        if not session.begun:
+            session.begin(batch.ts[0], self.view.markets)
+        self.events += len(batch.ts)
+        simple = len(session.defined) >= len(self.view.markets) > 0 and not self.view.wanted
+        if batch.kind == "quotes" and simple and not (self.view.books or self._bars_wanted):
+            self._quotes(batch)
+        elif batch.kind == "bars" and simple and not self.view.books and len(self.view.markets) == 1:
+            self._one_market_of_bars(batch)
+        else:
+            self._mixed(batch)
+        session.last = batch.ts[-1]
+        session.recorder.drain()
+
+    def _quotes(self, batch: Batch) -> None:
+        session = self.session
+        wake, take, told = session.wake, session.engine.quote, self.strategy.on_quote
+        self._note(batch.messages[0].marks)
+        if not self._quotes_wanted:
+            for ts, quote in zip(batch.ts, batch.messages, strict=True):
+                if ts > wake:
+                    wake = session.before(ts)
+                take(quote, ts)
+            return
+        for ts, quote in zip(batch.ts, batch.messages, strict=True):
+            if ts > wake:
+                wake = session.before(ts)
+            take(quote, ts)
+            if drafts := told(quote):
+                wake = self._drafted(drafts, quote, ts)
+
+    def _one_market_of_bars(self, batch: Batch) -> None:
+        session, first = self.session, batch.messages[0]
+        take = session.engine.bar
+        matched = self.view.matches_bar(first)
+        alone = self._bars_wanted and self.strategy.intervals == (first.interval,)
+        self.bars += len(batch.ts)
+        self._note(first.marks)
+        told, before = self.strategy.on_bar, session.before
+        for ts, bar in zip(batch.ts, batch.messages, strict=True):
+            if ts > session.wake:
+                before(ts)
+            if matched:
+                take(bar, ts)
+            if alone:
+                if drafts := told(bar):
+                    self._drafted(drafts, bar, ts)
+            elif self._bars_wanted:
+                self._tell_bars(self.maker.bar(bar), ts)
+
+    def _mixed(self, batch: Batch) -> None:
+        session, view = self.session, self.view
+        engine, defined, books = session.engine, session.defined, view.books
+        wake = session.wake
+        for ts, message in zip(batch.ts, batch.messages, strict=True):
+            if ts > wake:
+                wake = session.before(ts)
+            market = message.market
+            if market not in defined:
+                if not view.takes(market):
+                    continue
+                session.define(market, ts)
+            kind = type(message)
+            if kind is BookUpdate:
+                books.add(market)
+                engine.book(message, ts)
+            elif kind is Quote:
+                if market not in books:
+                    engine.quote(message, ts)
+                self._tell_quote(message, ts)
+                wake = session.wake
+            elif kind is Trade:
+                engine.trade(message, ts)
+                self._tell_trade(message, ts)
+                wake = session.wake
+            elif kind is Bar:
+                self.bars += 1
+                if view.matches_bar(message):
+                    engine.bar(message, ts)
+                if self._bars_wanted:
+                    self._tell_bars(self.maker.bar(message), ts)
+                    wake = session.wake
+            else:
+                engine.handle(message, ts)
+
+    def _tell_quote(self, quote: Quote, ts: int) -> None:
+        self._note(quote.marks)
+        if self._quotes_wanted and (drafts := self.strategy.on_quote(quote)):
+            self._drafted(drafts, quote, ts)
+        if self._bars_wanted and self.maker.takes_quotes(quote.market):
+            self._tell_bars(self.maker.quote(quote), ts)
+
+    def _tell_trade(self, trade: Trade, ts: int) -> None:
+        if self._trades_wanted:
+            self._note(trade.marks)
+            if drafts := self.strategy.on_trade(trade):
+                self._drafted(drafts, trade, ts)
+        if self._bars_wanted and trade.market not in self.maker.given:
+            self._tell_bars(self.maker.trade(trade), ts)
+
+    def _tell_bars(self, bars: Sequence[Bar], ts: int) -> None:
+        for bar in bars:
+            self._note(bar.marks)
+            if drafts := self.strategy.on_bar(bar):
+                self._drafted(drafts, bar, ts)
+
+    def _note(self, marks: tuple[str, ...]) -> None:
+        if marks is not self._seen:
+            self._seen = marks
+            self._known = self._marks.of(marks)
+
+    def _drafted(self, drafts: Sequence[Draft], cause: Quote | Trade | Bar, ts: int) -> int:
+        session, now = self.session, ts + self.session.latency
+        for draft in drafts:
+            session.act(self.composer.signal(draft, cause, self._known, now), now)
+        return session.wake

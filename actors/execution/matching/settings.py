@@ -63,7 +63,7 @@ class LatencySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     """Three delays. `feed`: a market's message to the strategy, which whoever drives the venue adds.
 
     `entry`: a command to the venue, drawn for each one. `response`: the venue's report to us, drawn for each one.
-    Commands of one order do not overtake one another; reports come as one stream, in the venue's order.
+    Neither commands nor reports overtake one another: each is one stream.
     """
 
     feed: _Nanoseconds = 0
@@ -107,7 +107,7 @@ class FeeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     kalshi_taker: str = "0.07"
     kalshi_maker: str = "0"
     """0.0175 in the series whose makers are charged."""
-    member_digits: Annotated[int, msgspec.Meta(ge=0, le=4)] = 4
+    member_digits: Annotated[int, msgspec.Meta(ge=0, le=4)] = 2
 
     def __post_init__(self) -> None:
         for name in ("maker", "taker"):

@@ -181,6 +181,10 @@ class RiskGate:
         """Close the breaker by hand."""
         self.breaker.reset()
 
+    def breaker_state(self, ts: int) -> Literal["closed", "open"]:
+        """How the breaker is; why and until when: `breaker`."""
+        return "open" if self.breaker.is_open(ts) else "closed"
+
     def set_trading(self, state: Trading, reason: str = "", deployment_id: str = "") -> None:
         """`halted` is the kill switch: only flatten and liquidation pass. `reducing`: what reduces, too.
 

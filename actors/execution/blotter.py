@@ -114,6 +114,8 @@ class BlotterState(msgspec.Struct, array_like=True):
     """What a snapshot keeps of a blotter."""
 
     events: int
+    made: int
+    fills: int
     orders: list[_Kept]
 
 
@@ -122,7 +124,7 @@ class Blotter:
 
     def __init__(self, account: str) -> None:
         self.account = account
-        self.events = 0
+        self.events = self.orders = self.fills = 0
         self.open: dict[str, Working] = {}
         self.ended: dict[str, Working] = {}
         self._news: list[OrderEvent] = []
@@ -137,9 +139,12 @@ class Blotter:
         """An order, open or ended; None: it is not known (any more)."""
         return self.open.get(client_order_id) or self.ended.get(client_order_id)
 
-    def add(self, order: NewOrder, state: OrderState, kind: OrderEventKind, ts: int, code: str = "", why: str = "") -> Working:
+    def add(
+        self, order: NewOrder, state: OrderState, kind: OrderEventKind, ts: int, code: str = "", why: str = ""
+    ) -> Working:
         """A new order, in its first state."""
         working = Working(order, state, ts)
+        self.orders += 1
         self.open[order.client_order_id] = working
         self.move(working, state, kind, ts, code, why)
         return working
@@ -176,6 +181,7 @@ class Blotter:
 
     def fill(self, working: Working, fill: Fill, ts: int) -> None:
         """A part of it was traded. Also one that we held for ended: the venue's word counts."""
+        self.fills += 1
         working.filled += fill.size
         working.cost += fill.price * fill.size
         working.fees += fill.fee
@@ -189,6 +195,11 @@ class Blotter:
             state = "partially_filled"
         self.move(working, state, "filled", ts, fill=fill)
 
+    @property
+    def told(self) -> bool:
+        """Whether there are events that were not taken."""
+        return bool(self._news)
+
     def take(self) -> list[OrderEvent]:
         """The events since the last time, in order."""
         news, self._news = self._news, []
@@ -197,11 +208,11 @@ class Blotter:
     def state(self) -> BlotterState:
         """What a snapshot keeps: all open orders, and the ended ones that a repeat is recognised by."""
         kept = [*self.open.values(), *self.ended.values()]
-        return BlotterState(self.events, [_keep(each) for each in kept])
+        return BlotterState(self.events, self.orders, self.fills, [_keep(each) for each in kept])
 
     def restore(self, state: BlotterState) -> None:
         """Go on from a snapshot."""
-        self.events = state.events
+        self.events, self.orders, self.fills = state.events, state.made, state.fills
         self.open.clear()
         self.ended.clear()
         self._news.clear()

@@ -84,17 +84,72 @@ class SizingView(Protocol):
         ...
 
 
-class Deployment:
-    """One deployment while it runs. `entered`: how many signals have added to the position of each market."""
+class DeploymentMemory(msgspec.Struct, array_like=True):
+    """What a deployment knows of itself, for a snapshot. Money in nanos.
 
-    def __init__(self, settings: DeploymentSettings, state: DeploymentState = "active") -> None:
+    `entered`: how many signals have added to the position of each market. `capital`: its part of the account's equity
+    when it began; None: no price was known yet.
+    """
+
+    state: DeploymentState = "active"
+    reason: str = ""
+    entered: dict[str, int] = {}
+    capital: int | None = None
+    day_start: int | None = None
+    peak: int | None = None
+    signals: int = 0
+    declined: int = 0
+    orders: int = 0
+    fills: int = 0
+    trades: int = 0
+    wins: int = 0
+    returns: list[float] = []
+
+
+class Deployment:
+    """One deployment while it runs."""
+
+    def __init__(self, settings: DeploymentSettings, memory: DeploymentMemory | None = None) -> None:
         self.settings = settings
-        self.state = state
-        self.reason = ""
+        memory = DeploymentMemory() if memory is None else memory
+        self.state: DeploymentState = memory.state
+        self.reason = memory.reason
+        self.entered = dict(memory.entered)
+        self.capital = memory.capital
+        self.day_start = memory.day_start
+        self.peak = memory.peak
+        self.signals, self.declined = memory.signals, memory.declined
+        self.orders, self.fills = memory.orders, memory.fills
+        self.trades, self.wins = memory.trades, memory.wins
+        self.returns = list(memory.returns)
+        """Of closed trades, profit over stake, the oldest first, the last thousand."""
         # Two deployments of one strategy may share an account; Binance takes 36 characters.
         self._suffix = hashlib.blake2b(settings.deployment_id.encode(), digest_size=2).hexdigest()
-        self.entered: dict[str, int] = {}
-        self.signals = self.declined = 0
+
+    def memory(self) -> DeploymentMemory:
+        """For a snapshot."""
+        return DeploymentMemory(
+            self.state,
+            self.reason,
+            self.entered,
+            self.capital,
+            self.day_start,
+            self.peak,
+            self.signals,
+            self.declined,
+            self.orders,
+            self.fills,
+            self.trades,
+            self.wins,
+            self.returns,
+        )
+
+    def take_over(self, before: Deployment) -> None:
+        """Go on where the same deployment with other settings was; a changed share means new capital."""
+        share = self.settings.capital_share
+        self.__init__(self.settings, before.memory())  # type: ignore[misc]
+        if share != before.settings.capital_share:
+            self.capital = self.day_start = self.peak = None
 
     @property
     def id(self) -> str:

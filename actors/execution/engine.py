@@ -17,12 +17,13 @@ from typing import Any, Final
 
 import msgspec
 
+from actors.execution.accounts.equity_curve import EquitySample
 from actors.execution.accounts.ledger import Entry
 from actors.execution.accounts.round_trips import ClosedTrade
 from actors.execution.blotter import BlotterState, Working
-from actors.execution.deployments import Declined, Deployment, DeploymentSettings, DeploymentState
+from actors.execution.deployments import Declined, Deployment, DeploymentMemory, DeploymentSettings
 from actors.execution.engine_orders import OrderDesk, ToVenue
-from actors.execution.engine_state import DAY_NS, NEVER, EngineSettings, EquitySample
+from actors.execution.engine_state import NEVER, EngineSettings
 from actors.execution.flattening import Flattening
 from actors.execution.inputs import (
     Deploy,
@@ -34,12 +35,15 @@ from actors.execution.inputs import (
     SetLimits,
     SetTrading,
     SettleMarket,
+    SkipSignals,
     TakeSignal,
     Tick,
 )
+from actors.execution.risk.protections import ClosedTrade as RiskTrade
 from actors.execution.sizing_orders import size_of
+from actors.execution.volatility import Volatility
 from protocols.instruments import Instrument
-from protocols.market import Bar, BookStale, BookUpdate, Funding, MarketStatus, Quote, Trade
+from protocols.market import Bar, BookStale, BookUpdate, Funding, MarketPhase, MarketStatus, Quote, Trade
 from protocols.nanos import NANO
 from protocols.orders import (
     AmendOrder,
@@ -53,6 +57,7 @@ from protocols.orders import (
 )
 from protocols.signals import Signal, UpdateSignal
 
+MOST_RETURNS: Final = 1000
 MOST_ROUNDS: Final = 10_000
 """Own things handled at one moment before something is wrong."""
 
@@ -64,9 +69,12 @@ class EngineStuck(RuntimeError):
 class Verdict(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """What a deployment made of a signal: its orders, or why none."""
 
+    number: int
+    """1, 2, 3 … of the account's."""
     deployment_id: str
     signal_id: str
     seq: int
+    """The signal's place in the hub's stream; 0: it did not come from there."""
     ts: int
     orders: tuple[str, ...] = ()
     code: str = ""
@@ -91,18 +99,20 @@ class _State(msgspec.Struct, array_like=True):
     flattening: bytes
     trading: Any
     trading_reason: str
-    day: int
-    day_start: int | None
-    peak: int | None
     sample_at: int
     signal_seq: int
     inputs: int
     instruments: list[Instrument]
-    deployments: list[tuple[DeploymentSettings, DeploymentState, str, dict[str, int]]]
+    deployments: list[tuple[DeploymentSettings, DeploymentMemory]]
     waiting: list[_Open]
-    funding: dict[str, Funding]
+    bar_markets: list[str]
+    phases: dict[str, MarketPhase]
     senders: dict[str, tuple[int, int]]
-    feed_orders: int
+    moves: dict[str, Any]
+    opened: list[tuple[str, str, int]]
+    seen_marks: list[str]
+    verdicts: int
+    samples: int
 
 
 class Engine(OrderDesk):
@@ -110,19 +120,19 @@ class Engine(OrderDesk):
 
     def __init__(self, settings: EngineSettings) -> None:
         super().__init__(settings)
-        self.inputs = 0
+        self.inputs = self.verdicts_made = self.samples_taken = 0
         """How many inputs were handled: the number of the last one."""
         self.signal_seq = 0
         """The place of the last signal that was taken, in the hub's stream."""
         self.flattening = Flattening()
         self.verdicts: list[Verdict] = []
         self.updates: list[UpdateSignal] = []
-        self.samples: list[EquitySample] = []
+        self.trades: list[ClosedTrade] = []
         self._sample_at = 0
         self._next = NEVER
         self._waiting: list[_Open] = []
-        self._funding: dict[str, Funding] = {}
-        self._handlers: dict[type, Callable[[Any, int], None]] = {
+        self.bar_markets: set[str] = set()
+        self._handlers: dict[type, Callable[[Any, int], object]] = {
             Quote: self.quote,
             Trade: self.trade,
             BookUpdate: self.book,
@@ -139,12 +149,13 @@ class Engine(OrderDesk):
             Deploy: self._deploy,
             MoveDeployment: self._move_deployment,
             TakeSignal: self._take_signal,
+            SkipSignals: self._skip_signals,
             Flatten: self._flatten,
             SetTrading: self._set_trading,
             SetLimits: self._set_limits,
             SettleMarket: self._settle_market,
             Restarted: self._restarted,
-            Tick: lambda item, ts: None,
+            Tick: lambda item, ts: self.advance(ts),
         }
 
     # -- inputs and time ---------------------------------------------------------------------------------------
@@ -198,17 +209,19 @@ class Engine(OrderDesk):
     def _own(self, ts: int) -> bool:
         """What the engine itself has to do at `ts`; whether there was anything."""
         moved = False
-        for market, funding in list(self._funding.items()):
-            if funding.next_ts <= ts:
-                del self._funding[market]
-                self.account.funding(funding, funding.next_ts)
-                moved = True
+        if (due := self.account.due()) is not None and due <= ts:
+            self.account.advance(ts)
+            moved = True
         if self.external:
             for order in self.held.due(self.marks, self.blotter, ts):
                 self._release(order, ts)
                 moved = True
+            for name in self.held.overdue(ts):
+                self.cancel(name, ts, "expired")
+                moved = True
         if self.flattening.active:
             moved = self.flattening.go_on(self, ts) or moved
+        moved = self._close_trades(ts) or moved
         if ts >= self._sample_at:
             self._sample(ts)
         return moved
@@ -218,8 +231,8 @@ class Engine(OrderDesk):
         due = self.venue.due()
         if due is not None:
             moment = due
-        for funding in self._funding.values():
-            moment = min(moment, funding.next_ts)
+        if (due := self.account.due()) is not None:
+            moment = min(moment, due)
         if self.external and (due := self.held.expires()) is not None:
             moment = min(moment, due)
         if self.flattening.active:
@@ -266,8 +279,9 @@ class Engine(OrderDesk):
             self.now = ts
         if self._waiting:
             self._size_waiting(bar)
+        self.bar_markets.add(bar.market)
         self.venue.bar(bar, ts)
-        if self.account.holds(bar.market):
+        if self.account.net_position(bar.market):
             self.account.seen(bar.market, bar.low, bar.high)
         if self.blotter.open or ts >= self._sample_at:
             self.settle(ts)
@@ -276,8 +290,12 @@ class Engine(OrderDesk):
         """A book is not current, or a market's phase has changed; a settled market pays."""
         self._reach(ts)
         self.venue.market(message, ts)
-        if isinstance(message, MarketStatus) and message.phase == "settled" and message.settlement is not None:
-            self._settle(message.market, message.settlement, ts, f"{message.session}:{message.ts_event}")
+        if isinstance(message, MarketStatus):
+            self.phases[message.market] = message.phase
+            if message.phase == "settled" and message.settlement is not None:
+                self.settle(ts)  # its open orders are cancelled first
+                reference = f"{message.market}:{message.ts_event}"
+                self.account.settle(message.market, message.settlement, self.now, reference=reference)
         self.settle(ts)
 
     def _define(self, instrument: Instrument, ts: int) -> None:
@@ -288,24 +306,15 @@ class Engine(OrderDesk):
 
     def _fund(self, funding: Funding, ts: int) -> None:
         self._reach(ts)
-        if self.account.holds(funding.market) or funding.next_ts > ts:
-            self._funding[funding.market] = funding
+        self.account.funding(funding, ts)
         self._plan()
-
-    def _settle(self, market: str, value: int, ts: int, reference: str) -> None:
-        before = self.account.settlement(market)
-        if before == value:
-            return
-        if before is not None:
-            self.account.unsettle(market, ts, reference=reference)
-        self.account.settle(market, value, ts, reference=reference)
 
     def _settle_market(self, item: SettleMarket, ts: int) -> None:
         self._reach(ts)
-        if item.value is not None:
-            self._settle(item.market, item.value, self.now, item.reference)
-        elif self.account.settlement(item.market) is not None:
-            self.account.unsettle(item.market, self.now, reference=item.reference)
+        if item.value is None:
+            self.account.unsettle(item.market, item.reference, self.now)
+        else:
+            self.account.settle(item.market, item.value, self.now, reference=item.reference)
 
     def _restarted(self, item: Restarted, ts: int) -> None:
         self._reach(ts)
@@ -321,7 +330,7 @@ class Engine(OrderDesk):
 
     def _set_limits(self, item: SetLimits, ts: int) -> None:
         self._reach(ts)
-        self.gate.set_limits(item.limits, item.deployment_id)
+        self.gate.define(item.deployment_id, item.limits)
 
     def _set_trading(self, item: SetTrading, ts: int) -> None:
         self._reach(ts)
@@ -343,16 +352,32 @@ class Engine(OrderDesk):
     def _sample(self, ts: int) -> None:
         step = self.settings.sample_s * NANO
         self._sample_at = (ts // step + 1) * step
-        equity = self.account.equity()
-        if equity is not None:
-            if (day := ts // DAY_NS) != self.day:
-                self.day, self.day_start = day, equity
-            if self.peak is None or equity > self.peak:
-                self.peak = equity
-            self.gate.on_equity(equity, ts)
-            if self.account.margin_call() and not self.flattening.active:
-                self.flattening.begin(Flatten(reason="margin call", close=True), self, ts)
-        self.samples.append(EquitySample(ts, equity, self.account.cash()))
+        for market, mark in self.marks.items():
+            price = mark.mid()
+            if price is not None:
+                self.moves.setdefault(market, Volatility()).add(price, ts)
+        before = self.account.curve.day_start
+        sample = self.account.sample(ts)
+        if sample is None:
+            return
+        self.gate.on_equity(sample.equity, ts)
+        for deployment in self.deployments.values():
+            self._sample_deployment(deployment, sample.day_start != before)
+        if self.account.margin_call() and not self.flattening.active:
+            self.flattening.begin(Flatten(reason="margin call", close=True), self, ts, liquidates=True)
+
+    def _sample_deployment(self, deployment: Deployment, new_day: bool) -> None:
+        if deployment.capital is None:
+            equity = self.account.equity()
+            if equity is not None:
+                deployment.capital = equity * round(deployment.settings.capital_share * NANO) // NANO
+        value = self.equity(deployment.id)
+        if value is None:
+            return
+        if new_day or deployment.day_start is None:
+            deployment.day_start = value
+        if deployment.peak is None or value > deployment.peak:
+            deployment.peak = value
 
     # -- deployments and signals -------------------------------------------------------------------------------
 
@@ -361,8 +386,8 @@ class Engine(OrderDesk):
         known = self.deployments.get(item.settings.deployment_id)
         self.deployments[item.settings.deployment_id] = deployment = Deployment(item.settings)
         if known is not None:
-            deployment.entered = known.entered
-        self.gate.set_limits(item.settings.limits, item.settings.deployment_id)
+            deployment.take_over(known)
+        self.gate.define(item.settings.deployment_id, item.settings.limits)
 
     def _move_deployment(self, item: MoveDeployment, ts: int) -> None:
         self._reach(ts)
@@ -381,11 +406,15 @@ class Engine(OrderDesk):
             if meant == deployment.id or (meant is None and deployment.settings.strategy_id == item.signal.strategy_id):
                 self.signal(deployment.id, item.signal, self.now, item.seq)
 
+    def _skip_signals(self, item: SkipSignals, ts: int) -> None:
+        self._reach(ts)
+        self.signal_seq = max(self.signal_seq, item.seq)
+
     def signal(self, deployment_id: str, signal: Signal, ts: int, seq: int = 0) -> None:
         """A deployment acts on a signal, at `ts`. What it makes of it is in `take_verdicts`."""
         deployment = self.deployments[deployment_id]
         deployment.signals += 1
-        if deployment.settings.sized_at == "open" and self.venue.is_of_bars(signal.symbol):
+        if deployment.settings.sized_at == "open" and signal.symbol in self.bar_markets:
             self._waiting.append(_Open(deployment_id, signal, ts))
             return
         self._act(deployment, signal, ts, seq)
@@ -397,24 +426,15 @@ class Engine(OrderDesk):
                 raise Declined("instrument_unknown", f"nothing is known of {signal.symbol}")
             hedging = self.settings.account.position_mode == "hedging"
             if hedging:
-                long = self.account.side_position(signal.symbol, "long")
-                short = self.account.side_position(signal.symbol, "short")
-                own = long if signal.action in ("BUY", "CLOSE_LONG") or not short else -abs(short)
+                long = self.position(signal.symbol, position_side="long")
+                short = self.position(signal.symbol, position_side="short")
+                own = long if signal.action in ("BUY", "CLOSE_LONG") or not short else short
             else:
                 own = self.account.deployment_position(deployment.id, signal.symbol)
             orders = deployment.orders_for(signal, instrument, own, self, ts, hedging)
         except Declined as declined:
             deployment.declined += 1
-            self.verdicts.append(
-                Verdict(
-                    deployment_id=deployment.id,
-                    signal_id=signal.signal_id,
-                    seq=seq,
-                    ts=ts,
-                    code=declined.code,
-                    reason=declined.reason,
-                )
-            )
+            self._judge(deployment, signal, seq, ts, code=declined.code, reason=declined.reason)
             return
         self._send_signal(deployment, signal, orders, ts, seq)
 
@@ -422,16 +442,22 @@ class Engine(OrderDesk):
         self, deployment: Deployment, signal: Signal, orders: tuple[NewOrder, ...], ts: int, seq: int
     ) -> None:
         self.submit(orders, ts)
+        self._judge(deployment, signal, seq, ts, orders=tuple(order.client_order_id for order in orders))
+        deployment.orders += len(orders)
+        self._plan_soon(ts)
+
+    def _judge(self, deployment: Deployment, signal: Signal, seq: int, ts: int, **said: Any) -> None:
+        self.verdicts_made += 1
         self.verdicts.append(
             Verdict(
+                number=self.verdicts_made,
                 deployment_id=deployment.id,
                 signal_id=signal.signal_id,
                 seq=seq,
                 ts=ts,
-                orders=tuple(order.client_order_id for order in orders),
+                **said,
             )
         )
-        self._plan_soon(ts)
 
     def _plan_soon(self, ts: int) -> None:
         """Something may be due at once: the next input, or `advance`, will see to it."""
@@ -448,7 +474,7 @@ class Engine(OrderDesk):
         if not mine:
             return
         self._waiting = [each for each in self._waiting if each not in mine]
-        self.venue.opens(bar)
+        self.marks[bar.market].last = bar.open
         for each in mine:
             if (deployment := self.deployments.get(each.deployment_id)) is not None:
                 self._act(deployment, each.signal, each.ts)
@@ -462,13 +488,25 @@ class Engine(OrderDesk):
     def booked(self, working: Working, fill: Fill, ts: int) -> None:
         """A fill is in the account: its deployment counts it, and the hub is to be told of its signal."""
         order = working.order
+        self.seen_marks.update(order.marks)
+        self._note_opened("", order.market, self.account.net_position(order.market), ts)
         deployment = self.deployments.get(order.deployment_id)
+        if deployment is not None:
+            own = self.account.deployment_position(order.deployment_id, order.market)
+            self._note_opened(order.deployment_id, order.market, own, ts)
+            deployment.fills += 1
         if deployment is not None and working.filled == fill.size and not order.reduce_only:
             deployment.entered[order.market] = deployment.entered.get(order.market, 0) + 1
         if deployment is not None and not self.account.deployment_position(order.deployment_id, order.market):
             deployment.entered.pop(order.market, None)
         if order.signal_id and order.source == "signal":
             self._update(working, fill, ts)
+
+    def _note_opened(self, deployment_id: str, market: str, quantity: int, ts: int) -> None:
+        if quantity:
+            self.opened.setdefault((deployment_id, market), ts)
+        else:
+            self.opened.pop((deployment_id, market), None)
 
     def _update(self, working: Working, fill: Fill, ts: int) -> None:
         order = working.order
@@ -490,6 +528,34 @@ class Engine(OrderDesk):
             )
         )
 
+    def _close_trades(self, ts: int) -> bool:
+        """Round trips that have ended: risk learns from them, and their deployments count them."""
+        trades = self.account.take_trades()
+        for trade in trades:
+            self.trades.append(trade)
+            if trade.open:
+                continue
+            self.gate.on_round_trip(
+                RiskTrade(
+                    market=trade.market,
+                    side=trade.side,
+                    ts_closed=trade.exit_ts,
+                    profit=trade.pnl,
+                    stake=abs(trade.entry_cost),
+                    exit=trade.exit_reason,
+                    deployment_id=trade.deployment_id,
+                ),
+                ts,
+            )
+            deployment = self.deployments.get(trade.deployment_id)
+            if deployment is not None:
+                deployment.trades += 1
+                deployment.wins += trade.pnl > 0
+                if trade.return_ is not None:
+                    deployment.returns.append(trade.return_ / NANO)
+                    del deployment.returns[:-MOST_RETURNS]
+        return bool(trades)
+
     # -- what came of it ---------------------------------------------------------------------------------------
 
     def take_events(self) -> list[OrderEvent]:
@@ -502,7 +568,14 @@ class Engine(OrderDesk):
 
     def take_trades(self) -> list[ClosedTrade]:
         """Closed trades since the last time."""
-        return self.account.take_trades()
+        found, self.trades = self.trades, []
+        return found
+
+    def has_news(self) -> bool:
+        """Whether there is anything that somebody waits for; samples of equity alone are not."""
+        return bool(
+            self.blotter.told or self.verdicts or self.updates or self.trades or self.outgoing or self.account.entered
+        )
 
     def take_verdicts(self) -> list[Verdict]:
         """What deployments made of signals since the last time."""
@@ -514,10 +587,12 @@ class Engine(OrderDesk):
         found, self.updates = self.updates, []
         return found
 
-    def take_samples(self) -> list[EquitySample]:
-        """Equity since the last time."""
-        found, self.samples = self.samples, []
-        return found
+    def take_samples(self) -> list[tuple[int, EquitySample]]:
+        """Equity since the last time, each with its number, 1, 2, 3 …"""
+        found = self.account.curve.take_samples()
+        first = self.samples_taken + 1
+        self.samples_taken += len(found)
+        return list(enumerate(found, first))
 
     def take_outgoing(self) -> list[ToVenue]:
         """What the gateway has to send, in order; external venues only."""
@@ -539,18 +614,20 @@ class Engine(OrderDesk):
                 self.flattening.snapshot(),
                 self.trading,
                 self.trading_reason,
-                self.day,
-                self.day_start,
-                self.peak,
                 self._sample_at,
                 self.signal_seq,
                 self.inputs,
                 list(self.instruments.values()),
-                [(each.settings, each.state, each.reason, each.entered) for each in self.deployments.values()],
+                [(each.settings, each.memory()) for each in self.deployments.values()],
                 self._waiting,
-                self._funding,
+                sorted(self.bar_markets),
+                self.phases,
                 self.senders,
-                0,
+                {market: moves.state() for market, moves in self.moves.items()},
+                [(*key, ts) for key, ts in self.opened.items()],
+                sorted(self.seen_marks),
+                self.verdicts_made,
+                self.samples_taken,
             )
         )
 
@@ -565,15 +642,20 @@ class Engine(OrderDesk):
         self.blotter.restore(state.blotter)
         self.account.restore(state.account)
         self.venue.restore(state.venue)
-        for settings, where, reason, entered in state.deployments:
-            deployment = self.deployments[settings.deployment_id] = Deployment(settings, where)
-            deployment.reason, deployment.entered = reason, entered
-            self.gate.set_limits(settings.limits, settings.deployment_id)
+        for settings, memory in state.deployments:
+            self.deployments[settings.deployment_id] = Deployment(settings, memory)
+            self.gate.define(settings.deployment_id, settings.limits)
         self.gate.restore(state.gate)
         self.held.restore(state.held)
         self.flattening.restore(state.flattening)
         self.trading, self.trading_reason = state.trading, state.trading_reason
-        self.day, self.day_start, self.peak = state.day, state.day_start, state.peak
         self._sample_at, self.signal_seq, self.inputs = state.sample_at, state.signal_seq, state.inputs
-        self._waiting, self._funding, self.senders = state.waiting, state.funding, state.senders
+        self._waiting, self.phases, self.senders = state.waiting, state.phases, state.senders
+        for market, moves in state.moves.items():
+            self.moves[market] = Volatility()
+            self.moves[market].load(moves)
+        self.bar_markets = set(state.bar_markets)
+        self.opened = {(deployment, market): ts for deployment, market, ts in state.opened}
+        self.seen_marks = set(state.seen_marks)
+        self.verdicts_made, self.samples_taken = state.verdicts, state.samples
         self._plan()

@@ -9,14 +9,13 @@ import msgspec
 from actors.execution.blotter import Working
 from actors.execution.engine_state import EngineSettings, EngineState
 from actors.execution.held import HeldOrders
-from actors.execution.risk.gate import Denial, OpenOrder
+from actors.execution.risk.limits import Denial
 from actors.execution.risk.self_trade import Resting, resolve
 from protocols.orders import (
     AmendOrder,
     Fill,
     NewOrder,
     OrderState,
-    Side,
     VenueAccepted,
     VenueAmended,
     VenueCancelled,
@@ -69,14 +68,13 @@ class OrderDesk(EngineState):
                 continue
             if order.parent and (order.parent in refused or order.parent not in self.blotter.open):
                 denial: Denial | None = Denial(
-                    code="parent", reason=f"its parent {order.parent} is not open", field="parent", limit="", value=""
+                    code="parent", reason=f"its parent {order.parent} is not open", field="parent"
                 )
             else:
                 order, denial = self._judged(order, ts)
             if denial is not None:
                 refused.add(name)
                 self.blotter.add(order, "denied", "denied", ts, denial.code, denial.reason)
-                self.gate.on_denied(denial, ts)
             else:
                 self._send(order, ts)
 
@@ -86,9 +84,7 @@ class OrderDesk(EngineState):
         if order.reduce_only and not order.parent:
             held = self._reducible(order)
             if held <= 0:
-                return order, Denial(
-                    code="reduce_only", reason="there is nothing to reduce", field="size", limit="0", value=""
-                )
+                return order, Denial(code="reduce_only", reason="there is nothing to reduce", field="size", limit="0")
             if order.size > held:
                 order = msgspec.structs.replace(order, size=held)
         if denial := self.gate.check(order, self, ts):
@@ -103,9 +99,7 @@ class OrderDesk(EngineState):
         try:
             incarnation = (int(epoch), int(count))
         except ValueError:
-            return Denial(
-                code="sender", reason=f"expected path@epoch.count, got {order.sender!r}", field="sender", limit="", value=""
-            )
+            return Denial(code="sender", reason=f"expected path@epoch.count, got {order.sender!r}", field="sender")
         newest = self.senders.get(path)
         if newest is not None and incarnation < newest:
             return Denial(
@@ -133,7 +127,7 @@ class OrderDesk(EngineState):
     def _reducible(self, order: NewOrder) -> int:
         """How much of the order would reduce the position of who ordered it."""
         if order.position_side:
-            return abs(self.account.side_position(order.market, order.position_side))
+            return abs(self.account.position(order.market, order.position_side).quantity)
         position = self.position(order.market, order.deployment_id)
         return max(0, -position if order.side == "buy" else position)
 
@@ -157,7 +151,10 @@ class OrderDesk(EngineState):
             return order, None
         verdict = resolve(self.settings.self_trade, order, resting, self.reference_price(order.market, order.side))
         for name in verdict.cancel:
-            self.cancel(name, ts)
+            self.cancel(name, ts, "self_trade")
+        for name, leaves in verdict.decrease:
+            working = self.blotter.open[name]
+            self.amend(AmendOrder(name, size=working.filled + leaves), ts)
         if verdict.size is not None:
             order = msgspec.structs.replace(order, size=verdict.size)
         return order, verdict.denial
@@ -168,6 +165,8 @@ class OrderDesk(EngineState):
                 self.blotter.add(order, "held", "held", ts)
                 self.held.add(order, self.blotter, ts)
                 return
+            if order.oco:
+                self.held.watch(order)
             working = self.blotter.add(order, "submitted", "submitted", ts)
             working.at_venue = True
             self.outgoing.append(ToVenue(what="submit", order=order, urgent=order.reduce_only))
@@ -261,26 +260,10 @@ class OrderDesk(EngineState):
         name = working.order.client_order_id
         del self.blotter.open[name]
         try:
-            return self.gate.check(changed, self, ts)
+            left = msgspec.structs.replace(changed, size=changed.size - working.filled)
+            return self.gate.check(left, self, ts)
         finally:
             self.blotter.open[name] = working
-
-    # -- what risk may see of orders ---------------------------------------------------------------------------
-
-    def open_orders(self, market: str = "", deployment_id: str = "") -> Iterable[OpenOrder]:
-        """Open orders, of one market or of all, of one deployment or of all."""
-        for working in self.blotter:
-            order = working.order
-            if (not market or order.market == market) and (not deployment_id or order.deployment_id == deployment_id):
-                yield OpenOrder(
-                    client_order_id=order.client_order_id,
-                    deployment_id=order.deployment_id,
-                    market=order.market,
-                    side=order.side,
-                    leaves=working.leaves,
-                    price=order.price if order.price is not None else order.stop_price,
-                    reduce_only=order.reduce_only,
-                )
 
     # -- reports -----------------------------------------------------------------------------------------------
 
@@ -299,7 +282,7 @@ class OrderDesk(EngineState):
         elif isinstance(said, VenueRejected):
             if not working.final:
                 self._gone(working, "rejected", said.code, said.reason, ts)
-                self.gate.on_rejected(ts)
+                self.gate.on_reject(said.code, ts)
         elif isinstance(said, VenueAmended):
             self._amended(working, said, ts)
         elif isinstance(said, VenueTriggered):
@@ -408,7 +391,3 @@ class OrderDesk(EngineState):
 
     def ended(self, working: Working, ts: int) -> None:
         """An order has ended without being filled whole."""
-
-    def exit_side(self, position: int) -> Side:
-        """The side of an order that reduces a position."""
-        return "sell" if position > 0 else "buy"

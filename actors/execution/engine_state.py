@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Final, Literal, NamedTuple
+from collections.abc import Iterable
+from typing import Final, Literal
 
 import msgspec
 
 from actors.execution.accounts.account import Account
 from actors.execution.accounts.settings import AccountSettings
+from actors.execution.accounts.valuation import converted, unrealized
 from actors.execution.blotter import Blotter
 from actors.execution.deployments import Deployment
 from actors.execution.matching.settings import FillSettings
 from actors.execution.matching.venue import SimulatedVenue
+from actors.execution.risk.breaker import BreakerSettings
+from actors.execution.risk.flatten import FlattenSettings
 from actors.execution.risk.gate import RiskGate
 from actors.execution.risk.limits import RiskLimits
 from actors.execution.risk.protections import ProtectionSettings
+from actors.execution.risk.self_trade import SelfTradeMode
+from actors.execution.risk.view import OpenOrder
+from actors.execution.volatility import Volatility
 from protocols.instruments import Instrument
+from protocols.market import MarketPhase
 from protocols.nanos import NANO
-from protocols.orders import Side
+from protocols.orders import NewOrder, PositionSide, Side
 
 NEVER: Final = 2**63 - 1
-DAY_NS: Final = 86_400 * NANO
 
 
 class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -34,22 +40,16 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     account: AccountSettings
     fills: FillSettings = FillSettings()
     limits: RiskLimits = RiskLimits()
+    breaker: BreakerSettings = BreakerSettings()
     protections: tuple[ProtectionSettings, ...] = ()
-    self_trade: Literal["deny_new", "cancel_resting", "decrease"] = "deny_new"
+    flatten: FlattenSettings = FlattenSettings()
+    self_trade: SelfTradeMode = "deny_new"
     venue: Literal["simulated", "external"] = "simulated"
     native: tuple[str, ...] = ("market", "limit")
     accepts_marks: tuple[str, ...] = ("synthetic", "delayed", "stale", "demo")
     """Marks of data that orders of this account may come from; a live account: none."""
     seed: int = 0
     sample_s: int = 60
-
-
-class EquitySample(NamedTuple):
-    """Equity of the account at a moment; money in nanos. `equity` None: a price is missing."""
-
-    ts: int
-    equity: int | None
-    cash: int
 
 
 class EngineState:
@@ -63,42 +63,80 @@ class EngineState:
         self.venue = SimulatedVenue(settings.fills, seed=settings.seed)
         self.marks = self.venue.marks
         self.account = Account(settings.account, self.marks)
-        self.gate = RiskGate(settings.limits, {})
+        self.gate = RiskGate(
+            settings.limits,
+            account_kind=settings.account.kind,
+            breaker=settings.breaker,
+            protections=settings.protections,
+        )
         self.deployments: dict[str, Deployment] = {}
         self.instruments: dict[str, Instrument] = {}
+        self.phases: dict[str, MarketPhase] = {}
         self.trading: Literal["active", "reducing", "halted"] = "active"
         self.trading_reason = ""
-        self.day = -1
-        self.day_start: int | None = None
-        self.peak: int | None = None
+        self.moves: dict[str, Volatility] = {}
+        self.opened: dict[tuple[str, str], int] = {}
+        """Since when each position is open, by deployment (empty: of the account) and market."""
+        self.seen_marks: set[str] = set()
+        """Marks of the data that orders came from."""
 
-    # -- what risk may see -------------------------------------------------------------------------------------
+    def volatility(self, market: str) -> float | None:
+        """Annualised, of the samples so far; None: too few."""
+        moves = self.moves.get(market)
+        return None if moves is None else moves.annual()
 
-    def equity(self) -> int | None:
-        """Of the account, nanos of its currency; None: a price is missing."""
-        return self.account.equity()
+    def volatilities(self, markets: Iterable[str]) -> dict[str, float]:
+        """Of those markets whose volatility is known."""
+        found = {market: self.volatility(market) for market in markets}
+        return {market: value for market, value in found.items() if value is not None}
 
-    def day_start_equity(self) -> int | None:
-        """The first equity of the day (UTC)."""
-        return self.day_start
+    # -- what risk may see (`risk.view.RiskView`) --------------------------------------------------------------
 
-    def peak_equity(self) -> int | None:
+    def equity(self, deployment_id: str = "") -> int | None:
+        """Of the account at exit prices, nanos of its currency; of a deployment, its capital and what came of it."""
+        if not deployment_id:
+            return self.account.equity()
+        deployment = self.deployments.get(deployment_id)
+        if deployment is None or deployment.capital is None:
+            return self.account.equity()
+        made = self.profit_of(deployment_id)
+        return None if made is None else deployment.capital + made
+
+    def profit_of(self, deployment_id: str) -> int | None:
+        """What a deployment has made, open positions at exit prices, costs off. None: a price is missing."""
+        total = 0
+        for position in self.account.deployment_positions(deployment_id):
+            open_profit = unrealized(position, self.marks)
+            if open_profit is None:
+                return None
+            total += position.realized + open_profit - position.fees - position.funding
+        return total
+
+    def day_start_equity(self, deployment_id: str = "") -> int | None:
+        """What the day began with."""
+        if deployment_id and (deployment := self.deployments.get(deployment_id)) is not None:
+            return deployment.day_start
+        return self.account.curve.day_start
+
+    def peak_equity(self, deployment_id: str = "") -> int | None:
         """The highest equity so far."""
-        return self.peak
+        if deployment_id and (deployment := self.deployments.get(deployment_id)) is not None:
+            return deployment.peak
+        return self.account.curve.peak
 
-    def cash(self) -> int:
-        """Money in the account's currency, nanos."""
-        return self.account.cash()
-
-    def position(self, market: str, deployment_id: str = "") -> int:
-        """Signed quantity in nanos: the account's, or a deployment's part of it."""
+    def position(self, market: str, deployment_id: str = "", position_side: PositionSide = "") -> int:
+        """Signed quantity in nanos: the account's, a deployment's part of it, or of one side (hedging)."""
+        if position_side:
+            quantity = abs(self.account.position(market, position_side).quantity)
+            return quantity if position_side == "long" else -quantity
         if deployment_id:
             return self.account.deployment_position(deployment_id, market)
         return self.account.net_position(market)
 
-    def positions(self) -> Mapping[str, int]:
-        """Signed quantity by market, open ones only."""
-        return self.account.net_positions()
+    def positions(self, deployment_id: str = "") -> Iterable[tuple[str, PositionSide, int]]:
+        """Market, side and signed quantity of all that are not flat."""
+        found = self.account.deployment_positions(deployment_id) if deployment_id else self.account.positions()
+        return [(each.market, each.side, each.quantity) for each in found if each.quantity]
 
     def reference_price(self, market: str, side: Side) -> int | None:
         """What an order of this side would meet: the opposite best price, else the last one."""
@@ -112,18 +150,70 @@ class EngineState:
         """Its definition, if it is known."""
         return self.instruments.get(market)
 
+    def is_open(self, market: str) -> bool | None:
+        """Whether the market takes orders, by its last status; None: nothing was said."""
+        phase = self.phases.get(market)
+        return None if phase is None else phase == "active"
+
+    def rate(self, currency: str) -> int | None:
+        """One unit of a currency in the account's, nanos."""
+        if currency == self.settings.account.currency:
+            return NANO
+        return converted(NANO, self.settings.account.conversions.get(currency), self.marks)
+
     def margin_available(self) -> int | None:
-        """What may still be bound as initial margin, nanos."""
-        return self.account.available()
+        """What may be used for new orders, that of open orders off."""
+        available = self.account.available()
+        if available is None:
+            return None
+        for working in self.open_orders():
+            used = self._bound(working.market, working.side, working.leaves, working.price, working.reduce_only)
+            if used is None:
+                return None
+            available -= used
+        return available
 
-    def deployment_equity(self, deployment: Deployment) -> int | None:
-        """The deployment's share of the account's equity, nanos."""
-        equity = self.account.equity()
-        share = deployment.settings.capital_share
-        if equity is None or share == 1.0:
-            return equity
-        return equity * round(share * NANO) // NANO
+    def margin_used(self) -> int | None:
+        """What positions and open orders use."""
+        used = self.account.margin_used()
+        if used is None:
+            return None
+        for working in self.open_orders():
+            bound = self._bound(working.market, working.side, working.leaves, working.price, working.reduce_only)
+            if bound is None:
+                return None
+            used += bound
+        return used
 
-    def open_markets(self) -> Iterator[str]:
-        """Markets with open orders."""
-        return iter({working.order.market for working in self.blotter})
+    def margin_required(self, order: NewOrder, price: int) -> int | None:
+        """What an order would use at a price, in the account's currency."""
+        return self._bound(order.market, order.side, order.size, price, order.reduce_only)
+
+    def _bound(self, market: str, side: Side, size: int, price: int | None, reduce_only: bool) -> int | None:
+        if reduce_only or not size:
+            return 0
+        instrument = self.instruments.get(market)
+        if price is None:
+            price = self.reference_price(market, side)
+        if instrument is None or price is None:
+            return None
+        rate = self.rate(instrument.currency)
+        return None if rate is None else self.account.initial_margin(market, side, size, price) * rate // NANO
+
+    def open_orders(self, market: str = "", deployment_id: str = "") -> Iterable[OpenOrder]:
+        """Open orders, of one market or of all, of one deployment or of all."""
+        for working in self.blotter:
+            order = working.order
+            if (not market or order.market == market) and (not deployment_id or order.deployment_id == deployment_id):
+                yield OpenOrder(
+                    client_order_id=order.client_order_id,
+                    deployment_id=order.deployment_id,
+                    market=order.market,
+                    side=order.side,
+                    leaves=working.leaves,
+                    price=order.price,
+                    reduce_only=order.reduce_only,
+                    position_side=order.position_side,
+                    parent=order.parent,
+                    oco=order.oco,
+                )

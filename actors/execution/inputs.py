@@ -45,6 +45,12 @@ class TakeSignal(Message, frozen=True, gc=False, tag="take_signal"):
     signal: Signal
 
 
+class SkipSignals(Message, frozen=True, gc=False, tag="skip_signals"):
+    """Signals up to this place of the hub's stream are not meant for this account."""
+
+    seq: int
+
+
 class Flatten(Message, frozen=True, gc=False, tag="flatten"):
     """The kill switch, of the account or of one deployment: no new orders, cancel by id, then close if asked to."""
 
@@ -90,6 +96,7 @@ OwnInput = (
     | Deploy
     | MoveDeployment
     | TakeSignal
+    | SkipSignals
     | Flatten
     | SetTrading
     | SetLimits

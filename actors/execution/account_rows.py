@@ -1,0 +1,99 @@
+"""From what came of inputs to rows: each one once, whichever life of the account wrote it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from actors.execution.accounts.round_trips import ClosedTrade
+from actors.execution.accounts.rows import (
+    ExecutionEquityRow,
+    ExecutionFillRow,
+    ExecutionLedgerRow,
+    ExecutionOrderRow,
+    ExecutionVerdictRow,
+)
+from actors.execution.engine import Engine
+from protocols.execution import OUTCOMES, OutcomeRow
+from protocols.nanos import NANO, decimal_text
+from protocols.orders import OrderEvent
+
+
+class Said(msgspec.Struct):
+    """What there is to tell: order events, the last place in the stream of outcomes (0: none), whether money moved."""
+
+    events: list[OrderEvent]
+    outcome: int
+    money: bool
+
+
+class RowMaker:
+    """Appends rows to the node's log. What has a number that the log has reached is there already."""
+
+    def __init__(self, account: str, log: Any) -> None:
+        self.account = account
+        self._log = log
+        self._outcomes: set[str] = set()
+
+    def keep(self, engine: Engine) -> Said:
+        """Take everything from the engine, and write what is new."""
+        events = engine.take_events()
+        for event in events:
+            if self._new(row := ExecutionOrderRow.of(event)):
+                self._log.append(row)
+            if event.fill is not None and self._new(fill := ExecutionFillRow.of(event.fill)):
+                self._log.append(fill)
+        entries = engine.take_entries()
+        for entry in entries:
+            for posting in ExecutionLedgerRow.of(self.account, entry):
+                if self._new(posting):
+                    self._log.append(posting)
+        for number, sample in engine.take_samples():
+            if self._new(equity := ExecutionEquityRow.of(self.account, number, sample)):
+                self._log.append(equity)
+        for verdict in engine.take_verdicts():
+            if self._new(judged := ExecutionVerdictRow.of(self.account, verdict)):
+                self._log.append(judged)
+        outcome = 0
+        for trade in engine.take_trades():
+            outcome = self._outcome(engine, trade) or outcome
+        return Said(events, outcome, bool(entries))
+
+    def _new(self, row: Any) -> bool:
+        return bool(row.seq > self._log.last_seq(row.stream))
+
+    def _outcome(self, engine: Engine, trade: ClosedTrade) -> int:
+        """The stream of outcomes is one for all accounts: the account's own count says which ones were written."""
+        own = f"outcomes:{self.account}"
+        if trade.trade_id <= self._log.last_seq(own):
+            return 0
+        seq = self._log.last_seq(OUTCOMES) + 1
+        deployment = engine.deployments.get(trade.deployment_id)
+        self._log.append(
+            OutcomeRow(
+                stream=OUTCOMES,
+                seq=seq,
+                outcome_id=f"{self.account}-{trade.trade_id}",
+                account=self.account,
+                deployment_id=trade.deployment_id,
+                strategy_id="" if deployment is None else deployment.settings.strategy_id,
+                signal_id=trade.signal_id,
+                decision_id=trade.decision_id,
+                client_order_id=trade.client_order_id,
+                market=trade.market,
+                side=trade.side,
+                size=trade.size,
+                entry_ts=trade.entry_ts,
+                entry_price=trade.entry_price,
+                exit_ts=trade.exit_ts,
+                exit_price=trade.exit_price,
+                pnl=decimal_text(trade.pnl),
+                fees=decimal_text(trade.fees),
+                return_share=0.0 if trade.return_ is None else trade.return_ / NANO,
+                currency=trade.currency,
+                exit_reason=trade.exit_reason,
+                marks=tuple(sorted(engine.seen_marks)),
+            )
+        )
+        return seq

@@ -1,0 +1,64 @@
+"""What an account's actor is started with, and what it says to itself."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+
+from actors.execution.engine_state import EngineSettings
+from protocols.control import Message, Request
+from protocols.deployments import DeployRun
+from protocols.execution import AccountMode
+
+
+class AccountSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An account as the roster keeps it. `markets`: those that it follows whether or not a deployment trades them.
+
+    `instruments`: definitions (fields of `Instrument`) for markets that no venue defines. `snapshot_inputs`: a
+    snapshot is taken every so many inputs.
+    """
+
+    engine: EngineSettings
+    mode: AccountMode = "paper"
+    session: str = ""
+    name: str = ""
+    markets: tuple[str, ...] = ()
+    instruments: tuple[dict[str, Any], ...] = ()
+    snapshot_inputs: Annotated[int, msgspec.Meta(ge=100)] = 20_000
+    flush_s: Annotated[float, msgspec.Meta(gt=0, le=10)] = 0.1
+    """How long a market message that led to nothing may wait for its row in the journal."""
+
+
+class Due(Message, frozen=True, gc=False, tag="account_due"):
+    """Something of the engine's own is due."""
+
+    moment: int
+
+
+class Flush(Message, frozen=True, gc=False, tag="account_flush"):
+    """Inputs have waited for long enough."""
+
+
+class ReadOn(Message, frozen=True, gc=False, tag="account_read_on"):
+    """There may be signals that were not taken yet."""
+
+
+class MarketReady(Message, frozen=True, gc=False, tag="account_market_ready"):
+    """What was found out of a market: its definition, its book at this moment, or why not."""
+
+    market: str
+    messages: tuple[Any, ...]
+    problem: str = ""
+
+
+class ShowDeployment(Request[DeployRun], frozen=True, gc=False, tag="show_deployment"):
+    """Asks an account what the run of a deployment has to know. Refused `not_found`."""
+
+    deployment_id: str
+
+
+class FollowMarket(Request[None], frozen=True, gc=False, tag="account_follow_market"):
+    """Asks an account to follow a market; answered when its definition is there. Refused with what is missing."""
+
+    market: str

@@ -1,0 +1,446 @@
+"""The actor of an account: one row of inputs, the engine behind it, and what came of it told to those who wait for it.
+
+Each input is numbered and journaled before anything that came of it leaves (`journal.py`). A new life takes the newest
+snapshot, replays the journal behind it, and is then exactly where the old one was; what waits meanwhile is handled
+after. It crashes rather than go on with a doubt: its supervisor starts it again, from what is on disk.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Final
+
+import msgspec
+
+from actors.execution.account_news import AccountNews
+from actors.execution.account_settings import (
+    AccountSpec,
+    Due,
+    Flush,
+    FollowMarket,
+    ReadOn,
+    ShowDeployment,
+)
+from actors.execution.account_views import account_view, chosen, deploy_run, deployment_view, flatten_view
+from actors.execution.accounts.rows import ExecutionSnapshotRow
+from actors.execution.deployments import DeploymentSettings
+from actors.execution.engine import Engine
+from actors.execution.inputs import (
+    Deploy,
+    Deposit,
+    EngineInput,
+    Flatten,
+    MoveDeployment,
+    Restarted,
+    SetLimits,
+    SetTrading,
+    SkipSignals,
+    TakeSignal,
+    Tick,
+    decode,
+)
+from actors.execution.journal import InputJournal, journal_stream, snapshot_stream
+from actors.execution.journal_reading import journal_rows, last_snapshot
+from actors.execution.market_following import instruments_of
+from actors.execution.risk.limits import RiskLimits
+from protocols.control import ExitReason, Refused, Unknown
+from protocols.deployments import Denied, OrdersTaken, PlaceOrders
+from protocols.execution import (
+    AccountView,
+    ApplyDeployment,
+    ChangeLimits,
+    CheckOrder,
+    DeploymentView,
+    FiguresOf,
+    FlattenAccount,
+    FlattenView,
+    GetAccount,
+    GetFlatten,
+    GetOrders,
+    MoneyIn,
+    OrderByHand,
+    OrderChecked,
+    OrderList,
+    SwitchTrading,
+)
+from protocols.orders import AmendOrder, CancelOrder, NewOrder, OrderCommand, SubmitOrders
+from protocols.paths import HUB, QUERIES
+from protocols.signals import ReadSignals, SignalStored
+from runtime import Mailbox, receive
+
+MANUAL: Final = "manual"
+HUB_S: Final = 10.0
+
+
+class TradingAccount(AccountNews):
+    """An account. `account`: the fields of AccountSpec."""
+
+    mailbox: ClassVar[Mailbox] = Mailbox(capacity=65_536)
+    stash_capacity: ClassVar[int] = 10_000
+
+    def __init__(self, account: dict[str, Any]) -> None:
+        self.spec = msgspec.convert(account, AccountSpec)
+        self.name = self.spec.engine.account.account_id
+        self.own_instruments = instruments_of(self.spec.instruments)
+        self.engine = Engine(self.spec.engine)
+        self.state = "recovering"
+        self.recovered = 0
+        self.recovery_ms = 0.0
+        self.alarm: int | None = None
+        self.reading = False
+        self.snapshot_at = 0
+
+    # -- a life begins -----------------------------------------------------------------------------------------
+
+    def on_start(self) -> None:
+        """Be there; recovery takes longer."""
+        self.begin_following()
+        self.begin_news()
+
+    async def on_continue(self) -> None:
+        """Recover, then listen. What arrives meanwhile waits."""
+        await self._recover()
+        self.state = "trading"
+        if not self.engine.inputs:
+            self.take(Deposit(0, "", "opened"))
+        else:
+            self.take(Restarted(self.incarnation.epoch))
+        for market in {*self.spec.markets, *self.engine.instruments}:
+            self.follow(market)
+        for deployment in self.engine.deployments.values():
+            for market in deployment.settings.markets:
+                self.follow(market)
+            if deployment.state == "active":
+                self.bind(deployment)
+        self.subscribe(SignalStored)
+        self.ref.tell(ReadOn())
+        self._plan()
+
+    async def _recover(self) -> None:
+        log = self.log
+        began = self.clock.monotonic()
+        last = log.last_seq(journal_stream(self.name))
+        seq = number = 0
+        if last:
+            queries = self.lookup(QUERIES)
+            snapshot = await last_snapshot(queries, self.name)
+            if snapshot is not None:
+                self.engine.restore(snapshot.payload)
+                seq, number = snapshot.journal_seq, self.engine.inputs
+            async for rows in journal_rows(queries, log.directory, self.name, seq, last):
+                for row in rows:
+                    for item in decode(row.payload):
+                        self.engine.handle(item.item, item.ts)
+                    self.recovered += row.count
+                    self.keep()
+            number = self.engine.inputs
+        self.journal = InputJournal(self.name, log.append, last, number)
+        self.keep()
+        self.snapshot_at = number + self.spec.snapshot_inputs
+        self.recovery_ms = (self.clock.monotonic() - began) / 1e6
+        if self.recovered:
+            self.logger.info("recovered", inputs=self.recovered, ms=round(self.recovery_ms))
+
+    def on_stop(self, reason: ExitReason) -> None:
+        """Leave nothing unwritten, and a snapshot for the next life."""
+        if self.state == "recovering":
+            return
+        self.journal.flush()
+        self._snapshot()
+
+    # -- inputs ------------------------------------------------------------------------------------------------
+
+    def take(self, item: EngineInput) -> None:
+        """The next input: numbered, handled, journaled with what it led to, and that told."""
+        ts = max(self.clock.now(), self.engine.now)
+        self.journal.add(item, ts)
+        self.engine.handle(item, ts)
+        if self.has_news():
+            self.journal.flush()
+            self.tell_news()
+        elif self.journal.waiting == 1:
+            self.after(self.spec.flush_s, Flush())
+        if self.engine.inputs >= self.snapshot_at:
+            self.journal.flush()
+            self._snapshot()
+        self._plan()
+
+    @receive
+    def flush(self, message: Flush) -> None:
+        """Write what waits."""
+        self.journal.flush()
+
+    def _snapshot(self) -> None:
+        stream = snapshot_stream(self.name)
+        self.log.append(
+            ExecutionSnapshotRow(
+                stream=stream,
+                seq=self.log.last_seq(stream) + 1,
+                ts=self.engine.now,
+                journal_seq=self.journal.seq,
+                payload=self.engine.snapshot(),
+            )
+        )
+        self.snapshot_at = self.engine.inputs + self.spec.snapshot_inputs
+
+    def _plan(self) -> None:
+        due = self.engine.due()
+        if due is not None and (self.alarm is None or due < self.alarm):
+            self.alarm = due
+            self.spawn(self._wake, due, name="alarm")
+
+    async def _wake(self, moment: int) -> None:
+        await self.clock.sleep_until(moment)
+        self.ref.tell(Due(moment))
+
+    @receive
+    def due(self, message: Due) -> None:
+        """Time has passed for the engine."""
+        if self.alarm is not None and message.moment >= self.alarm:
+            self.alarm = None
+        due = self.engine.due()
+        if due is not None and due <= max(self.clock.now(), self.engine.now):
+            self.take(Tick())
+        else:
+            self._plan()
+
+    # -- signals -----------------------------------------------------------------------------------------------
+
+    @receive
+    def stored(self, message: SignalStored) -> None:
+        """There is something to read."""
+        self.ref.tell(ReadOn())
+
+    @receive
+    async def read_on(self, message: ReadOn) -> None:
+        """Take the signals that are new, in the order of the hub's stream."""
+        if not self.engine.deployments:
+            return
+        hub = self.lookup(HUB)
+        while True:
+            try:
+                page = await hub.ask(ReadSignals(self.engine.signal_seq + 1), HUB_S)
+            except (Refused, Unknown) as error:
+                self.logger.warning("signals cannot be read", why=str(error))
+                self.after(0.5, ReadOn())
+                return
+            for stored in page.signals:
+                if self._is_meant(stored.signal.strategy_id, stored.signal.deployment_id):
+                    self.take(TakeSignal(stored.seq, stored.signal))
+                else:
+                    self.engine.signal_seq = stored.seq
+            if page.next_seq > page.last_seq:
+                self.engine.signal_seq = max(self.engine.signal_seq, page.last_seq)
+                return
+
+    def _is_meant(self, strategy_id: str, deployment_id: str | None) -> bool:
+        if deployment_id is not None:
+            return deployment_id in self.engine.deployments
+        return any(each.settings.strategy_id == strategy_id for each in self.engine.deployments.values())
+
+    # -- orders ------------------------------------------------------------------------------------------------
+
+    @receive
+    def place(self, request: PlaceOrders) -> OrdersTaken:
+        """Commands of a deployed run."""
+        deployment = self.engine.deployments.get(request.deployment_id)
+        if deployment is None:
+            raise Refused("not_found", f"{self.name} has no deployment {request.deployment_id}", "deployment_id")
+        if deployment.state != "active":
+            raise Refused("not_active", f"{deployment.id} is {deployment.state}: {deployment.reason}", "deployment_id")
+        return self._commands(request.deployment_id, request.commands)
+
+    @receive
+    def by_hand(self, request: OrderByHand) -> OrdersTaken:
+        """Commands of a person."""
+        return self._commands("", request.commands)
+
+    def _commands(self, deployment_id: str, commands: tuple[OrderCommand, ...]) -> OrdersTaken:
+        denied: list[Denied] = []
+        for index, command in enumerate(commands):
+            why = self._strange(deployment_id, command)
+            if why is not None:
+                denied.append(Denied(index=index, client_order_id=why[0], code=why[1], reason=why[2]))
+                continue
+            self.take(command)
+            denied += self._denied(index, command)
+        self.journal.flush()
+        return OrdersTaken(deployment_id, tuple(denied))
+
+    def _strange(self, deployment_id: str, command: OrderCommand) -> tuple[str, str, str] | None:
+        """Why a command is none: (order, code, reason)."""
+        if isinstance(command, SubmitOrders):
+            for order in command.orders:
+                if deployment_id and order.deployment_id != deployment_id:
+                    return order.client_order_id, "deployment", f"expected an order of {deployment_id}"
+                known = self.engine.blotter.get(order.client_order_id)
+                if known is not None and not same(known.order, order):
+                    return order.client_order_id, "id_taken", "another order has this id"
+            return None
+        if isinstance(command, CancelOrder | AmendOrder):
+            name = command.client_order_id
+            known = self.engine.blotter.get(name)
+            if known is None:
+                return name, "not_found", f"{name} is not known"
+            if deployment_id and known.order.deployment_id != deployment_id:
+                return name, "deployment", f"{name} is not of {deployment_id}"
+            if known.final and not isinstance(command, CancelOrder):
+                return name, "conflict", f"{name} is {known.state}"
+            if known.final:
+                return name, "conflict", f"{name} is {known.state}"
+        return None
+
+    def _denied(self, index: int, command: OrderCommand) -> list[Denied]:
+        names = [order.client_order_id for order in command.orders] if isinstance(command, SubmitOrders) else []
+        found = [(name, self.engine.blotter.get(name)) for name in names]
+        return [
+            Denied(index=index, client_order_id=name, code=working.reason_code, reason=working.reason)
+            for name, working in found
+            if working is not None and working.state == "denied"
+        ]
+
+    @receive
+    def check(self, request: CheckOrder) -> OrderChecked:
+        """Whether an order would pass; nothing is counted."""
+        order = NewOrder(
+            client_order_id="?",
+            market=request.market,
+            side=request.side,
+            kind="market" if request.price is None else "limit",
+            size=request.size,
+            price=request.price,
+            deployment_id=request.deployment_id,
+        )
+        denial = self.engine.would_deny(order, max(self.clock.now(), self.engine.now))
+        reference = self.engine.reference_price(request.market, request.side)
+        if denial is None:
+            return OrderChecked(code="", reason="", reference_price=reference)
+        return OrderChecked(code=denial.code, reason=denial.reason, reference_price=reference)
+
+    # -- money, limits, the kill switch ------------------------------------------------------------------------
+
+    @receive
+    def money(self, request: MoneyIn) -> None:
+        """Deposit or withdraw."""
+        if self.spec.mode != "paper":
+            raise Refused("not_supported", "money of a live account moves at its venue")
+        if request.amount < 0 and self.engine.account.cash(request.currency) + request.amount < 0:
+            raise Refused("invalid", f"amount: expected at most the cash, got {-request.amount}", "amount")
+        self.take(Deposit(request.amount, request.currency, request.reference))
+
+    @receive
+    def limits(self, request: ChangeLimits) -> None:
+        """Other limits."""
+        try:
+            limits = msgspec.json.decode(request.limits, type=RiskLimits)
+        except msgspec.ValidationError as error:
+            raise Refused("invalid", str(error), "limits") from None
+        self.take(SetLimits(limits, request.deployment_id))
+
+    @receive
+    def trading(self, request: SwitchTrading) -> None:
+        """Trade, reduce, or neither."""
+        self.take(SetTrading(request.state, request.reason))
+
+    @receive
+    def flatten(self, request: FlattenAccount) -> FlattenView:
+        """The kill switch."""
+        self.take(Flatten(request.reason, request.close, request.deployment_id))
+        return flatten_view(self.engine)
+
+    @receive
+    def flattened(self, request: GetFlatten) -> FlattenView:
+        """How far it is."""
+        return flatten_view(self.engine)
+
+    # -- deployments -------------------------------------------------------------------------------------------
+
+    @receive
+    async def apply(self, request: ApplyDeployment) -> None:
+        """A deployment begins, changes, pauses or ends."""
+        settings = msgspec.json.decode(request.settings, type=DeploymentSettings)
+        known = self.engine.deployments.get(settings.deployment_id)
+        if known is None and not self.engine.deployments:
+            await self._begin_at_the_end()
+        if known is None or known.settings != settings:
+            self.take(Deploy(settings))
+        deployment = self.engine.deployments[settings.deployment_id]
+        if deployment.state != request.state:
+            self.take(MoveDeployment(settings.deployment_id, request.state, request.reason))
+        for market in settings.markets:
+            self.follow(market)
+        if request.state == "active":
+            self.bind(deployment)
+        else:
+            self.unbind(deployment, request.reason or request.state)
+        self.ref.tell(ReadOn())
+
+    async def _begin_at_the_end(self) -> None:
+        """Signals of before the first deployment are not meant for it."""
+        try:
+            page = await self.lookup(HUB).ask(ReadSignals(2**62, 1), HUB_S)
+        except (Refused, Unknown) as error:
+            raise Refused("unavailable", f"the hub does not answer: {error}") from None
+        self.take(SkipSignals(page.last_seq))
+
+    @receive
+    def show_deployment(self, request: ShowDeployment) -> Any:
+        """What a run of a deployment has to know."""
+        deployment = self.engine.deployments.get(request.deployment_id)
+        if deployment is None or deployment.state != "active":
+            raise Refused("not_found", f"{self.name} has no active deployment {request.deployment_id}")
+        return deploy_run(self.engine, deployment, self.path)
+
+    @receive
+    def follow_one(self, request: FollowMarket) -> None:
+        """Follow a market; who asked is answered when it is there."""
+        self.follow(request.market)
+        self.answer_later(self.wait_for, request.market)
+
+    # -- views -------------------------------------------------------------------------------------------------
+
+    @receive
+    def view(self, request: GetAccount) -> AccountView:
+        """How the account stands."""
+        missing = tuple(market for market, state in self.following.items() if state not in ("ready",))
+        return account_view(
+            self.engine,
+            mode=self.spec.mode,
+            state=self.state,
+            name=self.spec.name,
+            session=self.spec.session,
+            missing=missing,
+            recovered=self.recovered,
+            recovery_ms=self.recovery_ms,
+        )
+
+    @receive
+    def figures(self, request: FiguresOf) -> DeploymentView:
+        """The figures of a deployment."""
+        deployment = self.engine.deployments.get(request.deployment_id)
+        if deployment is None:
+            raise Refused("not_found", f"{self.name} has no deployment {request.deployment_id}", "deployment_id")
+        return deployment_view(self.engine, deployment)
+
+    @receive
+    def orders(self, request: GetOrders) -> OrderList:
+        """Orders that are remembered."""
+        return OrderList(
+            chosen(
+                self.engine,
+                client_order_id=request.client_order_id,
+                market=request.market,
+                deployment_id=request.deployment_id,
+                ended=request.ended,
+                limit=request.limit,
+            )
+        )
+
+
+def same(known: NewOrder, said: NewOrder) -> bool:
+    """Whether an order is a repeat: sizes may have been cut, prices amended since; who, what and where are the same."""
+    return (known.market, known.side, known.deployment_id, known.parent) == (
+        said.market,
+        said.side,
+        said.deployment_id,
+        said.parent,
+    )

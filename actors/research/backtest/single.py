@@ -127,7 +127,7 @@ class Stage:
             round_trips=self._placed([*recorder.trades, *open_trades], series.times().tolist()),
             order_hash=recorder.log.sha256,
             marks=tuple(sorted({mark for source in self.sources for mark in source.marks})),
-            warnings=tuple([*warnings, *self._warnings(equity)]),
+            warnings=(*warnings, *self._warnings(equity)),
             elapsed_s=time.perf_counter() - self._began,
         )
         return Outcome(result, recorder.log)

@@ -275,10 +275,10 @@ class BacktestSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         return msgspec.structs.replace(self, fills=msgspec.structs.replace(self.fills, bracket=bracket))
 
     def fingerprint(self, data_hashes: tuple[str, ...]) -> str:
-        """16 hex digits of what makes the orders: the spec without its names, and the content of the data."""
-        own = msgspec.structs.replace(self, name="", data=self.data[:1])
-        shown = msgspec.to_builtins(own)
-        del shown["data"]
+        """16 hex digits of what makes the orders: the spec without its name and method, and the content of the data."""
+        shown = msgspec.to_builtins(self)
+        for name in ("name", "data", "method"):
+            del shown[name]
         text = msgspec.json.encode([shown, sorted(data_hashes)], order="deterministic")
         return hashlib.sha256(text).hexdigest()[:16]
 

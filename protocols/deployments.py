@@ -53,8 +53,8 @@ class PositionShown(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
     `average_price` is rounded, for people. `invested`: how much money went from the cash into it: the cost of what was
     bought, the collateral of a short position of a prediction market, "0" where it is on margin. Its value is this
-    plus its unrealized profit. `price`: what it could be closed at, None: not known. `realized`: profit of the parts
-    that were closed, fees not taken off.
+    plus its unrealized profit. `price`: what it could be closed at, None: not known. `realized`: profit of all that was
+    closed in this market since the deployment began, fees not taken off.
     """
 
     market: str
@@ -107,9 +107,9 @@ class AccountShown(Message, frozen=True, gc=False, kw_only=True, tag="account_sh
 class DeployRun(Request[None], frozen=True, gc=False, kw_only=True, tag="deploy_run"):
     """Tells a run's actor that it trades from now on, and how its account stands. Also the answer to GetDeployment.
 
-    `account`: the path of the account's actor. `markets`: where it may order, names of its symbols. `instruments`:
-    their definitions as the account has them; of others the run asks the instrument master. `open_orders`: all open
-    orders of the deployment, whoever gave them.
+    `account`: the path of the account's actor. `markets`: where it may order, names of its symbols; none: all of the
+    run's. `instruments`: their definitions as the account has them; of others the run asks the instrument master.
+    `open_orders`: all open orders of the deployment, whoever gave them.
     Refused `not_running`, `not_handled`, `deployed` (the run has another deployment).
     """
 

@@ -20,21 +20,20 @@ from actors.strategies.sandbox.loaded import Loaded, NotLoaded
 from actors.strategies.sandbox.policy import Cause as EndCause
 from actors.strategies.sandbox.policy import CpuBudget, ErrorBudget
 from actors.strategies.sandbox.worker import WorkerEnded
-from actors.strategies.sandboxed_loading import ORDER_S, StrategyLoading
+from actors.strategies.sandboxed_loading import ORDER_S
+from actors.strategies.sandboxed_trading import StrategyTrading
 from actors.strategies.signal_path import SignalPath, settings_of
 from actors.strategies.status import (
     ROSTER,
     Configured,
     ConfigureRun,
     GetRun,
-    GetRunLogs,
     GetRunnerStatus,
     KeepGate,
     KeepState,
     ReportKill,
     RunFailed,
     RunLoaded,
-    RunLogs,
     RunnerStatus,
     SwapFailed,
     SwapPackage,
@@ -67,7 +66,7 @@ class Examine(Message, frozen=True, gc=False, tag="examine_strategy"):
     """It is time to look after the worker."""
 
 
-class SandboxedStrategy(StrategyLoading):
+class SandboxedStrategy(StrategyTrading):
     """Runs what the roster says under `name` (`GetRun`), in a worker of the sandbox."""
 
     mailbox: ClassVar[Mailbox] = Mailbox(capacity=8192)
@@ -79,14 +78,13 @@ class SandboxedStrategy(StrategyLoading):
         """Why nothing is handled any more; the roster is about to end this actor."""
         self.executions = self.last_execution = self.lost = 0
         self.memory_errors = 0
-        self.cut = 0
-        self.metrics: dict[str, float] = {}
 
     def on_start(self) -> None:
         """Be there; the rest takes longer."""
         self.started = self.clock.now()
         self.meter = CallMeter(self.node.metrics, self.name)
         self.begin_sending()
+        self.begin_trading()
 
     async def on_continue(self) -> None:
         """Load the strategy and fill its windows; inputs wait meanwhile."""
@@ -99,8 +97,9 @@ class SandboxedStrategy(StrategyLoading):
         for symbol, interval in self.run.windows:
             self._hear(Bar, symbol)
             self.seen[symbol, interval] = 0
+        await self._find_deployment(self.run)
         try:
-            self.loaded = await self._load(self.run, self.run.state)
+            self.loaded = await self._load(self.run, self.run.state, self.desk)
         except NotLoaded as error:
             self._give_up("invalid", error.reason, error.field, error.problems)
             return
@@ -204,6 +203,10 @@ class SandboxedStrategy(StrategyLoading):
             self._note_reply(reply)
         if reply.signals:
             self._take(reply.signals, cause, marks)
+        if reply.orders or reply.excess:
+            await self._trade(reply, marks)
+        if self.loaded is not loaded or self.over:
+            return
         if isinstance(reply, wire.Failed):
             await self._failed(reply)
         elif self.memory_errors:
@@ -266,6 +269,14 @@ class SandboxedStrategy(StrategyLoading):
                 return
         else:
             self.memory_errors = 0
+        self._spend_error()
+
+    def _count_error(self, text: str) -> None:
+        """Something that a strategy may do a few times an hour."""
+        self.note_error(text)
+        self._spend_error()
+
+    def _spend_error(self) -> None:
         if self.errors_left.spent(self.clock.monotonic()):
             self._give_up("errors", f"more than {self.errors_left.most} errors, the last: {self.last_error}")
 
@@ -311,7 +322,7 @@ class SandboxedStrategy(StrategyLoading):
             await self._ended(ended.cause, f"while it saved its state: {ended.detail}")
             return
         try:
-            loaded = await self._load(run, state)
+            loaded = await self._load(run, state, self.desk)
         except NotLoaded as error:
             self._not_swapped(package.version, error.reason)
         except (Refused, WorkerEnded) as error:
@@ -329,6 +340,7 @@ class SandboxedStrategy(StrategyLoading):
 
     def _tell_loaded(self) -> None:
         assert self.loaded is not None
+        self._keep_deployment()
         ready = self.loaded.ready
         self.remark = f"{self.run.package.version} in process {self.loaded.worker.pid}"
         self.lookup(ROSTER).tell(
@@ -395,6 +407,7 @@ class SandboxedStrategy(StrategyLoading):
         if self.loaded is not None:
             figures |= {"contract": self.loaded.ready.contract, "pid": self.loaded.worker.pid}
             figures |= self.way.figures()
+            figures |= self._trading_figures()
         figures |= {f"metric.{name}": value for name, value in self.metrics.items()}
         generated = self.way.generated if self.loaded is not None else 0
         return RunnerStatus(
@@ -407,15 +420,3 @@ class SandboxedStrategy(StrategyLoading):
             self.over or self.last_error,
             tuple(figures.items()),
         )
-
-    @receive
-    def tell_logs(self, request: GetRunLogs) -> RunLogs:
-        """The last lines that the strategy has logged."""
-        return RunLogs(tuple(self.logs)[-request.limit :], self.cut)
-
-    def _note_reply(self, reply: wire.Done | wire.Failed) -> None:
-        self.cut += reply.cut
-        self._add_logs(reply.logs)
-        for metric in reply.metrics:
-            if metric.name in self.metrics or len(self.metrics) < 100:
-                self.metrics[metric.name] = metric.value

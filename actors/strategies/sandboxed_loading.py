@@ -14,15 +14,15 @@ from actors.strategies.sandbox import wire
 from actors.strategies.sandbox.inputs import bar_input
 from actors.strategies.sandbox.keeper import SANDBOX, OpenWorker
 from actors.strategies.sandbox.loaded import Loaded
+from actors.strategies.sandbox.orders import Desk
 from actors.strategies.sending import SignalSender
 from actors.strategies.signal_path import SignalPath
-from actors.strategies.status import (
-    Run,
-)
+from actors.strategies.status import GetRunLogs, Run, RunLogs
 from actors.strategies.warm_up import warm_up
 from protocols.control import Message, Refused, Unknown
 from protocols.market import Quote, Trade
 from protocols.providers import PROVIDERS, GetProviders, ProviderSwitched
+from runtime import receive
 
 ASK_S: Final = 2.0
 ORDER_S: Final = 10.0
@@ -39,6 +39,8 @@ class StrategyLoading(SignalSender):
         super().__init__()
         self.name = name
         self.cpu_seen = 0
+        self.cut = 0
+        self.metrics: dict[str, float] = {}
         self.logs: deque[tuple[int, wire.LogLine]] = deque(maxlen=LOG_LINES)
         self.seen: dict[tuple[str, str], int] = {}
         """The start of the last bar of each window."""
@@ -48,8 +50,8 @@ class StrategyLoading(SignalSender):
         self.markets_of: dict[str, tuple[str, ...]] = {}
         """The markets that speak for a symbol, by turns."""
 
-    async def _load(self, run: Run, state: bytes | None) -> Loaded:
-        """A worker with the strategy, its windows filled. Raises NotLoaded, Refused, WorkerEnded."""
+    async def _load(self, run: Run, state: bytes | None, desk: Desk | None = None) -> Loaded:
+        """A worker with the strategy, its account and its windows filled. Raises NotLoaded, Refused, WorkerEnded."""
         package = run.package
         worker = await self.lookup(SANDBOX).ask(OpenWorker(name=self.name, own=run.own), ORDER_S)
         try:
@@ -68,6 +70,7 @@ class StrategyLoading(SignalSender):
                 state,
                 run.log_bytes,
                 self.clock.now(),
+                deployment=None if desk is None else desk.deploy_input(self.clock.now()),
             )
             loaded = await Loaded.load(worker, load, run.load_s, run.call_s)
             await self._warm_up(loaded, run.windows)
@@ -120,3 +123,15 @@ class StrategyLoading(SignalSender):
     def _add_logs(self, lines: tuple[wire.LogLine, ...]) -> None:
         now = self.clock.now()
         self.logs.extend((now, line) for line in lines)
+
+    @receive
+    def tell_logs(self, request: GetRunLogs) -> RunLogs:
+        """The last lines that the strategy has logged."""
+        return RunLogs(tuple(self.logs)[-request.limit :], self.cut)
+
+    def _note_reply(self, reply: wire.Done | wire.Failed) -> None:
+        self.cut += reply.cut
+        self._add_logs(reply.logs)
+        for metric in reply.metrics:
+            if metric.name in self.metrics or len(self.metrics) < 100:
+                self.metrics[metric.name] = metric.value

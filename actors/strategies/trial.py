@@ -125,6 +125,7 @@ def load_of(
         lookback=lookback,
         every_bar=True,
         log_bytes=LOG_BYTES,
+        live=False,
     )
 
 

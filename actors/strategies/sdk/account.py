@@ -44,7 +44,7 @@ class Terms:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Holding:
-    """A position as it was told. `price`: what it could be closed at then."""
+    """A position as it was told. `price`: what it could be closed at then. `realized`: of all that was closed there."""
 
     quantity: float
     average_price: float
@@ -153,6 +153,8 @@ class AccountPortfolio:
         self._prices = prices
         self._known = frozenset(prices.symbols())
         self._held: dict[str, Holding] = {}
+        self._realized_before: dict[str, float] = {}
+        """What had been realized in a market when its position was opened."""
         self._trades = self._wins = 0
 
     # -- what a strategy asks ------------------------------------------------------------------------------
@@ -227,11 +229,12 @@ class AccountPortfolio:
             was, now = before.get(symbol), standing.positions.get(symbol)
             same = was is not None and now is not None and was.quantity * now.quantity > 0
             if was is not None and not same:
-                realized = was.realized if now is None or now.quantity else now.realized
+                closed = self._position(symbol, was, was.realized if now is None else now.realized)
                 self._trades += 1
-                self._wins += realized > 0
-                changes.append(Change("closed", self._position(symbol, was, realized)))
+                self._wins += closed.realized_pnl > 0
+                changes.append(Change("closed", closed))
             if now is not None and now.quantity and not same:
+                self._realized_before[symbol] = now.realized
                 changes.append(Change("opened", self._position(symbol, now)))
         return changes
 
@@ -264,7 +267,7 @@ class AccountPortfolio:
             average_price=held.average_price,
             market_price=self.price(symbol),
             unrealized_pnl=self._unrealized(symbol, held),
-            realized_pnl=held.realized if realized is None else realized,
+            realized_pnl=(held.realized if realized is None else realized) - self._realized_before.get(symbol, 0.0),
             opened=held.opened,
         )
 

@@ -12,9 +12,9 @@ from actors.execution.accounts.rows import (
     ExecutionFillRow,
     ExecutionLedgerRow,
     ExecutionOrderRow,
-    ExecutionVerdictRow,
 )
 from actors.execution.engine import Engine
+from actors.execution.more_rows import ExecutionTradeRow, ExecutionVerdictRow, trade_stream
 from protocols.execution import OUTCOMES, OutcomeRow
 from protocols.nanos import NANO, decimal_text
 from protocols.orders import OrderEvent
@@ -34,7 +34,6 @@ class RowMaker:
     def __init__(self, account: str, log: Any) -> None:
         self.account = account
         self._log = log
-        self._outcomes: set[str] = set()
 
     def keep(self, engine: Engine) -> Said:
         """Take everything from the engine, and write what is new."""
@@ -64,9 +63,8 @@ class RowMaker:
         return bool(row.seq > self._log.last_seq(row.stream))
 
     def _outcome(self, engine: Engine, trade: ClosedTrade) -> int:
-        """The stream of outcomes is one for all accounts: the account's own count says which ones were written."""
-        own = f"outcomes:{self.account}"
-        if trade.trade_id <= self._log.last_seq(own):
+        """The stream of outcomes is one for all accounts: the account's own round trips say which ones were written."""
+        if trade.trade_id <= self._log.last_seq(trade_stream(self.account)):
             return 0
         seq = self._log.last_seq(OUTCOMES) + 1
         deployment = engine.deployments.get(trade.deployment_id)
@@ -96,4 +94,5 @@ class RowMaker:
                 marks=tuple(sorted(engine.seen_marks)),
             )
         )
+        self._log.append(ExecutionTradeRow.of(self.account, trade))
         return seq

@@ -33,8 +33,8 @@ from actors.execution.inputs import (
     MoveDeployment,
     Restarted,
     SetLimits,
-    SetTrading,
     SettleMarket,
+    SetTrading,
     SkipSignals,
     TakeSignal,
     Tick,
@@ -420,10 +420,13 @@ class Engine(OrderDesk):
         self._act(deployment, signal, ts, seq)
 
     def _act(self, deployment: Deployment, signal: Signal, ts: int, seq: int = 0) -> None:
+        instrument = self.instruments.get(signal.symbol)
+        if instrument is None:
+            deployment.declined += 1
+            unknown = f"nothing is known of {signal.symbol}"
+            self._judge(deployment, signal, seq, ts, code="instrument_unknown", reason=unknown)
+            return
         try:
-            instrument = self.instruments.get(signal.symbol)
-            if instrument is None:
-                raise Declined("instrument_unknown", f"nothing is known of {signal.symbol}")
             hedging = self.settings.account.position_mode == "hedging"
             if hedging:
                 long = self.position(signal.symbol, position_side="long")

@@ -1,0 +1,25 @@
+"""The branch of one account: its actor, and the gateway of one that trades at a venue."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from actors.execution.account_settings import AccountSpec
+from runtime import Backoff, ChildSpec, Restart, RestartLimit, supervisor
+
+LIMIT: Final = RestartLimit(count=5, seconds=30.0)
+BACKOFF: Final = Backoff(first_s=0.05, most_s=2.0)
+
+
+def account_branch(spec: AccountSpec, snapshot_inputs: int) -> ChildSpec:
+    """`/execution/accounts/<id>`: transient, so that an account that gives up ends alone."""
+    fields = msgspec.to_builtins(msgspec.structs.replace(spec, snapshot_inputs=snapshot_inputs))
+    account = ChildSpec(
+        name="account",
+        actor="actors.execution.trading_account:TradingAccount",
+        arguments={"account": fields},
+        backoff=BACKOFF,
+    )
+    return supervisor(spec.engine.account.account_id, account, limit=LIMIT, backoff=BACKOFF, restart=Restart.TRANSIENT)

@@ -1,0 +1,111 @@
+"""Execution as a capability: accounts, deployments, risk; their branch of the tree, routes and tables.
+
+/execution              one for one
+├── accounts            dynamic; an account that gives up ends alone
+│   └── <id>            transient; a supervisor of its own
+│       ├── account     the account: inputs, journal, engine
+│       └── gateway     of an account that trades at a venue
+└── deployments         the roster: opens accounts, binds deployments, the kill switch
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import msgspec
+
+from actors.edge.routing import Route
+from actors.execution.account_settings import AccountSpec
+from actors.execution.accounts.rows import ROWS as ACCOUNT_ROWS
+from actors.execution.deployments import DeploymentSettings
+from actors.execution.more_rows import ExecutionTradeRow, ExecutionVerdictRow
+from actors.execution.roster_rows import ExecutionRosterRow
+from protocols.control import Row
+from protocols.deployments import DEPLOYMENTS
+from protocols.execution import ACCOUNTS, EXECUTION, OutcomeRow
+from protocols.instruments import Instrument
+from runtime import Backoff, ChildSpec, RestartLimit, dynamic_supervisor, supervisor
+from runtime.capability import Whole
+from runtime.settings import Configuration
+
+SECTION: Final = "execution"
+ACCOUNTS_SECTION: Final = "accounts"
+DEPLOYMENTS_SECTION: Final = "deployments"
+LIMIT: Final = RestartLimit(count=10, seconds=30.0)
+BACKOFF: Final = Backoff(first_s=0.05, most_s=2.0)
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`[execution]`: what holds for all accounts."""
+
+    live: bool = False
+    """Whether accounts may trade at venues at all; each one needs `mode = "live"` and its own `live` flag besides."""
+    snapshot_inputs: Annotated[int, msgspec.Meta(ge=100)] = 20_000
+    """After so many inputs an account writes a snapshot; a start replays at most as many."""
+    instruments: tuple[dict[str, Any], ...] = ()
+    """Definitions (fields of Instrument) of markets that no venue defines."""
+
+    def __post_init__(self) -> None:
+        for each in self.instruments:
+            msgspec.convert(each, Instrument)
+
+
+sections: dict[str, Any] = {
+    SECTION: Settings,
+    ACCOUNTS_SECTION: tuple[AccountSpec, ...],
+    DEPLOYMENTS_SECTION: tuple[DeploymentSettings, ...],
+}
+routes: list[Route] = []
+
+
+def children(configuration: Configuration, whole: Whole) -> list[ChildSpec]:
+    """The branch `/execution`."""
+    return [
+        branch(
+            configuration.section(SECTION),
+            configuration.section(ACCOUNTS_SECTION),
+            configuration.section(DEPLOYMENTS_SECTION),
+        )
+    ]
+
+
+def branch(
+    settings: Settings, accounts: tuple[AccountSpec, ...] = (), deployments: tuple[DeploymentSettings, ...] = ()
+) -> ChildSpec:
+    """The branch `/execution` with these settings."""
+    roster = ChildSpec(
+        name=DEPLOYMENTS.rpartition("/")[2],
+        actor="actors.execution.roster:ExecutionRoster",
+        arguments={
+            "accounts": [msgspec.to_builtins(each) for each in accounts],
+            "deployments": [msgspec.to_builtins(each) for each in deployments],
+            "instruments": list(settings.instruments),
+            "live": settings.live,
+            "snapshot_inputs": settings.snapshot_inputs,
+        },
+        backoff=BACKOFF,
+    )
+    return supervisor(
+        EXECUTION.strip("/"),
+        dynamic_supervisor(ACCOUNTS.rpartition("/")[2], limit=LIMIT),
+        roster,
+        limit=LIMIT,
+        backoff=BACKOFF,
+    )
+
+
+def probes(configuration: Configuration) -> list[tuple[str, str]]:
+    """Who answers for execution."""
+    return [("execution", DEPLOYMENTS)]
+
+
+migrations: str | None = str(Path(__file__).parent / "migrations")
+rows: tuple[type[Row], ...] = (
+    *ACCOUNT_ROWS,
+    ExecutionRosterRow,
+    ExecutionVerdictRow,
+    ExecutionTradeRow,
+    OutcomeRow,
+)
+commands: dict[str, str] = {}

@@ -18,7 +18,7 @@ taken the difference as profit, while neither of them has closed anything. A ven
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import msgspec
@@ -271,17 +271,3 @@ def booking_of(instrument: Instrument, kind: Literal["cash", "margin"]) -> Booki
     if instrument.kind == "prediction":
         return "prediction"
     return "margin" if kind == "margin" or instrument.kind in ("perpetual", "future") else "full"
-
-
-def allocated(total: int, weights: Iterable[int]) -> list[int]:
-    """`total` in parts as their weights are (their sum is not 0), in whole nanos whose sum is `total` exactly."""
-    given = list(weights)
-    whole = sum(given)
-    parts: list[int] = []
-    before = passed = 0
-    for weight in given:
-        passed += weight
-        after = share(total, passed, whole)
-        parts.append(after - before)
-        before = after
-    return parts

@@ -9,7 +9,7 @@ file.faults                               what could not be kept, counted
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -290,6 +290,8 @@ def _coded(column: Any, field: str, form: Form, row: int) -> Any:
     if pa.types.is_boolean(column.type):
         column = pc.cast(column, pa.string())
     words = pc.replace_substring_regex(pc.utf8_lower(texts_of(column)), "[^a-z0-9-]", "")
+    if form == "flag" and pc.all(pc.match_substring_regex(words, "^[0-9]{1,3}$"), min_count=0).as_py():
+        return pc.fill_null(pc.cast(words, pa.uint8()), 0)
     if form == "flag":
         return pc.cast(pc.fill_null(pc.is_in(words, _TRUE), False), pa.uint8())
     plus, minus = (_BIDS, _ASKS) if form == "side" else (_BUYS, _SELLS)

@@ -42,10 +42,10 @@ def mapped(
         if field in found:
             continue
         for candidate in (simple(field), *usual):
-            name = known.get(candidate)
-            if name is not None and name not in taken:
-                found[field] = name
-                taken.add(name)
+            column = known.get(candidate)
+            if column is not None and column not in taken:
+                found[field] = column
+                taken.add(column)
                 break
     hour = ""
     time = TIME_COLUMN[kind]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
@@ -32,10 +32,10 @@ class CsvSource:
     """
 
     format = "csv"
-    metadata: dict[str, Any] = {}
 
     def __init__(self, path: Path, columns: tuple[str, ...] = ()) -> None:
         self.path = path
+        self.metadata: dict[str, Any] = {}
         self.rows: int | None = None
         head, self._before = self._first_lines()
         self.delimiter = max(",;\t|", key=head.count)
@@ -45,7 +45,7 @@ class CsvSource:
         if doubled:
             raise TableError("columns", f"expected a name for each column, got twice: {', '.join(doubled)[:200]}")
 
-    def batches(self, columns: tuple[str, ...] = ()) -> Iterator[Any]:
+    def batches(self, columns: tuple[str, ...] = ()) -> Generator[Any]:
         """Batches of text columns, all or these. Raises TableError."""
         wrong: list[Any] = []
 
@@ -133,7 +133,7 @@ class ParquetSource:
             except ValueError:
                 raise TableError("file", "expected metadata of ours as JSON, got something else") from None
 
-    def batches(self, columns: tuple[str, ...] = ()) -> Iterator[Any]:
+    def batches(self, columns: tuple[str, ...] = ()) -> Generator[Any]:
         """Batches of columns, all or these. Raises TableError."""
         try:
             with parquet.ParquetFile(self.path, memory_map=True) as file:

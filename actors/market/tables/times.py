@@ -29,10 +29,16 @@ _EXAMPLE: Final = "one such as 2024-01-31 09:30:00"
 _NUMBER: Final = r"^[+-]?[0-9]+(?:\.[0-9]*)?$"
 _TURNED: Final = r"^([0-9]{1,2})([./-])([0-9]{1,2})[./-]([0-9]{4})(?:[ T,]+(.*))?$"
 _COMPACT: Final = r"^([0-9]{4})([0-9]{2})([0-9]{2})(?:[ T]?([0-9]{2}):?([0-9]{2})(?::?([0-9]{2}))?)?$"
-_CLEAN: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[ T][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,9})?)?)?(?:Z|[+-][0-9]{2}:?[0-9]{2})?$"
+_DAY: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}"
+_CLEAN: Final = _DAY + r"(?:[ T][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,9})?)?)?(?:Z|[+-][0-9]{2}:?[0-9]{2})?$"
 _ZONED: Final = r"(?:Z|[+-][0-9]{2}:?[0-9]{2})$"
 # A number of days since 1973 in each unit lies between these.
-_BOUNDS: Final = (("s", 10**8, 10**11), ("ms", 10**11, 10**14), ("us", 10**14, 10**17), ("ns", 10**17, 10**19))
+_BOUNDS: Final[tuple[tuple[TimeForm, int, int], ...]] = (
+    ("s", 10**8, 10**11),
+    ("ms", 10**11, 10**14),
+    ("us", 10**14, 10**17),
+    ("ns", 10**17, 10**19),
+)
 
 
 class Ambiguous(TableError):
@@ -84,8 +90,7 @@ def _number_form(texts: Any, field: str) -> TimeForm:
     if len(found) > 1 or (len(figures) and figures.min() < _BOUNDS[0][1]):
         shown = " and ".join(sorted(found)) or "none of s, ms, us, ns"
         raise TableError(field, f"expected numbers of one unit since the epoch (s, ms, us or ns), got {shown}")
-    form: TimeForm = next((unit for unit in UNITS if unit in found), "s")  # type: ignore[assignment]
-    return form
+    return next(iter(found), "s")
 
 
 def nanoseconds(

@@ -183,7 +183,7 @@ def column(table: Any, name: str) -> NDArray[np.int64] | None:
     """An integer column as numpy, MISSING for nulls; None where it is absent."""
     if name not in table.column_names:
         return None
-    return np.asarray(pc.fill_null(table[name], MISSING).to_numpy())
+    return np.asarray(pc.fill_null(pc.cast(table[name], pa.int64()), MISSING).to_numpy())
 
 
 def codes_of(table: Any) -> NDArray[np.int32]:
@@ -231,6 +231,8 @@ def _back_within(key: NDArray[np.int64], codes: NDArray[np.int32]) -> int:
 def _ended(table: Any) -> NDArray[np.uint8]:
     """Flags with LAST: a message is the rows of one market, time, session and number beside each other."""
     given = column(table, "flags")
+    if given is not None and (given & LAST).any():
+        return given.astype(np.uint8)
     flags = np.zeros(table.num_rows, np.uint8) if given is None else (given & SNAPSHOT).astype(np.uint8)
     new = np.zeros(table.num_rows, dtype=bool)
     new[-1:] = True

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+from itertools import pairwise
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from actors.market.bars_intervals import parse_interval
@@ -87,20 +91,11 @@ def clean_bars(table: Table) -> Table:
         whole[1:] &= ~same
     if not dropped:
         return table
-    kept = table.take(np.flatnonzero(whole))
-    return _with_dropped(kept, dropped)
-
-
-def _with_dropped(table: Table, dropped: dict[str, int]) -> Table:
-    import msgspec
-
-    return msgspec.structs.replace(table, dropped=dropped)
+    return msgspec.structs.replace(table.take(np.flatnonzero(whole)), dropped=dropped)
 
 
 def market_code(table: Any, market: str) -> Any:
     """The rows of an Arrow table that are of one market."""
-    import pyarrow.compute as pc
-
     return table.filter(pc.equal(pc.cast(table["market"], pa.string()), market))
 
 
@@ -119,8 +114,6 @@ def longer(table: Table, interval: str) -> Table:
     columns["market"] = np.repeat(np.arange(len(parts), dtype=np.int32), [len(part[0]["ts"]) for part in parts])
     arrow = pa.concat_tables([part[1] for part in parts])
     order = np.lexsort((columns["market"], columns["start"]))
-    import msgspec
-
     return msgspec.structs.replace(
         table,
         interval=coarse.name,
@@ -169,14 +162,12 @@ def _longer(table: Table, length: int, offset: int) -> tuple[dict[str, Column], 
 
 def _exact_sums(table: Table, first: NDArray[np.int64]) -> Any:
     """The sums of volumes, as exact decimals."""
-    from decimal import Decimal
-
     if table.source is None or "volume" not in table.source.column_names:
         return pa.table({"rows": pa.array(np.arange(len(first)))})
     texts = table.texts("volume")
     edges = [*first.tolist(), len(texts)]
     sums = [
         None if "" in texts[begin:stop] else sum(map(Decimal, texts[begin:stop]), Decimal(0))
-        for begin, stop in zip(edges[:-1], edges[1:], strict=True)
+        for begin, stop in pairwise(edges)
     ]
     return pa.table({"volume": pa.array(sums, pa.decimal128(38, 12))})

@@ -9,13 +9,13 @@ What blocks is called on a thread or in a child process. See `Table` for the col
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 import numpy as np
+import pyarrow as pa
 
 from actors.market.recordings.entries import READ_FAULTS
 from actors.market.tables.canonical import ReadOptions
@@ -26,12 +26,11 @@ from actors.research.datasets import recorded
 from actors.research.datasets.collected import Collected, collect, collect_history, history_in
 from actors.research.datasets.columns import Conflict, clean_bars, columns_of, longer, market_code
 from actors.research.datasets.hashing import content_hash
+from actors.research.datasets.jobs import FOLDER, ID, RECORDING, REFERENCE
 from actors.research.datasets.stored import FILE, StoredFile, metadata_of
 from actors.research.datasets.table import LAST, Table
 
 ROWS: Final = 1_000_000
-FOLDER: Final = "datasets"
-_ID: Final = re.compile(r"[0-9a-f]{8,64}")
 
 
 class DatasetError(ValueError):
@@ -120,13 +119,22 @@ def chunks(path: Path, *, kind: Kind | None = None, market: str = "", rows: int 
 
 def folder_of(data_dir: Path, dataset_id: str) -> Path:
     """Where a node keeps a data set. Raises DatasetError for an id that is none."""
-    if not _ID.fullmatch(dataset_id):
+    if not ID.fullmatch(dataset_id):
         raise DatasetError(f"dataset_id: expected hex digits, got {dataset_id[:100]!r}", "dataset_id")
     return data_dir / FOLDER / dataset_id
 
 
+def recording_of(folder: Path) -> Path | None:
+    """The recording that a data set's folder holds, or refers to; None where it is none of a recording."""
+    if (folder / REFERENCE).is_file():
+        return Path((folder / REFERENCE).read_text(encoding="utf-8"))
+    inside = folder / RECORDING
+    return next(iter(sorted(inside.iterdir())), None) if inside.is_dir() else None
+
+
 def collected_of(path: Path, options: ReadOptions) -> Collected:
     """Any file or folder that is no stored data set. Raises TableError, and what is in READ_FAULTS."""
+    path = (recording_of(path) or path) if path.is_dir() else path
     if path.is_dir():
         history = history_in(path)
         if history is not None:
@@ -237,6 +245,4 @@ def _whole_messages(piece: Any, kind: Kind) -> tuple[Any, Any]:
 
 
 def _joined(left: Any, right: Any) -> Any:
-    import pyarrow as pa
-
     return pa.concat_tables([left, right]).unify_dictionaries()

@@ -46,10 +46,10 @@ def position(quantity: float, price: float, market: str = "A", **more: Any) -> P
     )
 
 
-def deployment(account: AccountShown | None = None, **more: Any) -> DeployRun:
+def deployment(stands: AccountShown | None = None, **more: Any) -> DeployRun:
     """The deployment "d" in market A."""
     fields: dict[str, Any] = {"account": "/account", "instruments": (instrument(),), "markets": ("A",)} | more
-    return DeployRun(deployment_id="d", currency="USD", shown=shown() if account is None else account, **fields)
+    return DeployRun(deployment_id="d", currency="USD", shown=stands or shown(), **fields)
 
 
 def event(

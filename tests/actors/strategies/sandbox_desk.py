@@ -128,14 +128,16 @@ async def sandbox_desk(
     most: int = 10,
     cooldown_s: float = 60.0,
     providers: tuple[ProviderSettings, ...] = (),
+    children: tuple[ChildSpec, ...] = (),
     **limits: Any,
 ) -> AsyncIterator[SandboxDesk]:
-    """A desk; `limits` are fields of SandboxSettings."""
+    """A desk; `children` are there before the strategies, `limits` are fields of SandboxSettings."""
     sources = folder / "strategies"
     sources.mkdir(exist_ok=True)
     sandbox = SandboxSettings(**({"memory_mb": 64} | limits))
     runs = capability.RunsSettings(max_concurrent=most, signal_cooldown_s=cooldown_s)
-    children = [
+    specs = [
+        *children,
         actors.signals.capability.branch(actors.signals.capability.Settings()),
         supervisor("market", *bar_specs(BarSettings()), *provider_specs(providers)),
         *library_specs(LibrarySettings(folder=str(sources))),
@@ -144,10 +146,10 @@ async def sandbox_desk(
     if edge:
         settings = actors.edge.capability.Settings(port=0)
         arguments = {"settings": settings, "routes": ("actors.strategies.capability:routes",)}
-        children.append(ChildSpec(name="edge", actor="actors.edge.edge:Edge", arguments=arguments))
+        specs.append(ChildSpec(name="edge", actor="actors.edge.edge:Edge", arguments=arguments))
     log = open_log(folder / "log", segment_bytes=1 << 20, max_bytes=1 << 26, reserve_bytes=0)
     try:
-        async with open_node(NodeSettings(data_dir=str(folder)), tuple(children), log=log) as node:
+        async with open_node(NodeSettings(data_dir=str(folder)), tuple(specs), log=log) as node:
             with node.open_tap(
                 (SignalStored, None),
                 (StrategyChanged, None),

@@ -9,10 +9,16 @@ import msgspec
 import pytest
 import trio
 import trio.testing
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from actors.strategies.sandbox import wire
+from actors.strategies.sandbox.orders import Desk
+from actors.strategies.sandbox.wire_orders import CancelAllCommand, CancelCommand, ModifyCommand, PlaceCommand
 from actors.strategies.sandbox.worker import Worker, WorkerEnded, _check_run, _Violation
 from actors.strategies.sandbox.zygote import Layers
+from protocols.orders import SubmitOrders
+from tests.actors.strategies.deployed import CENT, deployment, instrument
 from tests.actors.strategies.sandbox.kit import ONLY, bar, end_of, gone, tell, wish, worker_of, zygote_of
 
 PACK = msgspec.msgpack.encode
@@ -86,6 +92,20 @@ async def test_a_worker_that_does_not_read_its_request_misses_the_deadline() -> 
         (PACK(["done", 7, 0, [[0, "BTC-USD", "BUY", float("nan")]]]), "a reply that is none"),
         (PACK(["done", 7, 0, [[0, "x" * 300, "BUY", 0.5]]]), "a reply that is none"),
         (PACK(["done", 7, 0, [[0, "BTC-USD", "STEAL", 0.5]]]), "a reply that is none"),
+        (PACK(["done", 7, 0, [], [], [], 0, 0, [["steal", 0, "a"]]]), "a reply that is none"),
+        (
+            PACK(["done", 7, 0, [], [], [], 0, 0, [["place", 0, "k", "A", "buy", "market", -1.0, "DAY"]]]),
+            "a reply that is",
+        ),
+        (
+            PACK(["done", 7, 0, [], [], [], 0, 0, [["place", 0, "a b", "A", "buy", "market", 1.0, "DAY"]]]),
+            "a reply that is",
+        ),
+        (
+            PACK(["done", 7, 0, [], [], [], 0, 0, [["place", 0, "k\n", "A", "buy", "market", 1.0, "DAY"]]]),
+            "a reply that is",
+        ),
+        (PACK(["done", 7, 0, [], [], [], 0, 0, [["cancel", 0, "d-1"]]]), "1 commands in reply to Configure"),
         (PACK(["done", 7, 0]) + b"\x00", "a reply that is none"),
         (b"\x91" * 50_000, "a reply that is none"),
         (b"\xdd\xff\xff\xff\xff", "a reply that is none"),
@@ -115,6 +135,71 @@ def test_a_reply_to_inputs_must_speak_of_those_inputs() -> None:
             _check_run(reply, 2)
     _check_run(wire.Done(1, 2, (msgspec.structs.replace(signal_, index=1),) * 128), 2)
     _check_run(wire.Failed(1, 1, "ValueError", ""), 2)
+
+
+def test_commands_must_be_of_inputs_that_were_handled_in_their_order_and_no_more_than_the_bound() -> None:
+    def of(*places: int) -> tuple[wire.WireCommand, ...]:
+        return tuple(CancelCommand(place, "d-1") for place in places)
+
+    for reply, until_command in (
+        (wire.Done(1, 3, orders=of(3)), False),
+        (wire.Done(1, 3, orders=of(2, 1)), False),
+        (wire.Done(1, 2, orders=of(1)), False),
+        (wire.Done(1, 3, orders=of(*[1] * 65)), False),
+        (wire.Failed(1, 1, "ValueError", "", orders=of(1)), False),
+        (wire.Failed(1, 1, "ValueError", "", orders=of(0)), True),
+        (wire.Done(1, 2, orders=of(0)), True),
+        (wire.Done(1, 2), True),
+        (wire.Done(1, 0, orders=of(0)), True),
+    ):
+        with pytest.raises(_Violation):
+            _check_run(reply, 3, until_command=until_command)
+    _check_run(wire.Done(1, 3, orders=of(0, *[1] * 64, *[2] * 64)), 3)
+    _check_run(wire.Done(1, 2, orders=of(1, 1)), 3, until_command=True)
+    _check_run(wire.Done(1, 3), 3, until_command=True)
+    _check_run(wire.Failed(1, 2, "ValueError", "", orders=of(0, 1)), 3)
+
+
+COMMANDS = (
+    PlaceCommand(0, "k-1", "A", "buy", "stop_limit", 1.5, "GTC", 1.0, 2.0, 0.5, 1.0, True, True),
+    CancelCommand(0, "d-k-1"),
+    CancelAllCommand(0, "A"),
+    ModifyCommand(0, "d-k-1", 1.0, 2.0, 3.0),
+)
+ANYTHING = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats()
+    | st.text(max_size=8)
+    | st.binary(max_size=4),
+    lambda inner: st.lists(inner, max_size=3),
+    max_leaves=4,
+)
+
+
+@given(st.sampled_from(COMMANDS), st.integers(0, 13), ANYTHING)
+@settings(max_examples=150, deadline=None)
+def test_a_command_with_any_one_field_replaced_is_no_message_or_one_within_all_bounds(
+    command: wire.WireCommand, place: int, value: object
+) -> None:
+    fields: list[object] = msgspec.msgpack.decode(PACK(command))
+    fields[place % len(fields)] = value
+    try:
+        reply = wire.REPLY.decode(PACK(["done", 7, 1, [], [], [], 0, 0, [fields]]))
+        assert isinstance(reply, wire.Done)
+        _check_run(reply, 1)
+    except (msgspec.MsgspecError, _Violation):
+        return
+    taken = Desk(deployment(), ("A",)).commands(reply.orders, (), 1)
+    for each in taken.commands:
+        for order in each.orders if isinstance(each, SubmitOrders) else ():
+            assert order.client_order_id.startswith("d-")
+            assert 0 < order.size < 2**63
+            assert order.size % instrument().lot == 0
+            assert all(price is None or price % CENT == 0 for price in (order.price, order.stop_price, order.trail))
+            assert (order.market, order.deployment_id) == ("A", "d")
+    assert len(taken.commands) + len(taken.refused) == 1
 
 
 async def test_a_reply_over_its_cap_is_a_violation_before_it_is_read() -> None:

@@ -205,6 +205,8 @@ def misshapen(request: wire.Request, reply: wire.Reply) -> str:
             return f"signals of inputs {sorted(per_input)} of {given}"
         if any(count > wire.MOST_SIGNALS for count in per_input.values()):
             return "too many signals"
+        if reply.orders:
+            return "commands without an account"
     return ""
 
 

@@ -245,6 +245,10 @@ class Account:
         equity, needed = self.equity(), self.maintenance()
         return None if equity is None or needed is None else equity < needed
 
+    def has_fill(self, fill_id: str) -> bool:
+        """Whether this fill is booked, as far back as they are remembered."""
+        return fill_id in self._seen_fills
+
     def position(self, market: str, side: PositionSide = "") -> Position:
         """The account's position; a flat one where there is none."""
         found = self.books.positions.at(market, side)
@@ -283,12 +287,17 @@ class Account:
         """The round trips that are not closed, as if they were left now (`open`); those without a price left out."""
         return self.books.trips.open_trades(self.books.positions, self.marks, ts)
 
+    @property
+    def entered(self) -> bool:
+        """Whether there are entries to take."""
+        return self.books.ledger.entered
+
     def take_entries(self) -> list[Entry]:
         """New ones since the last call."""
         return self.books.ledger.take_entries()
 
     def take_trades(self) -> list[ClosedTrade]:
-        """Round trips that ended since the last call. Of two with one `trade_id` the later one counts."""
+        """Round trips that ended since the last call, and those whose settlement was reversed (`replaces`)."""
         return self.books.trips.take()
 
     # -- to survive --------------------------------------------------------------------------------------------

@@ -70,15 +70,18 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     postings: tuple[Posting, ...]
     market: str = ""
     deployment_id: str = ""
+    before: int = 0
+    """How many postings the account's earlier entries have: its own are numbered on from there."""
 
 
 class Ledger:
     """Balances by account and currency. What does not balance is not booked."""
 
-    __slots__ = ("_balances", "_currencies", "_new", "seq")
+    __slots__ = ("_balances", "_currencies", "_new", "postings", "seq")
 
     def __init__(self) -> None:
         self.seq = 0
+        self.postings = 0
         self._balances: dict[tuple[str, str], int] = {}
         self._currencies: set[str] = set()
         self._new: list[Entry] = []
@@ -110,7 +113,8 @@ class Ledger:
                 known = 0
             balances[key] = known + posting.amount
         self.seq += 1
-        entry = Entry(self.seq, ts, kind, reference, kept, market, deployment_id)
+        entry = Entry(self.seq, ts, kind, reference, kept, market, deployment_id, self.postings)
+        self.postings += len(kept)
         self._new.append(entry)
         return entry
 
@@ -130,6 +134,11 @@ class Ledger:
         """Whether anything was ever booked in another currency than `own`."""
         return len(self._currencies) > (own in self._currencies)
 
+    @property
+    def entered(self) -> bool:
+        """Whether there are entries to take."""
+        return bool(self._new)
+
     def take_entries(self) -> list[Entry]:
         """The entries since the last call."""
         taken, self._new = self._new, []
@@ -139,6 +148,7 @@ class Ledger:
         """What a snapshot holds: amounts as text, as they outgrow 64 bits."""
         return {
             "seq": self.seq,
+            "postings": self.postings,
             "balances": [(name, currency, str(amount)) for (name, currency), amount in self._balances.items()],
             "entries": [packed(entry) for entry in self._new],
         }
@@ -146,6 +156,7 @@ class Ledger:
     def load(self, state: dict[str, Any]) -> None:
         """Become what `state` gave."""
         self.seq = state["seq"]
+        self.postings = state["postings"]
         self._balances = {(name, currency): int(amount) for name, currency, amount in state["balances"]}
         self._currencies = {currency for _, currency in self._balances}
         self._new = [unpacked(entry) for entry in state["entries"]]
@@ -172,11 +183,11 @@ def _balance(postings: tuple[Posting, ...], kind: str, reference: str) -> None:
 def packed(entry: Entry) -> tuple[Any, ...]:
     """An entry for msgpack."""
     postings = [(posting.account, posting.currency, str(posting.amount)) for posting in entry.postings]
-    return (entry.seq, entry.ts, entry.kind, entry.reference, postings, entry.market, entry.deployment_id)
+    return (entry.seq, entry.ts, entry.kind, entry.reference, postings, entry.market, entry.deployment_id, entry.before)
 
 
 def unpacked(fields: list[Any]) -> Entry:
     """The entry that `packed` made this of."""
-    seq, ts, kind, reference, postings, market, deployment_id = fields
+    seq, ts, kind, reference, postings, market, deployment_id, before = fields
     made = tuple(Posting(name, currency, int(amount)) for name, currency, amount in postings)
-    return Entry(seq, ts, kind, reference, made, market, deployment_id)
+    return Entry(seq, ts, kind, reference, made, market, deployment_id, before)

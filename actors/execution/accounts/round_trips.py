@@ -24,11 +24,11 @@ class ClosedTrade(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     `size` is the largest quantity held. Prices are means weighted by size, rounded to a nano. `pnl` is after fees and
     funding. `return_` is `pnl` over what was paid at entry (the absolute notional), in nanos of a share; None where
     that is 0. `mae`, `mfe`: the worst and best unrealised profit on the way; None where no price was seen. `open`: it
-    is not closed: the data ended, or (with a `trade_id` that was closed before) its settlement was reversed.
+    is not closed: the data ended, or (`replaces`) the settlement that had closed it was reversed.
     """
 
     trade_id: int
-    """1, 2, 3 … of the account; kept when a settlement is reversed and its trade closed again."""
+    """1, 2, 3 … of the account's, as they were told; 0: it is not told of, it is open yet."""
     market: str
     side: Literal["long", "short"]
     size: int
@@ -54,6 +54,8 @@ class ClosedTrade(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Of the order that opened it."""
     exit_client_order_id: str = ""
     open: bool = False
+    replaces: int = 0
+    """The `trade_id` that is not true any more: its settlement was reversed. 0: none."""
 
 
 class Cause(msgspec.Struct, frozen=True, gc=False):
@@ -91,11 +93,11 @@ class Trip:
         "other_fees",
         "quantity",
         "realized",
-        "trade_id",
+        "replaces",
     )
 
-    def __init__(self, trade_id: int, ts: int, cause: Cause) -> None:
-        self.trade_id = trade_id
+    def __init__(self, ts: int, cause: Cause) -> None:
+        self.replaces = 0
         self.entry_ts = ts
         self.cause = cause
         self.quantity = 0
@@ -140,13 +142,14 @@ class Trip:
         """For a snapshot."""
         numbers = [_text(getattr(self, name)) for name in _NUMBERS]
         fees = [(currency, str(amount)) for currency, amount in self.other_fees.items()]
-        return [self.trade_id, self.entry_ts, msgspec.structs.astuple(self.cause), numbers, fees]
+        return [self.replaces, self.entry_ts, msgspec.structs.astuple(self.cause), numbers, fees]
 
     @classmethod
     def of(cls, state: list[Any]) -> Trip:
         """What `state` came from."""
-        trade_id, ts, cause, numbers, fees = state
-        trip = cls(trade_id, ts, Cause(*cause))
+        replaces, ts, cause, numbers, fees = state
+        trip = cls(ts, Cause(*cause))
+        trip.replaces = replaces
         for name, text in zip(_NUMBERS, numbers, strict=True):
             setattr(trip, name, None if text is None else int(text))
         trip.other_fees = {currency: int(amount) for currency, amount in fees}
@@ -253,17 +256,19 @@ class RoundTrips:
         trip = self._trip(part)
         return None if trip is None else trip.state()
 
-    def reopen(self, part: Position, state: list[Any], ts: int) -> None:
-        """The trip that a settlement had closed goes on, and its closing is called back."""
-        self.recall(part, state, ts)
-        self._open.setdefault(part.market, {})[(part.deployment_id, part.side)] = Trip.of(state)
-
-    def recall(self, part: Position, state: list[Any], ts: int) -> None:
-        """Say of a trip that a settlement had closed that it is not closed."""
+    def reopen(self, part: Position, closed: int, state: list[Any], ts: int) -> None:
+        """The trip that a settlement had closed as trade `closed` goes on, and its closing is called back."""
         trip = Trip.of(state)
+        trip.replaces = self.recall(part, closed, state, ts)
+        self._open.setdefault(part.market, {})[(part.deployment_id, part.side)] = trip
+
+    def recall(self, part: Position, closed: int, state: list[Any], ts: int) -> int:
+        """Tell of trade `closed`, which a settlement had closed, that it is not closed; the number of that."""
+        trip = Trip.of(state)
+        trip.replaces = closed
         price = mean(trip.entry_notional, trip.entered, part.multiplier)
-        cause = Cause("settlement_reversed")
-        self._new.append(_finished(part, trip, ts, price, trip.realized, cause, unfinished=True))
+        self._tell(part, trip, ts, price, Cause("settlement_reversed"), unfinished=True)
+        return self.count
 
     def open_trades(self, positions: Positions, marks: Marks, ts: int) -> tuple[ClosedTrade, ...]:
         """The open trips as if they were left at the marks; those without a price are left out."""
@@ -282,7 +287,7 @@ class RoundTrips:
                 ending.exit_notional += value
                 left = mean(ending.exit_notional, ending.exited, part.multiplier)
                 profit = ending.realized - value - part.cost
-                found.append(_finished(part, ending, ts, left, profit, Cause("end_of_data"), unfinished=True))
+                found.append(_finished(0, part, ending, ts, left, profit, Cause("end_of_data"), unfinished=True))
         return tuple(found)
 
     def take(self) -> list[ClosedTrade]:
@@ -319,8 +324,7 @@ class RoundTrips:
         key = (part.deployment_id, part.side)
         trip = trips.get(key)
         if trip is None:
-            self.count += 1
-            trip = trips[key] = Trip(self.count, ts, cause)
+            trip = trips[key] = Trip(ts, cause)
         else:
             trip.fold(part.multiplier)
         trip.entered += quantity
@@ -338,7 +342,11 @@ class RoundTrips:
         else:
             # All of it went into fees in kind.
             price = mean(trip.entry_notional, trip.entered, part.multiplier)
-        self._new.append(_finished(part, trip, ts, price, trip.realized, cause))
+        self._tell(part, trip, ts, price, cause)
+
+    def _tell(self, part: Position, trip: Trip, ts: int, price: int, cause: Cause, *, unfinished: bool = False) -> None:
+        self.count += 1
+        self._new.append(_finished(self.count, part, trip, ts, price, trip.realized, cause, unfinished=unfinished))
 
 
 def mean(notional: int, quantity: int, multiplier: int) -> int:
@@ -348,12 +356,20 @@ def mean(notional: int, quantity: int, multiplier: int) -> int:
 
 
 def _finished(
-    part: Position, trip: Trip, ts: int, exit_price: int, profit: int, cause: Cause, *, unfinished: bool = False
+    number: int,
+    part: Position,
+    trip: Trip,
+    ts: int,
+    exit_price: int,
+    profit: int,
+    cause: Cause,
+    *,
+    unfinished: bool = False,
 ) -> ClosedTrade:
     pnl = profit - trip.fees - trip.funding
     cost = abs(trip.entry_notional)
     return ClosedTrade(
-        trade_id=trip.trade_id,
+        trade_id=number,
         market=part.market,
         side="long" if trip.entered > 0 else "short",
         size=trip.largest,
@@ -377,6 +393,7 @@ def _finished(
         client_order_id=trip.cause.client_order_id,
         exit_client_order_id=cause.client_order_id,
         open=unfinished,
+        replaces=trip.replaces,
     )
 
 

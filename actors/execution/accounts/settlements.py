@@ -31,6 +31,9 @@ class Closed(msgspec.Struct, frozen=True, gc=False):
     cost: str
     profit: str
     trip: Any = None
+    """The round trip of the part, as it was."""
+    trade: int = 0
+    """The `trade_id` with which that was closed."""
 
 
 class Settlement(msgspec.Struct, frozen=True, gc=False):
@@ -104,8 +107,8 @@ def _close(books: Books, position: Position, value: int, ts: int, reference: str
         left -= paid
         quantity, cost, realized, trip = part.quantity, part.cost, part.realized, books.trips.held(part)
         books.trade_part(position, part.deployment_id, -quantity, paid, ts, SETTLED)
-        profit = str(part.realized - realized)
-        closed.append(Closed(position.side, part.deployment_id, str(quantity), str(cost), profit, trip))
+        profit, number = str(part.realized - realized), books.trips.count
+        closed.append(Closed(position.side, part.deployment_id, str(quantity), str(cost), profit, trip, number))
     if position.quantity:
         quantity, cost = position.quantity, position.cost
         postings: list[Posting] = []
@@ -131,11 +134,11 @@ def _reopen(books: Books, market: str, closed: Closed, ts: int, reference: str) 
     part = books.positions.ensure_part(position, closed.deployment_id)
     if part.quantity:
         # It was traded again since: what comes back joins the round trip that is open now.
-        books.trips.recall(part, closed.trip, ts)
+        books.trips.recall(part, closed.trade, closed.trip, ts)
         books.trade_part(position, closed.deployment_id, quantity, cost, ts, REVERSED)
     else:
         part.trade(quantity, cost)
-        books.trips.reopen(part, closed.trip, ts)
+        books.trips.reopen(part, closed.trade, closed.trip, ts)
     part.realized -= profit
 
 

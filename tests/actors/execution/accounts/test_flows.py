@@ -269,9 +269,7 @@ def check_trades(flow: list[Event]) -> None:
         profit = sum(trade.pnl for trade in trades if trade.currency == currency)
         assert profit == owner.realized(currency) - owner.fees_paid(currency)
     assert owner.open_trades(0) == ()
-    assert [trade.trade_id for trade in sorted(trades, key=lambda each: each.trade_id)] == list(
-        range(1, len(trades) + 1)
-    )
+    assert [trade.trade_id for trade in trades] == list(range(1, len(trades) + 1))
 
 
 @settings(max_examples=50)

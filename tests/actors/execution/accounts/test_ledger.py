@@ -44,7 +44,10 @@ def test_entries_are_taken_once_and_numbered_on() -> None:
     postings = (Posting("cash", "USD", 1), Posting("capital", "USD", -1))
     ledger.post(1, "deposit", "a", postings)
     ledger.post(2, "deposit", "b", postings)
-    assert ledger.take_entries() == [Entry(1, 1, "deposit", "a", postings), Entry(2, 2, "deposit", "b", postings)]
+    assert ledger.take_entries() == [
+        Entry(1, 1, "deposit", "a", postings),
+        Entry(2, 2, "deposit", "b", postings, before=2),
+    ]
     ledger.post(3, "deposit", "c", postings)
     assert [entry.seq for entry in ledger.take_entries()] == [3]
     assert ledger.take_entries() == []

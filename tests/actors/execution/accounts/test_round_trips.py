@@ -18,7 +18,7 @@ def test_a_round_trip_goes_from_flat_to_flat() -> None:
     trade(owner, "sell", 20, 108, fee="2", ts=4, deployment="d", client_order_id="o4", source="bracket")
     (trip,) = owner.take_trades()
     assert shown(trip) == ("long", "40", "103", "109", "232", "8")
-    assert (trip.entry_ts, trip.exit_ts, trip.trade_id, trip.open) == (1, 4, 1, False)
+    assert (trip.entry_ts, trip.exit_ts, trip.trade_id, trip.open, trip.replaces) == (1, 4, 1, False, 0)
     assert (trip.deployment_id, trip.signal_id, trip.decision_id) == ("d", "s1", "c1")
     assert (trip.client_order_id, trip.exit_client_order_id, trip.exit_reason) == ("o1", "o4", "bracket")
     assert text(trip.entry_cost) == "4120"
@@ -44,10 +44,11 @@ def test_each_deployment_has_round_trips_of_its_own() -> None:
     owner = account()
     trade(owner, "buy", 1, 100, deployment="d1")
     trade(owner, "buy", 1, 110, deployment="d2")
+    trade(owner, "sell", 1, 120, deployment="d2")
     trade(owner, "sell", 1, 120, deployment="d1")
-    (trip,) = owner.take_trades()
-    assert (trip.deployment_id, text(trip.pnl)) == ("d1", "20")
-    assert owner.net_position("X") == n(1)
+    first, second = owner.take_trades()
+    assert (first.deployment_id, text(first.pnl), first.trade_id) == ("d2", "10", 1), "numbered as they end"
+    assert (second.deployment_id, text(second.pnl), second.trade_id) == ("d1", "20", 2)
 
 
 def test_excursions_are_the_worst_and_best_unrealised_profit_on_the_way() -> None:
@@ -110,7 +111,7 @@ def test_open_trades_end_at_the_exit_price_and_stay_open() -> None:
     trade(owner, "buy", 1, 100, market="Y")
     (trip,) = owner.open_trades(9)
     assert shown(trip) == ("long", "10", "100", "106", "58", "2")
-    assert (trip.open, trip.exit_ts, trip.exit_reason) == (True, 9, "end_of_data")
+    assert (trip.open, trip.exit_ts, trip.exit_reason, trip.trade_id) == (True, 9, "end_of_data", 0)
     trade(owner, "sell", 5, 108)
     assert shown(owner.take_trades()[0]) == ("long", "10", "100", "106", "58", "2")
 
@@ -124,10 +125,11 @@ def test_a_settlement_closes_a_trade_and_its_reversal_opens_it_again() -> None:
     assert (closed.exit_reason, text(closed.exit_price), text(closed.pnl)) == ("settlement", "1", "6")
     owner.unsettle("K", "s", 6)
     (recalled,) = owner.take_trades()
-    assert (recalled.trade_id, recalled.open, recalled.exit_reason) == (closed.trade_id, True, "settlement_reversed")
+    assert (recalled.trade_id, recalled.replaces, recalled.open) == (2, 1, True)
+    assert recalled.exit_reason == "settlement_reversed"
     owner.settle("K", 0, 7, reference="t")
     (again,) = owner.take_trades()
-    assert (again.trade_id, again.open, text(again.pnl)) == (closed.trade_id, False, "-4")
+    assert (again.trade_id, again.replaces, again.open, text(again.pnl)) == (3, 2, False, "-4")
     assert (text(again.mae), text(again.mfe)) == ("-3", "5")
 
 
@@ -137,10 +139,10 @@ def test_a_trade_that_went_on_after_a_settlement_takes_in_what_a_reversal_gives_
     owner.settle("K", n(1), 5, reference="s")
     trade(owner, "buy", 10, "0.60", market="K", ts=6)
     owner.unsettle("K", "s", 7)
-    assert [trip.open for trip in owner.take_trades()] == [False, True]
+    assert [(trip.trade_id, trip.replaces, trip.open) for trip in owner.take_trades()] == [(1, 0, False), (2, 1, True)]
     trade(owner, "sell", 20, "0.70", market="K", ts=8)
     (trip,) = owner.take_trades()
-    assert (trip.trade_id, text(trip.entry_price), text(trip.pnl)) == (2, "0.5", "4")
+    assert (trip.trade_id, trip.replaces, text(trip.entry_price), text(trip.pnl)) == (3, 0, "0.5", "4")
 
 
 def test_funding_is_part_of_a_trades_profit() -> None:

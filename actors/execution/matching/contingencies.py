@@ -80,6 +80,11 @@ class Contingencies:
         linked = self.linked.get(client_order_id)
         return size - filled if linked is None else linked.open
 
+    def total(self, client_order_id: str, size: int) -> int:
+        """How large the order can still become, what is filled included; `size` where it has no links."""
+        linked = self.linked.get(client_order_id)
+        return size if linked is None else linked.size - linked.lost
+
     def over(self, client_order_id: str) -> bool:
         """Whether nothing of a linked order can become open any more."""
         linked = self.linked.get(client_order_id)
@@ -89,7 +94,7 @@ class Contingencies:
         """An amendment."""
         linked = self.linked.get(client_order_id)
         if linked is not None:
-            linked.size = size
+            linked.size = size + linked.lost
 
     def filled(self, client_order_id: str, size: int) -> list[Follow]:
         """The order has filled `size` more. What follows, children first."""
@@ -111,11 +116,8 @@ class Contingencies:
         return follows
 
     def _lose(self, name: str, other: Linked, size: int) -> list[Follow]:
-        was = other.open
-        other.lost += size
-        if other.over:
-            return [Follow(name, "cancel", "oco")]
-        return [Follow(name, "resize")] if other.open != was else []
+        other.lost += min(size, other.size - other.filled - other.lost)
+        return [Follow(name, "cancel", "oco") if other.over else Follow(name, "resize")]
 
     def ended(self, client_order_id: str) -> list[Follow]:
         """The order is final: its children get no more than it has filled."""

@@ -117,11 +117,12 @@ class Fees:
         if each is None:
             raise ValueError("per_contract: expected maker and taker, money for one unit of size")
         order.raw += rounded(exact_nanos(each) * size, NANO, "half_up")
-        due = max(order.raw, exact_nanos(settings.minimum))
+        due: int = max(order.raw, exact_nanos(settings.minimum))
         if settings.maximum_share:
             cap = Fraction(Decimal(settings.maximum_share)) * (order.value + notional)
             due = min(due, int(cap))
-        return rounded(due - order.charged, self._step, "half_up") * self._step
+        fee: int = rounded(due - order.charged, self._step, "half_up") * self._step
+        return fee
 
     def _kalshi(self, order: OrderFees, side: Side, price: int, size: int, liquidity: Liquidity) -> int:
         settings = self.settings

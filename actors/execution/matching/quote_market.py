@@ -20,20 +20,36 @@ class TopOfBook:
 
     def __init__(self) -> None:
         self.quote: Quote | None = None
-        self.stale = "no_quote"
+        """The newest one. Whoever is in a hurry only writes it: it is looked at when somebody asks."""
+        self._looked_at: Quote | None = None
+        self._stale = "no_quote"
         self._bids: Side = SortedSide(1)
         self._asks: Side = SortedSide(-1)
 
-    def load(self, quote: Quote) -> None:
-        """This is the newest quote. One that is marked stale can be looked at, and not traded with."""
-        self.quote = quote
-        self.stale = "stale_quote" if STALE in quote.marks else ""
-        self._bids.load({} if quote.bid is None else {quote.bid: quote.bid_size or UNKNOWN_SIZE})
-        self._asks.load({} if quote.ask is None else {quote.ask: quote.ask_size or UNKNOWN_SIZE})
+    @property
+    def stale(self) -> str:
+        """Why nobody trades with it, or empty. A quote that is marked stale is one to look at."""
+        self._look()
+        return self._stale
+
+    def mark_stale(self, reason: str) -> None:
+        """Not to be trusted until the next quote."""
+        self._look()
+        self._stale = reason
 
     def side(self, leg: Leg) -> Side:
         """One side's level."""
+        self._look()
         return self._bids if leg == "bid" else self._asks
+
+    def _look(self) -> None:
+        quote = self.quote
+        if quote is None or quote is self._looked_at:
+            return
+        self._looked_at = quote
+        self._stale = "stale_quote" if STALE in quote.marks else ""
+        self._bids.load({} if quote.bid is None else {quote.bid: quote.bid_size or UNKNOWN_SIZE})
+        self._asks.load({} if quote.ask is None else {quote.ask: quote.ask_size or UNKNOWN_SIZE})
 
     def now(self, leg: Leg, price: int) -> int | None:
         """The displayed size of a level: 0 in front of the best price, None (not known) behind it."""

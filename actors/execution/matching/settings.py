@@ -26,6 +26,20 @@ _Nanoseconds = Annotated[int, msgspec.Meta(ge=0, le=3_600_000_000_000)]
 _Probability = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
+def _decimal(name: str, text: str) -> int:
+    try:
+        return exact_nanos(text)
+    except ValueError as error:
+        raise ValueError(f"{name}: expected a decimal number of at most 9 digits behind the point, {error}") from None
+
+
+def _share(name: str, text: str) -> int:
+    value = _decimal(name, text)
+    if not 0 <= value <= 1_000_000_000:
+        raise ValueError(f"{name}: expected a share from 0 to 1, got {text!r}")
+    return value
+
+
 class Constant(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="model", tag="constant"
 ):
@@ -187,17 +201,3 @@ class FillSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         if self.bracket == "pessimistic":
             return msgspec.structs.replace(self, queue="risk_averse", limit_on="through", path="pessimistic")
         return self
-
-
-def _decimal(name: str, text: str) -> int:
-    try:
-        return exact_nanos(text)
-    except ValueError as error:
-        raise ValueError(f"{name}: expected a decimal number of at most 9 digits behind the point, {error}") from None
-
-
-def _share(name: str, text: str) -> int:
-    value = _decimal(name, text)
-    if not 0 <= value <= 1_000_000_000:
-        raise ValueError(f"{name}: expected a share from 0 to 1, got {text!r}")
-    return value

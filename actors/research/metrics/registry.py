@@ -33,9 +33,9 @@ def evaluate(
 ) -> tuple[Metric, ...]:
     """All metrics of a run, in the order of the registry, from its equity at the end of each UTC day.
 
-    `periods`: returns per year; None: 365 where the equity moves on weekends, else 252 (52, 12, 1 where it is known
-    that seldom). `risk_free`: a rate per year, 0.02 is 2 %. `trial_sharpes`: the Sharpe ratios per day (`daily_sharpe`)
-    of every run of the family, for the deflated Sharpe ratio. Raises ValueError where `periods` is below 1.
+    `periods`: returns per year; None: 365 where there is equity on every day of the week, else 252 (52, 12, 1 where it
+    is known that seldom). `risk_free`: a rate per year, 0.02 is 2 %. `trial_sharpes`: the Sharpe ratios per day
+    (`daily_sharpe`) of every run of the family, for the deflated Sharpe ratio. Raises ValueError for `periods` below 1.
     """
     found = None if trial_sharpes is None else np.asarray(trial_sharpes, dtype=np.float64)
     sample = Sample.of(result, periods, risk_free, found)

@@ -19,22 +19,20 @@ from actors.research.results import RoundTrip, RunResult
 Floats = NDArray[np.float64]
 Times = NDArray[np.int64]
 
-EPOCH_WEEKDAY: Final = 3
-"""1 January 1970 was a Thursday; Monday is 0."""
-WEEKEND: Final = 2 / 7 * 0.6
-"""Share of weekend days above which a market counts as open every day: a week has 2 in 7, Sunday evenings 1 in 6."""
+RAREST: Final = 0.5 / 7
+"""A market whose rarest day of the week has this share of the days is open every day."""
 LABELS: Final = {52: "52 weeks", 12: "12 months", 1: "1 year"}
 
 
 def daily(times: Times, values: Floats) -> tuple[Times, Floats]:
     """The last value of each day, after the base; days as numbers since the epoch (the base: a day before, or its own).
 
-    Raises Unknown where times go backwards.
+    Raises ValueError where times go backwards.
     """
     if times.size == 0:
         return times, values
     if np.any(np.diff(times) < 0):
-        raise Unknown("the times of the equity go backwards")
+        raise ValueError("series: expected times in order, got some that go backwards")
     days = (times - 1) // DAY_NS
     last = np.append(np.flatnonzero(np.diff(days)), times.size - 1)
     if last[0] == 0:
@@ -50,8 +48,8 @@ def periods_of(days: Times) -> int:
     for least, periods in ((300, 1), (25, 12), (6, 52)):
         if gap >= least:
             return periods
-    weekdays = (days + EPOCH_WEEKDAY) % 7
-    return 365 if float(np.mean(weekdays >= 5)) > WEEKEND else 252
+    # Which day of the week is rare, and not which it is: samples of a daily bar may bear its start or its end.
+    return 365 if float(np.bincount(days % 7, minlength=7).min()) >= RAREST * days.size else 252
 
 
 class Sample:

@@ -179,14 +179,17 @@ def _distances(moments: Floats, picked: resampling.Indices, block: int, actual: 
 
 
 def _pair(first: RunResult, second: RunResult, *, simulations: int, seed: int, periods: int, confidence: float) -> Pair:
-    days = 0
     try:
         matrix = aligned_returns((first, second))[1]
-        days = matrix.shape[0]
-        if days < LEAST_DAYS:
-            raise Unknown(f"{days} common days, needs {LEAST_DAYS}")
-        longest = max(resampling.blocks_of_returns(column)[1] for column in matrix.T)
-        block = max(1, min(round(longest), days // 10))
+    except Unknown as unknown:
+        return Pair(first=first.run_id, second=second.run_id, days=0, reason=str(unknown))
+    days = matrix.shape[0]
+    if days < LEAST_DAYS:
+        reason = f"{days} common days, needs {LEAST_DAYS}"
+        return Pair(first=first.run_id, second=second.run_id, days=days, reason=reason)
+    longest = max(resampling.blocks_of_returns(column)[1] for column in matrix.T)
+    block = max(1, min(round(longest), days // 10))
+    try:
         found = sharpe_difference(matrix, simulations=simulations, seed=seed, block=block, confidence=confidence)
     except Unknown as unknown:
         return Pair(first=first.run_id, second=second.run_id, days=days, reason=str(unknown))

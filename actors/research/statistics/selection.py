@@ -158,4 +158,4 @@ def _sharpes(sums: NDArray[np.float64], squares: NDArray[np.float64], n: int) ->
     deviations = np.sqrt(np.maximum(squares - n * means**2, 0.0) / (n - 1))
     with np.errstate(divide="ignore", invalid="ignore"):
         found = means / deviations
-    return np.where(deviations > 0, found, np.where(means == 0, 0.0, np.sign(means) * np.inf))
+    return np.where((means == 0) & (deviations == 0), 0.0, found)

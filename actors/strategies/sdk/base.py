@@ -12,7 +12,8 @@
 
 What a strategy says by `buy`, `sell`, `close_long`, `close_short`, `close_all`, `hold` and `signal` are SIGNALS: they
 tell what it would do, and are recorded, filtered and distributed. They are no orders. Orders go through `self.orders`,
-which an account answers; without one it raises NotDeployed.
+which an account answers; without one it raises NotDeployed. A command leaves behind the input that led to it, and what
+becomes of the order is told by later ones (`on_order_filled`, `on_order_cancelled`).
 
 A strategy reads the time from `self.context`, never from a clock, so it does the same live, in a replay and in a test.
 """

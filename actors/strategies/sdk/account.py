@@ -132,7 +132,7 @@ class Account:
 
     def observe(self) -> None:
         """Prices may have moved: note the value."""
-        self.history.note(self.portfolio.total_value)
+        self.history.note(self.portfolio.value())
 
     def order_told(self, order: Order) -> Order | None:
         """An order is like this now; returns how it was before."""
@@ -153,6 +153,10 @@ class AccountPortfolio:
         self._prices = prices
         self._known = frozenset(prices.symbols())
         self._held: dict[str, Holding] = {}
+        self._fixed = 0.0
+        """The part of the value that does not move with prices."""
+        self._moving: list[tuple[str, float, float | None]] = []
+        """Symbol, how much the value moves with its price, and the price that was told."""
         self._realized_before: dict[str, float] = {}
         """What had been realized in a market when its position was opened."""
         self._trades = self._wins = 0
@@ -163,13 +167,7 @@ class AccountPortfolio:
     def total_value(self) -> float:
         """Cash and positions at market prices; NaN while the price of one is not known."""
         self._expect_account("total_value")
-        value = self.standing.cash
-        for symbol, held in self._held.items():
-            profit = self._unrealized(symbol, held)
-            if profit is None:
-                return nan
-            value += held.invested + profit
-        return value
+        return self.value()
 
     @property
     def cash(self) -> float:
@@ -222,6 +220,7 @@ class AccountPortfolio:
         before = self._held
         self._held = {symbol: held for symbol, held in standing.positions.items() if held.quantity}
         self.standing = standing
+        self._split()
         if not before and not self._held:
             return []
         changes = []
@@ -237,6 +236,27 @@ class AccountPortfolio:
                 self._realized_before[symbol] = now.realized
                 changes.append(Change("opened", self._position(symbol, now)))
         return changes
+
+    def value(self) -> float:
+        """Cash and positions: `invested` and the unrealized profit of each. NaN: a price is not known."""
+        value = self._fixed
+        for symbol, exposure, told in self._moving:
+            price = self._prices.price(symbol) if symbol in self._known else None
+            if price is None and (price := told) is None:
+                return nan
+            value += exposure * price
+        return value
+
+    def _split(self) -> None:
+        self._fixed, self._moving = self.standing.cash, []
+        for symbol, held in self._held.items():
+            exposure = held.quantity * self._multiplier(symbol)
+            self._fixed += held.invested - held.average_price * exposure
+            self._moving.append((symbol, exposure, held.price))
+
+    def _multiplier(self, symbol: str) -> float:
+        terms = self._account.terms.get(symbol)
+        return 1.0 if terms is None else terms.multiplier
 
     def price(self, symbol: str) -> float | None:
         """What a symbol costs: as the strategy sees it, else as the account said."""
@@ -257,8 +277,7 @@ class AccountPortfolio:
         price = self.price(symbol)
         if price is None:
             return None
-        terms = self._account.terms.get(symbol)
-        return (price - held.average_price) * held.quantity * (1.0 if terms is None else terms.multiplier)
+        return (price - held.average_price) * held.quantity * self._multiplier(symbol)
 
     def _position(self, symbol: str, held: Holding, realized: float | None = None) -> Position:
         return Position(

@@ -167,8 +167,8 @@ def _limit(name: str, limits: RiskLimits) -> float | None:
 def _metric(name: str, value: float | None, limit: float | None) -> RiskMetric:
     used: float | None = None
     if value is not None and limit is not None:
-        # A limit of nothing is reached by anything.
-        used = value / limit * 100 if limit else (100.0 if value > 0 else 0.0)
+        # A limit of nothing is reached by anything. Rounded: 0.075 of 0.1 is 75 %, and floats say a little less.
+        used = round(value / limit * 100, 9) if limit else (100.0 if value > 0 else 0.0)
     level = _level(used)
     return RiskMetric(
         name=name,

@@ -276,24 +276,28 @@ STEPS = st.lists(
     ),
     max_size=25,
 )
-LOW_HIGH = {"BTC": (95, 105), "ETH": (9, 11), "RAIN": ("0.2", "0.4")}
+LOW_HIGH = {"BTC": (95, 105), "ETH": (9, 11), "RAIN": ("0.4", "0.6")}
+LOTS = {"BTC": 1, "ETH": 10, "RAIN": 200}
+"""Sizes that are worth about the same."""
 
 
 @given(STEPS)
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_exposure_stays_within_its_limit_after_every_accepted_order_and_any_fills(steps: list[Any]) -> None:
-    """At unchanged prices. A quantity that only reduces passes, so the sum of all that is held cannot rise by it."""
-    limit, most = n(1000), n(6)
-    gate = RiskGate(
-        RiskLimits(max_exposure="1000", max_position="6"),
-        breaker=BreakerSettings(max_denials=0),
-    )
+    """At unchanged prices, and where a short is worth as much as a long.
+
+    What only reduces passes; where an order that is not reduce-only does, and a reduce-only one is filled before it,
+    it makes a position of the opposite side, of the same size. In a prediction market that has other collateral.
+    """
+    limit, most = n(1000), n(1500)
+    gate = RiskGate(RiskLimits(max_exposure="1000", max_position="1500"), breaker=BreakerSettings(max_denials=0))
     desk = Desk()
     desk.instruments = {"BTC": instrument(), "ETH": instrument("ETH"), "RAIN": yes()}
+    desk.bids["RAIN"] = desk.asks["RAIN"] = n("0.5")
     for index, (market, side, size, kind, reduce_only, filled) in enumerate(steps):
         name = str(index)
         price = None if kind == "market" else LOW_HIGH[market][kind == "high"]
-        one = order(side, size, price, market=market, client_order_id=name, reduce_only=reduce_only)
+        one = order(side, size * LOTS[market], price, market=market, client_order_id=name, reduce_only=reduce_only)
         if gate.check(one, desk, NOW) is None:
             desk.orders.append(as_open(one))
         if filled < len(desk.orders):

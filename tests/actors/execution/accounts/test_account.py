@@ -230,6 +230,33 @@ def test_a_short_position_is_valued_at_the_ask() -> None:
     assert (view.side, view.cost, view.unrealized, view.leg) == ("short", "-1000", "-10", "")
 
 
+def test_money_beyond_64_bits_survives_a_snapshot() -> None:
+    marks = {"X": Marked("900000"), "K": Marked("0.5")}
+    owner = account(marks, instrument("X"), instrument("K", "prediction"), kind="margin", currency="IDR")
+    other = instrument("I", currency="IDR")
+    owner.define(other)
+    marks["I"] = Marked("999999")
+    for market, price in (("I", 900_000), ("X", 900_000), ("K", "0.25")):
+        for side in ("buy", "sell", "buy"):
+            trade(owner, "buy" if side == "buy" else "sell", 9_000_000_000, price, market=market)
+            owner.seen(market, n(price), n(price) + 5)
+    owner.settle("K", n(1), 5, reference="s")
+    owner.deposit(10**30, 5)
+    assert owner.equity() is None, "USD has no rate"
+    restored = account(marks, kind="margin", currency="IDR")
+    restored.restore(owner.snapshot())
+    assert restored.snapshot() == owner.snapshot()
+    assert restored.open_trades(6) == owner.open_trades(6)
+    assert restored.take_trades() == owner.take_trades()
+    restored.unsettle("K", "s", 6)
+    assert restored.position("K").cost == n(9_000_000_000) // 4
+
+
+def test_a_snapshot_of_another_account_is_refused() -> None:
+    with pytest.raises(ValueError, match="snapshot: expected one of"):
+        account(account_id="b").restore(account().snapshot())
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [

@@ -10,6 +10,7 @@ import asyncpg
 import msgspec
 import pytest
 
+import actors.execution
 from actors.execution.accounts.rows import (
     ROWS,
     ExecutionEquityRow,
@@ -32,8 +33,7 @@ from tests.actors.storage.kit import ServerThread, call, fetch, small_log
 
 R = TypeVar("R", bound=Row)
 NUMERIC = frozenset({"notional", "realized", "amount", "equity", "cash", "unrealized", "peak", "day_start"})
-MIGRATIONS = Path("actors/execution/migrations").resolve()
-"""The other tables of the capability are others' to test: only what stands here is made."""
+MIGRATIONS = Path(actors.execution.__file__).parent / "migrations"
 
 
 @pytest.fixture(scope="module")

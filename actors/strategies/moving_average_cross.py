@@ -12,9 +12,9 @@ The rule says nothing of how sure it is: `confidence` is what its user gives. A 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -55,94 +55,81 @@ class CrossParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
         parse_interval(self.interval)
 
 
-class _Averages(Protocol):
-    sign: int
-    """Of fast minus slow, as it was last when they were not equal; 0: not known yet."""
-
-    def take(self, value: int) -> bool:
-        """The next value, in nanos; whether the sign has changed, from one known to another."""
-        ...
+Take = Callable[[int], int]
+"""The next value, in nanos; 1 or -1 where the sign of fast minus slow has changed to it, from the other one; else 0."""
 
 
-class _Simple:
+def _simple(fast: int, slow: int) -> Take:
     """Two means as integer sums."""
+    values: deque[int] = deque()
+    fast_sum = slow_sum = known = 0
 
-    __slots__ = ("_fast", "_fast_sum", "_slow", "_slow_sum", "_values", "sign")
-
-    def __init__(self, fast: int, slow: int) -> None:
-        self._fast, self._slow = fast, slow
-        self._values: deque[int] = deque()
-        self._fast_sum = self._slow_sum = 0
-        self.sign = 0
-
-    def take(self, value: int) -> bool:
-        """As _Averages."""
-        values = self._values
+    def take(value: int) -> int:
+        nonlocal fast_sum, slow_sum, known
         values.append(value)
-        self._slow_sum += value
-        self._fast_sum += value
+        slow_sum += value
+        fast_sum += value
         count = len(values)
-        if count > self._fast:
-            self._fast_sum -= values[-1 - self._fast]
-        if count < self._slow:
-            return False
-        if count > self._slow:
-            self._slow_sum -= values.popleft()
-        difference = self._fast_sum * self._slow - self._slow_sum * self._fast
+        if count > fast:
+            fast_sum -= values[-1 - fast]
+        if count < slow:
+            return 0
+        if count > slow:
+            slow_sum -= values.popleft()
+        difference = fast_sum * slow - slow_sum * fast
         sign = (difference > 0) - (difference < 0)
-        known = self.sign
         if sign in (0, known):
-            return False
-        self.sign = sign
-        return known != 0
+            return 0
+        before, known = known, sign
+        return sign if before else 0
+
+    return take
 
 
-class _Exponential:
-    """Two exponential averages."""
+def _exponential(fast: int, slow: int) -> Take:
+    """Two exponential averages. State in a closure: this is called for every quote."""
+    fast_factor, slow_factor = 2.0 / (fast + 1), 2.0 / (slow + 1)
+    fast_mean = slow_mean = 0.0
+    seed: list[int] = []
+    begun = False
+    known = 0
 
-    __slots__ = ("_fast", "_fast_factor", "_fast_period", "_seed", "_slow", "_slow_factor", "_slow_period", "sign")
-
-    def __init__(self, fast: int, slow: int) -> None:
-        self._fast_period, self._slow_period = fast, slow
-        self._fast_factor, self._slow_factor = 2.0 / (fast + 1), 2.0 / (slow + 1)
-        self._fast = self._slow = 0.0
-        self._seed: list[int] | None = []
-        """The values so far; None: both averages have begun."""
-        self.sign = 0
-
-    def take(self, value: int) -> bool:
-        """As _Averages."""
-        if self._seed is not None and not self._begin(self._seed, value):
-            return False
-        if self._seed is not None:
-            self._seed = None
+    def take(value: int) -> int:
+        nonlocal fast_mean, slow_mean, known
+        if begun:
+            fast_mean += (value - fast_mean) * fast_factor
+            slow_mean += (value - slow_mean) * slow_factor
+        elif not begin(value):
+            return 0
+        if fast_mean > slow_mean:
+            if known == 1:
+                return 0
+            sign = 1
+        elif fast_mean < slow_mean:
+            if known == -1:
+                return 0
+            sign = -1
         else:
-            self._fast += (value - self._fast) * self._fast_factor
-            self._slow += (value - self._slow) * self._slow_factor
-        sign = self.sign
-        if self._fast > self._slow:
-            if sign > 0:
-                return False
-            self.sign = 1
-        elif self._fast < self._slow:
-            if sign < 0:
-                return False
-            self.sign = -1
-        else:
-            return False
-        return sign != 0
+            return 0
+        before, known = known, sign
+        return sign if before else 0
 
-    def _begin(self, seed: list[int], value: int) -> bool:
+    def begin(value: int) -> bool:
+        nonlocal fast_mean, slow_mean, begun
         seed.append(value)
         count = len(seed)
-        if count == self._fast_period:
-            self._fast = sum(seed) / count
-        elif count > self._fast_period:
-            self._fast += (value - self._fast) * self._fast_factor
-        if count < self._slow_period:
+        if count == fast:
+            fast_mean = sum(seed) / count
+        elif count > fast:
+            fast_mean += (value - fast_mean) * fast_factor
+        if count < slow:
             return False
-        self._slow = sum(seed) / count
+        slow_mean = sum(seed) / count
+        begun = True
+        seed.clear()
         return True
+
+    return take
 
 
 class MovingAverageCross(Strategy[CrossParameters]):
@@ -155,7 +142,8 @@ class MovingAverageCross(Strategy[CrossParameters]):
         super().__init__(parameters, markets)
         self._on_bars = parameters.on == "bars"
         self.intervals = (parameters.interval,) if self._on_bars else ()
-        self._averages: dict[str, _Averages] = {}
+        self._takes: dict[str, Take] = {}
+        self._crossed: dict[str, int] = {}
         self._validity_ns = int(parameters.validity_s * 1e9)
         quantity = parameters.quantity
         self._params = ExecutionParams(
@@ -170,41 +158,43 @@ class MovingAverageCross(Strategy[CrossParameters]):
         bid, ask = quote.bid, quote.ask
         if bid is None or ask is None or (quote.marks and STALE in quote.marks):
             return NO_DRAFTS
-        averages = self._averages.get(quote.market)
-        if averages is None:
-            averages = self._new(quote.market)
+        take = self._takes.get(quote.market)
+        if take is None:
+            take = self._begin(quote.market)
         # Twice the middle, so that it is exact.
-        if not averages.take(bid + ask):
+        sign = take(bid + ask)
+        if not sign:
             return NO_DRAFTS
-        return (self._draft(quote.market, averages.sign, (bid + ask) // 2),)
+        return (self._draft(quote.market, sign, (bid + ask) // 2),)
 
     def on_bar(self, bar: Bar) -> Sequence[Draft]:
         """The close of a bar of the interval, where that is what is averaged."""
         if not self._on_bars or bar.interval != self.parameters.interval:
             return NO_DRAFTS
-        averages = self._averages.get(bar.market)
-        if averages is None:
-            averages = self._new(bar.market)
-        if not averages.take(bar.close):
-            return NO_DRAFTS
-        return (self._draft(bar.market, averages.sign, bar.close),)
+        take = self._takes.get(bar.market)
+        if take is None:
+            take = self._begin(bar.market)
+        sign = take(bar.close)
+        return (self._draft(bar.market, sign, bar.close),) if sign else NO_DRAFTS
 
     def on_gap(self, market: str) -> None:
         """What comes next is not the next value of what was."""
-        self._averages.pop(market, None)
+        self._takes.pop(market, None)
+        self._crossed.pop(market, None)
 
     def figures(self) -> tuple[Figure, ...]:
-        """How many markets are up, how many down."""
-        signs = [averages.sign for averages in self._averages.values()]
+        """How many markets have crossed up last, and how many down."""
+        signs = list(self._crossed.values())
         return (("up", signs.count(1)), ("down", signs.count(-1)))
 
-    def _new(self, market: str) -> _Averages:
+    def _begin(self, market: str) -> Take:
         parameters = self.parameters
-        made = _Simple if parameters.kind == "sma" else _Exponential
-        averages = self._averages[market] = made(parameters.fast, parameters.slow)
-        return averages
+        make = _simple if parameters.kind == "sma" else _exponential
+        take = self._takes[market] = make(parameters.fast, parameters.slow)
+        return take
 
     def _draft(self, market: str, sign: int, price: int) -> Draft:
+        self._crossed[market] = sign
         action: Action = "BUY" if sign > 0 else "SELL" if self.parameters.allow_short else "CLOSE_LONG"
         return Draft(
             market=market,

@@ -29,8 +29,11 @@ class VenueClock:
             at = round(parsedate_to_datetime(date).timestamp()) * SECOND
         except ValueError:
             return
+        self.bound(at - received, at + SECOND - sent)
+
+    def bound(self, low: int, high: int) -> None:
+        """Learn that the offset lies between these, from an answer that says the time more finely."""
         self.observed += 1
-        low, high = at - received, at + SECOND - sent
         if self._low is not None and self._high is not None and low <= self._high and high >= self._low:
             low, high = max(low, self._low), min(high, self._high)
         self._low, self._high = low, high

@@ -26,6 +26,7 @@ from runtime.telemetry import TelemetrySettings
 CAPABILITIES = (
     "actors.storage.capability",
     "actors.signals.capability",
+    "actors.execution.capability",
     "actors.strategies.capability",
     "actors.market.capability",
     "actors.monitor.capability",

@@ -88,7 +88,7 @@ def branch(
     )
     return supervisor(
         EXECUTION.strip("/"),
-        dynamic_supervisor(ACCOUNTS.rpartition("/")[2], limit=LIMIT),
+        dynamic_supervisor(ACCOUNTS.rpartition("/")[2], limit=LIMIT, backoff=BACKOFF),
         roster,
         limit=LIMIT,
         backoff=BACKOFF,

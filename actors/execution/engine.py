@@ -31,6 +31,7 @@ from actors.execution.inputs import (
     EngineInput,
     Flatten,
     MoveDeployment,
+    Opened,
     Restarted,
     SetLimits,
     SettleMarket,
@@ -145,6 +146,7 @@ class Engine(OrderDesk):
             CancelOrder: lambda item, ts: self.cancel(item.client_order_id, ts),
             CancelOrders: lambda item, ts: self.cancel_many(item.market, item.deployment_id, ts),
             AmendOrder: self.amend,
+            Opened: self._open,
             Deposit: self._deposit,
             Deploy: self._deploy,
             MoveDeployment: self._move_deployment,
@@ -322,6 +324,10 @@ class Engine(OrderDesk):
             self.venue.market(BookStale(market=market, feed="", reason="restarted", ts=self.now), self.now)
 
     # -- money and limits --------------------------------------------------------------------------------------
+
+    def _open(self, item: Opened, ts: int) -> None:
+        self._reach(ts)
+        self.account.open(self.now)
 
     def _deposit(self, item: Deposit, ts: int) -> None:
         self._reach(ts)
@@ -577,7 +583,7 @@ class Engine(OrderDesk):
     def has_news(self) -> bool:
         """Whether there is anything that somebody waits for; samples of equity alone are not."""
         return bool(
-            self.blotter.told or self.verdicts or self.updates or self.trades or self.outgoing or self.account.entered
+            self.blotter.told or self.verdicts or self.updates or self.trades or self.outgoing or self.account.books.ledger.entered
         )
 
     def take_verdicts(self) -> list[Verdict]:

@@ -24,6 +24,10 @@ class Deposit(Message, frozen=True, gc=False, tag="deposit"):
     reference: str
 
 
+class Opened(Message, frozen=True, gc=False, tag="opened"):
+    """The account begins: its initial capital is booked, once."""
+
+
 class Deploy(Message, frozen=True, gc=False, tag="deploy"):
     """A deployment begins, or goes on with other settings."""
 
@@ -92,7 +96,8 @@ class Tick(Message, frozen=True, gc=False, tag="tick"):
 
 
 OwnInput = (
-    Deposit
+    Opened
+    | Deposit
     | Deploy
     | MoveDeployment
     | TakeSignal

@@ -30,6 +30,7 @@ from actors.execution.inputs import (
     EngineInput,
     Flatten,
     MoveDeployment,
+    Opened,
     Restarted,
     SetLimits,
     SetTrading,
@@ -101,7 +102,7 @@ class TradingAccount(AccountNews):
         await self._recover()
         self.state = "trading"
         if not self.engine.inputs:
-            self.take(Deposit(0, "", "opened"))
+            self.take(Opened())
         else:
             self.take(Restarted(self.incarnation.epoch))
         for market in {*self.spec.markets, *self.engine.instruments}:

@@ -146,8 +146,6 @@ class Case:
 
     def _valued(self, market: str) -> int | None:
         legs = [reached for (name, _), reached in self.projected.items() if name == market]
-        if not legs:
-            return 0
         instrument = self.view.instrument(market)
         rate = None if instrument is None else self.view.rate(instrument.currency)
         known = [self.view.reference_price(market, "buy"), self.view.reference_price(market, "sell")]

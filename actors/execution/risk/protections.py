@@ -24,6 +24,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from protocols.nanos import NANO
+from protocols.orders import NewOrder
 
 TradeSide = Literal["long", "short"]
 LockSide = Literal["long", "short", "*"]
@@ -38,8 +39,8 @@ MINUTE: Final = 60 * NANO
 class ClosedTrade(msgspec.Struct, frozen=True, gc=False, kw_only=True, array_like=True):
     """A position from flat to flat. Money in nanos of the account's currency, fees taken off `profit`.
 
-    `stake`: what was put in: entry price times size. `exit`: what closed it: "stop", "trailing_stop" and "liquidation"
-    count as stops, whatever else does not.
+    `stake`: what was put in: entry price times size. `exit`: what closed it (`exit_of`): "stop", "trailing_stop" and
+    "liquidation" count as stops, whatever else does not.
     """
 
     market: str
@@ -53,6 +54,15 @@ class ClosedTrade(msgspec.Struct, frozen=True, gc=False, kw_only=True, array_lik
     def part(self) -> Fraction:
         """Its return: profit over stake; 0 where nothing was put in."""
         return Fraction(self.profit, self.stake) if self.stake else Fraction(0)
+
+
+def exit_of(order: NewOrder) -> str:
+    """What closed a trade, by the order that did: "stop", "trailing_stop", "liquidation", else the order's source."""
+    if order.source == "liquidation":
+        return "liquidation"
+    if order.kind == "trailing_stop":
+        return "trailing_stop"
+    return "stop" if order.kind in ("stop", "stop_limit") else order.source
 
 
 class Lock(msgspec.Struct, frozen=True, gc=False, array_like=True):

@@ -43,6 +43,8 @@ METHODS: Final[tuple[Method, ...]] = (
     "volatility_adjusted",
     "optimal_f",
 )
+MOST_SHARE: Final = 1000.0
+"""Of the equity, before it is capped: a volatility or a loss next to nothing gives no finite one."""
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Above = Annotated[float, msgspec.Meta(gt=0)]
 
@@ -293,4 +295,4 @@ def _fitted(
 
 def _nano(share: float) -> Fraction:
     # The digits that a person wrote: 0.3 as a float is a little less than three tenths.
-    return Fraction(round(share * NANO), NANO)
+    return Fraction(round(min(share, MOST_SHARE) * NANO), NANO)

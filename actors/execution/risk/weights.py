@@ -35,8 +35,8 @@ def equal_risk(covariance: Sequence[Sequence[float]]) -> list[float]:
     Cyclical coordinate descent on ½ x'Σx - Σ ln x_i, whose minimum normalised is the answer:
     x_i = (-c_i + √(c_i² + 4 Σ_ii)) / (2 Σ_ii) with c_i = Σ_{j≠i} Σ_ij x_j (Griveau-Billion et al., 2013).
 
-    `covariance`: n by n, symmetric, positive definite. Raises ValueError where it is not square, not symmetric, has a
-    variance that is not above 0, or where the descent does not come to rest.
+    `covariance`: n by n, symmetric, positive semidefinite. Raises ValueError where it is not, has a variance that is
+    not above 0, or where the descent does not come to rest: some mixture has no risk at all.
     """
     _checked(covariance)
     size = range(len(covariance))
@@ -52,7 +52,7 @@ def equal_risk(covariance: Sequence[Sequence[float]]) -> list[float]:
         if moved < TOLERANCE:
             total = sum(found)
             return [each / total for each in found]
-    raise ValueError("covariance: expected a positive definite matrix, the weights do not come to rest")
+    raise ValueError("covariance: expected every mixture to have a risk, the weights do not come to rest")
 
 
 def risk_contributions(weights: Sequence[float], covariance: Sequence[Sequence[float]]) -> list[float]:
@@ -90,13 +90,16 @@ def optimal_f(results: Sequence[float]) -> float | None:
     """The f in (0, 1] with the highest TWR(f), hence the highest geometric mean; 0: no f makes money.
 
     `results` of trades, in any unit: only their proportions count. ln TWR is concave, so that its slope
-    Σ r_i / (1 + f r_i), with r_i = result_i / |worst|, has one root, found by bisection. None: without a loss there is
-    no worst one to measure by.
+    Σ r_i / (1 + f r_i), with r_i = result_i / |worst|, has one root, found by bisection. None: without a loss (or one
+    that is nothing beside the rest) there is no worst one to measure by.
     """
     if not results or min(results) >= 0:
         return None
-    worst = -min(results)
-    parts = [each / worst for each in results]
+    largest = max(abs(each) for each in results)
+    parts = [each / largest for each in results]
+    worst = -min(parts)
+    if not worst:
+        return None
     if sum(parts) <= 0:
         return 0.0
     # With f = 1 the worst trade takes everything: the slope there is minus infinity.
@@ -105,7 +108,7 @@ def optimal_f(results: Sequence[float]) -> float | None:
         middle = (low + high) / 2
         if middle in (low, high):
             break
-        if sum(each / (1 + middle * each) for each in parts) > 0:
+        if sum(each / (worst + middle * each) for each in parts) > 0:
             low = middle
         else:
             high = middle
@@ -122,3 +125,14 @@ def _checked(covariance: Sequence[Sequence[float]]) -> None:
         for j in range(i):
             if not math.isclose(row[j], covariance[j][i], rel_tol=1e-9, abs_tol=1e-15):
                 raise ValueError(f"covariance: expected a symmetric matrix, got {row[j]} and {covariance[j][i]}")
+    # Cholesky's factors: a variance that is left below zero is none.
+    factors: list[list[float]] = []
+    for i, row in enumerate(covariance):
+        own: list[float] = []
+        for j in range(i):
+            left = row[j] - sum(a * b for a, b in zip(own, factors[j], strict=False))
+            own.append(left / factors[j][j] if factors[j][j] else 0.0)
+        variance = row[i] - sum(each * each for each in own)
+        if variance < -1e-9 * row[i]:
+            raise ValueError(f"covariance: expected a positive semidefinite matrix, row {i} leaves {variance:g}")
+        factors.append([*own, math.sqrt(variance) if variance > 1e-12 * row[i] else 0.0])

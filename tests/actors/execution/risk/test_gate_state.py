@@ -276,7 +276,7 @@ STEPS = st.lists(
     ),
     max_size=25,
 )
-LOW_HIGH = {"BTC": (95, 105), "ETH": (9, 11), "RAIN": ("0.4", "0.6")}
+LOW_HIGH: dict[str, tuple[Any, Any]] = {"BTC": (95, 105), "ETH": (9, 11), "RAIN": ("0.4", "0.6")}
 LOTS = {"BTC": 1, "ETH": 10, "RAIN": 200}
 """Sizes that are worth about the same."""
 

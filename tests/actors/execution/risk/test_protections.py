@@ -14,9 +14,11 @@ from actors.execution.risk.protections import (
     Protections,
     ProtectionSettings,
     StoplossGuard,
+    exit_of,
 )
 from protocols.nanos import NANO
-from tests.actors.execution.risk.desk import NOW, n
+from protocols.orders import NewOrder
+from tests.actors.execution.risk.desk import NOW, n, order
 
 MINUTE = 60 * NANO
 
@@ -66,6 +68,21 @@ def test_the_stop_loss_guard_counts_stops_within_its_look_back() -> None:
 def test_only_a_losing_stop_counts_as_a_stop(other: ClosedTrade, counts: bool) -> None:
     guard = StoplossGuard(lookback_minutes=60, trade_limit=2, stop_minutes=10)
     assert bool(after(guard, trade(0), other)) == counts
+
+
+@pytest.mark.parametrize(
+    ("closing", "exit_"),
+    [
+        (order("sell", kind="stop", stop_price=n(90), source="bracket"), "stop"),
+        (order("sell", 1, 89, kind="stop_limit", stop_price=n(90)), "stop"),
+        (order("sell", kind="trailing_stop", trail=n(1)), "trailing_stop"),
+        (order("sell", source="liquidation"), "liquidation"),
+        (order("sell", 1, 110, source="bracket"), "bracket"),
+        (order("sell"), "signal"),
+    ],
+)
+def test_the_order_that_closes_a_trade_says_whether_it_was_stopped(closing: NewOrder, exit_: str) -> None:
+    assert exit_of(closing) == exit_
 
 
 def test_a_stop_counts_only_below_the_required_profit() -> None:
@@ -130,7 +147,8 @@ def test_a_trade_that_is_told_late_makes_no_lock_that_is_over() -> None:
 
 
 def test_protections_go_on_from_their_snapshot() -> None:
-    settings = [StoplossGuard(lookback_minutes=60, trade_limit=2, stop_minutes=10), CooldownPeriod(stop_minutes=1)]
+    settings: list[ProtectionSettings] = [StoplossGuard(lookback_minutes=60, trade_limit=2, stop_minutes=10)]
+    settings.append(CooldownPeriod(stop_minutes=1))
     before, after_ = Protections(settings), Protections(settings)
     before.on_trade(trade(0), NOW)
     after_.restore(before.snapshot())

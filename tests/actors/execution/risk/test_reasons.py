@@ -8,7 +8,7 @@ import pytest
 
 from actors.execution.risk.gate import RiskGate
 from actors.execution.risk.limits import LIVE_REFUSES, Denial, RiskLimits
-from actors.execution.risk.protections import Lock
+from actors.execution.risk.protections import CooldownPeriod, Lock
 from protocols.instruments import PriceRange
 from protocols.nanos import NANO
 from protocols.orders import NewOrder
@@ -262,6 +262,48 @@ def test_a_limit_denies_what_is_over_it_and_nothing_else(
 
 
 @pytest.mark.parametrize(
+    ("expected", "limits", "changes"),
+    [
+        ("unknown_reference_price", RiskLimits(max_position_share="0.2"), {"rates": {}}),
+        ("unknown_reference_price", RiskLimits(max_concentration="0.2"), {"rates": {}}),
+        ("unknown_reference_price", RiskLimits(max_leverage="9"), {"rates": {}}),
+        ("unknown_reference_price", RiskLimits(max_exposure_share="9"), {"rates": {}}),
+        ("unknown_equity", RiskLimits(cash_reserve_share="0.1"), {"money": None}),
+        ("unknown_equity", RiskLimits(max_leverage="9"), {"money": None}),
+        ("unknown_equity", RiskLimits(max_daily_loss="0.5"), {"day_start": None}),
+        ("unknown_margin", RiskLimits(max_margin_use="1"), {"used": None}),
+    ],
+)
+def test_a_limit_that_asks_for_what_nobody_knows_is_not_passed(
+    expected: str, limits: RiskLimits, changes: dict[str, Any]
+) -> None:
+    assert code(judged(limits, Desk(**changes), order())) == expected
+    assert code(judged(limits, Desk(), order())) == ""
+    exit_desk = holding(1, **changes)
+    assert code(judged(limits, exit_desk, order("sell", reduce_only=True))) == ""
+
+
+def test_an_exit_passes_where_nobody_knows_what_it_is_worth() -> None:
+    limits = RiskLimits(max_order_notional="500")
+    assert code(judged(limits, holding(1, asks={}, bids={}), order("sell", reduce_only=True))) == ""
+    tiny = instrument(minimum_notional=n(1000))
+    assert code(judged(ANY, holding(1, instruments={"BTC": tiny}), order("sell", reduce_only=True))) == ""
+    assert code(judged(ANY, Desk(asks={}, bids={}, instruments={"BTC": tiny}), order())) == "unknown_reference_price"
+
+
+def test_a_collar_holds_only_prices() -> None:
+    assert judged(RiskLimits(price_collar="0"), Desk(), order()) is None
+    assert judged(RiskLimits(price_collar="0"), Desk(), order(price="100.01")) is None
+    assert code(judged(RiskLimits(price_collar="0"), Desk(), order(price="100.02"))) == "price_collar"
+
+
+def test_where_everything_is_lost_no_risk_is_taken() -> None:
+    for limits in (RiskLimits(max_leverage="9"), RiskLimits(max_drawdown="1"), RiskLimits(cash_reserve_share="1")):
+        assert code(judged(limits, Desk(money=0, available=0), order())) in ("leverage", "drawdown", "margin")
+    assert code(judged(RiskLimits(max_daily_loss="1"), Desk(day_start=0), order())) == "daily_loss"
+
+
+@pytest.mark.parametrize(
     ("limits", "before", "after"),
     [
         (RiskLimits(max_daily_loss="0.02"), n("980.000000001"), n(980)),
@@ -400,6 +442,9 @@ def test_what_takes_risk_away_by_order_of_the_engine_passes_limits_of_size_and_r
     assert code(judged(limits, desk, order("sell", 5, reduce_only=True))) == "order_size"
     assert judged(limits, desk, order("sell", 5, reduce_only=True, source="flatten")) is None
     assert code(judged(limits, Desk(), order("buy", 5, source="flatten"))) == "order_size"
+    far = {"reduce_only": True, "price": 50}
+    assert code(judged(RiskLimits(price_collar="0.1"), desk, order("sell", 5, **far))) == "price_collar"
+    assert judged(RiskLimits(price_collar="0.1"), desk, order("sell", 5, source="flatten", **far)) is None
 
 
 # Deployments.
@@ -427,7 +472,7 @@ def test_a_deployment_is_judged_by_its_own_positions_and_orders() -> None:
 def test_other_limits_hold_from_the_next_order_on() -> None:
     gate = RiskGate(ANY, {"a": RiskLimits(max_order_size="1")})
     gate.define("a", RiskLimits(max_order_size="2"))
-    gate.define("", RiskLimits(max_order_size="3"))
+    gate.define("", RiskLimits(max_order_size="3"), [CooldownPeriod(stop_minutes=1)])
     assert gate.check(order(size=2, deployment_id="a"), Desk(), NOW) is None
     assert code(gate.check(order(size="3.001"), Desk(), NOW)) == "order_size"
     gate.forget("a")

@@ -55,6 +55,7 @@ def test_both_sides_lose_what_they_would_have_traded_with_one_another() -> None:
     found = resolve("decrease", order("buy", 4, 100), resting, None)
     assert (found.cancel, found.decrease, found.size) == (("2",), (("1", n(1)),), None)
     assert found.denial is not None
+    assert resolve("decrease", order("buy", 2, 100), resting, None).cancel == ("2",)
     bigger = resolve("decrease", order("buy", 6, 100), resting, None)
     assert bigger == Resolution(cancel=("2", "1"), size=n(1))
 

@@ -136,7 +136,22 @@ def test_every_asset_contributes_the_same_risk(factors: list[list[float]]) -> No
     assert risk_contributions(weights, matrix) == pytest.approx([1 / count] * count, abs=1e-6)
 
 
-@pytest.mark.parametrize("matrix", [[[1.0, 0.0]], [[0.0]], [[1.0, 0.5], [0.4, 1.0]], [[math.inf]]])
+def test_assets_that_move_as_one_share_the_risk_of_one() -> None:
+    assert equal_risk(covariance([0.1, 0.3], [[1, 1], [1, 1]])) == pytest.approx([0.75, 0.25], abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    "matrix",
+    [
+        [[1.0, 0.0]],
+        [[0.0]],
+        [[math.inf]],
+        [[1.0, 0.5], [0.4, 1.0]],
+        [[1.0, 2.0], [2.0, 1.0]],
+        covariance([1.0] * 3, [[1, 0.9, -0.9], [0.9, 1, 0.9], [-0.9, 0.9, 1]]),
+        covariance([0.1, 0.3], [[1, -1], [-1, 1]]),
+    ],
+)
 def test_what_is_no_covariance_is_refused(matrix: list[list[float]]) -> None:
     with pytest.raises(ValueError, match="covariance: expected"):
         equal_risk(matrix)
@@ -243,6 +258,16 @@ def test_with_exactly_the_least_number_of_trades_a_record_counts() -> None:
     record = [0.02, -0.01] * 15
     assert size(free(method="kelly_criterion", min_trades=30), inputs(returns=record)).missing == ()
     assert size(free(method="kelly_criterion", min_trades=31), inputs(returns=record)).missing != ()
+
+
+def test_a_volatility_or_a_loss_next_to_nothing_is_capped_like_any_other() -> None:
+    settings_ = SizingSettings(method="volatility_adjusted", max_position_size=0.5)
+    assert size(settings_, inputs(volatility=5e-324)).quantity == n(50)
+    nothing = [9.0, -5e-324] * 15
+    found = size(SizingSettings(method="optimal_f", max_position_size=0.5), inputs(returns=nothing))
+    assert (found.used, found.missing) == ("fallback", ("a loss",))
+    small = size(SizingSettings(method="optimal_f", max_position_size=0.5), inputs(returns=[0.25, -1e-300] * 15))
+    assert (small.used, small.quantity) == ("optimal_f", n(50))
 
 
 # Caps and floors.

@@ -205,7 +205,7 @@ class AccountPortfolio:
         return Performance(
             total_return=value / standing.initial - 1.0 if standing.initial and value == value else None,
             realized_pnl=standing.realized,
-            unrealized_pnl=sum(each for each in profits if each is not None) if None not in profits else None,
+            unrealized_pnl=sum((each for each in profits if each is not None), 0.0) if None not in profits else None,
             fees=standing.fees,
             trades=trades,
             win_rate=wins / trades if trades and wins is not None else None,

@@ -35,13 +35,13 @@ def shown(cash: float = 10_000.0, *positions: PositionShown, ts: int = 0, **more
     )  # fmt: skip
 
 
-def position(quantity: float, price: float, market: str = "A", **more: Any) -> PositionShown:
+def position(quantity: float, average: float, market: str = "A", **more: Any) -> PositionShown:
     """A position of a spot market."""
     return PositionShown(
         market=market,
         quantity=round(quantity * NANO),
-        average_price=round(price * NANO),
-        invested=str(quantity * price),
+        average_price=round(average * NANO),
+        invested=str(quantity * average),
         **more,
     )
 

@@ -137,10 +137,10 @@ async def sandbox_desk(
     sandbox = SandboxSettings(**({"memory_mb": 64} | limits))
     runs = capability.RunsSettings(max_concurrent=most, signal_cooldown_s=cooldown_s)
     specs = [
-        *children,
         actors.signals.capability.branch(actors.signals.capability.Settings()),
         supervisor("market", *bar_specs(BarSettings()), *provider_specs(providers)),
         *library_specs(LibrarySettings(folder=str(sources))),
+        *children,
         *capability.branch(strategies, sandbox, runs),
     ]
     if edge:

@@ -269,7 +269,9 @@ async def test_news_of_a_deployment_that_a_life_does_not_know_makes_it_ask(tmp_p
         await trading.log("account 10000.0")
 
 
-async def test_the_next_life_has_the_account_and_the_open_orders_before_its_first_input(tmp_path: Path) -> None:
+async def test_the_next_life_and_the_next_version_have_the_account_and_the_open_orders_before_an_input(
+    tmp_path: Path,
+) -> None:
     async with trading_desk(tmp_path) as trading:
         await trading.start("print('account', self.portfolio.cash)")
         trading.bar()
@@ -281,3 +283,8 @@ async def test_the_next_life_has_the_account_and_the_open_orders_before_its_firs
         trading.bar()
         lines = await trading.log("begun True ['d-old']", "account 10000.0")
         assert lines == ["begun True ['d-old']", "account 10000.0"]
+        trading.desk.heard.clear()
+        await trading.desk.write("trader", TRADER.replace("ORDER", "print('next', self.portfolio.cash)"))
+        await trading.log("begun True ['d-old']")
+        trading.bar()
+        await trading.log("begun True ['d-old']", "next 10000.0")

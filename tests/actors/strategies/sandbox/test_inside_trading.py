@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -268,6 +269,32 @@ def test_a_batch_stops_behind_the_input_that_led_to_a_command_and_goes_on_from_t
     assert life.said() == [str(number) for number in range(1, 9)]
     whole = life.run(*(minute(place, 100.0) for place in range(8, 16)))
     assert (whole.count, [each.index for each in whole.orders]) == (8, [0, 3, 6])
+
+
+def test_batches_up_to_a_command_and_single_steps_say_the_same(serving: Serving) -> None:
+    lines = (
+        "rsi = self.data.rsi('A', 3)",
+        "if rsi is None: return",
+        "if rsi < 40: self.orders.limit_order('A', 1, 'buy', bar.close)",
+        "if rsi > 60: self.buy(confidence=rsi / 100)",
+        "if rsi > 80: self.orders.cancel_all_orders()",
+    )
+    inputs = [minute(place, 100.0 + (place * 37) % 17) for place in range(120)]
+
+    def said(size: int) -> list[tuple[int, object]]:
+        with serving.worker() as worker:
+            life, found, place = Life(worker, *lines), list[tuple[int, object]](), 0
+            while place < len(inputs):
+                done = life.run(*inputs[place : place + size], until_command=size > 1)
+                everything = (*done.signals, *done.orders)
+                found += [(place + each.index, msgspec.structs.replace(each, index=0)) for each in everything]
+                place += done.count
+        return sorted(found, key=lambda each: (each[0], repr(each[1])))
+
+    single = said(1)
+    assert len(single) > 50
+    assert said(256) == single
+    assert said(7) == single
 
 
 def test_orders_of_inputs_with_the_same_time_have_ids_of_their_own(worker: Client) -> None:

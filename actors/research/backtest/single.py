@@ -94,7 +94,7 @@ class Stage:
         series = recorder.equity(session.first, spec.capital)
         open_trades = [round_trip(trade) for trade in account.open_trades(session.last)]
         result = RunResult(
-            run_id=run_id or spec.fingerprint(hashes),
+            run_id=run_id or spec.with_parameters(parameters).fingerprint(hashes),
             strategy=spec.strategy.name,
             family=spec.strategy.family_name,
             methodology="standard",

@@ -66,7 +66,7 @@ class RowMaker:
         """The stream of outcomes is one for all accounts: the account's own round trips say which ones were written."""
         if trade.trade_id <= self._log.last_seq(trade_stream(self.account)):
             return 0
-        seq = self._log.last_seq(OUTCOMES) + 1
+        seq: int = self._log.last_seq(OUTCOMES) + 1
         deployment = engine.deployments.get(trade.deployment_id)
         self._log.append(
             OutcomeRow(

@@ -40,6 +40,7 @@ from actors.execution.inputs import (
     TakeSignal,
     Tick,
 )
+from actors.execution.risk.limits import Denial
 from actors.execution.risk.protections import ClosedTrade as RiskTrade
 from actors.execution.sizing_orders import size_of
 from actors.execution.volatility import Volatility
@@ -61,6 +62,8 @@ from protocols.signals import Signal, UpdateSignal
 MOST_RETURNS: Final = 1000
 MOST_ROUNDS: Final = 10_000
 """Own things handled at one moment before something is wrong."""
+SETTLED: Final = frozenset({Quote, Trade, BookUpdate, Bar})
+"""Inputs whose handlers look themselves whether anything can follow: most of what comes leads to nothing."""
 
 
 class EngineStuck(RuntimeError):
@@ -86,8 +89,11 @@ class _Open(msgspec.Struct, array_like=True):
     """A signal's order waits for the price of the next bar."""
 
     deployment_id: str
-    signal: Signal
+    body: bytes
+    """The signal as JSON."""
     ts: int
+    market: str
+    seq: int
 
 
 class _State(msgspec.Struct, array_like=True):
@@ -165,12 +171,15 @@ class Engine(OrderDesk):
     def handle(self, item: EngineInput, ts: int) -> None:
         """The next input, at `ts` (ns). Raises EngineStuck where orders make orders without end."""
         self.inputs += 1
-        handler = self._handlers.get(type(item))
+        kind = type(item)
+        handler = self._handlers.get(kind)
         if handler is None:  # a venue's report
             self._reach(ts)
             self.report(item, self.now)  # type: ignore[arg-type]
         else:
             handler(item, ts)
+            if kind in SETTLED:
+                return
         self.settle(self.now)
 
     def _reach(self, ts: int) -> None:
@@ -407,10 +416,11 @@ class Engine(OrderDesk):
             if item.seq <= self.signal_seq:
                 return  # the stream was read again
             self.signal_seq = item.seq
+        signal = item.signal()
         for deployment in self.deployments.values():
-            meant = item.signal.deployment_id
-            if meant == deployment.id or (meant is None and deployment.settings.strategy_id == item.signal.strategy_id):
-                self.signal(deployment.id, item.signal, self.now, item.seq)
+            meant = signal.deployment_id
+            if meant == deployment.id or (meant is None and deployment.settings.strategy_id == signal.strategy_id):
+                self.signal(deployment.id, signal, self.now, item.seq)
 
     def _skip_signals(self, item: SkipSignals, ts: int) -> None:
         self._reach(ts)
@@ -421,7 +431,7 @@ class Engine(OrderDesk):
         deployment = self.deployments[deployment_id]
         deployment.signals += 1
         if deployment.settings.sized_at == "open" and signal.symbol in self.bar_markets:
-            self._waiting.append(_Open(deployment_id, signal, ts))
+            self._waiting.append(_Open(deployment_id, msgspec.json.encode(signal), ts, signal.symbol, seq))
             return
         self._act(deployment, signal, ts, seq)
 
@@ -479,14 +489,14 @@ class Engine(OrderDesk):
 
     def _size_waiting(self, bar: Bar) -> None:
         """Signals that are sized at the open of the next bar: the price is known now, and the orders fill at it."""
-        mine = [each for each in self._waiting if each.signal.symbol == bar.market and each.ts <= bar.start]
+        mine = [each for each in self._waiting if each.market == bar.market and each.ts <= bar.start]
         if not mine:
             return
         self._waiting = [each for each in self._waiting if each not in mine]
         self.marks[bar.market].last = bar.open
         for each in mine:
             if (deployment := self.deployments.get(each.deployment_id)) is not None:
-                self._act(deployment, each.signal, each.ts)
+                self._act(deployment, msgspec.json.decode(each.body, type=Signal), each.ts, each.seq)
 
     def _submit_orders(self, item: SubmitOrders, ts: int) -> None:
         self._reach(ts)
@@ -565,6 +575,10 @@ class Engine(OrderDesk):
                     del deployment.returns[:-MOST_RETURNS]
         return bool(trades)
 
+    def would_deny(self, order: NewOrder, ts: int) -> Denial | None:
+        """Why an order would be denied now; None: it would pass. Nothing is counted."""
+        return self._tainted(order) or self.gate.judge(order, self, ts)
+
     # -- what came of it ---------------------------------------------------------------------------------------
 
     def take_events(self) -> list[OrderEvent]:
@@ -582,9 +596,8 @@ class Engine(OrderDesk):
 
     def has_news(self) -> bool:
         """Whether there is anything that somebody waits for; samples of equity alone are not."""
-        return bool(
-            self.blotter.told or self.verdicts or self.updates or self.trades or self.outgoing or self.account.books.ledger.entered
-        )
+        lists = (self.verdicts, self.updates, self.trades, self.outgoing)
+        return self.blotter.told or any(lists) or self.account.books.ledger.entered
 
     def take_verdicts(self) -> list[Verdict]:
         """What deployments made of signals since the last time."""

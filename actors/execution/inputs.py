@@ -43,10 +43,22 @@ class MoveDeployment(Message, frozen=True, gc=False, tag="move_deployment"):
 
 
 class TakeSignal(Message, frozen=True, gc=False, tag="take_signal"):
-    """A stored signal, with its place in the hub's stream: every deployment that it is meant for acts on it."""
+    """A stored signal, with its place in the hub's stream: every deployment that it is meant for acts on it.
+
+    `body`: the signal as JSON, as its metadata is, which cannot stand in msgpack.
+    """
 
     seq: int
-    signal: Signal
+    body: bytes
+
+    @classmethod
+    def of(cls, seq: int, signal: Signal) -> TakeSignal:
+        """The input of a signal."""
+        return cls(seq, msgspec.json.encode(signal))
+
+    def signal(self) -> Signal:
+        """The signal."""
+        return msgspec.json.decode(self.body, type=Signal)
 
 
 class SkipSignals(Message, frozen=True, gc=False, tag="skip_signals"):

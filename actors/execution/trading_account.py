@@ -226,7 +226,7 @@ class TradingAccount(AccountNews):
                 return
             for stored in page.signals:
                 if self._is_meant(stored.signal.strategy_id, stored.signal.deployment_id):
-                    self.take(TakeSignal(stored.seq, stored.signal))
+                    self.take(TakeSignal.of(stored.seq, stored.signal))
                 else:
                     self.engine.signal_seq = stored.seq
             if page.next_seq > page.last_seq:

@@ -114,6 +114,10 @@ class RiskGate:
         """
         return self._check(order, view, ts, ())
 
+    def judge(self, order: NewOrder, view: RiskView, ts: int) -> Denial | None:
+        """As `check`, of an order that nobody sends: nothing is counted."""
+        return self._denial(order, view, ts, ())
+
     def check_all(self, orders: Sequence[NewOrder], view: RiskView, ts: int) -> tuple[Denial | None, ...]:
         """Judged together, answered in their order: each with those that passed before it; parents before children.
 

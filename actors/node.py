@@ -29,6 +29,7 @@ CAPABILITIES = (
     "actors.execution.capability",
     "actors.strategies.capability",
     "actors.market.capability",
+    "actors.research.capability",
     "actors.monitor.capability",
     "actors.edge.capability",
 )

@@ -59,6 +59,8 @@ def execute(arguments: list[str]) -> Report | int:
     if verb.startswith("-"):
         raise failure(Exit.USAGE, "usage", f"the command comes first, then {verb}", hint="see: troupe --help")
     registered = installation.registered_commands()
+    if rest and f"{verb} {rest[0]}" in registered:
+        verb, rest = f"{verb} {rest[0]}", rest[1:]
     if verb in registered:
         from actors.cli.registered import call_registered
 

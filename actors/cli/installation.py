@@ -2,7 +2,7 @@
 
 The verbs are read from the source, not imported: `actors/node.py` lists the capabilities in `CAPABILITIES`, and
 the `commands` of a `capability.py` map a verb to "module:function"; both are literals. So help knows every verb
-without loading a library.
+without loading a library. A verb may be two words (`data import`): then it is a verb of a capability below another's.
 """
 
 from __future__ import annotations

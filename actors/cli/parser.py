@@ -193,7 +193,7 @@ def usage() -> str:
     registered = installation.registered_commands()
     if registered:
         lines += ["", "of capabilities:"]
-        lines += [f"  {name:<10}{installation.summary_of(target)}" for name, target in sorted(registered.items())]
+        lines += [f"  {name:<15}{installation.summary_of(target)}" for name, target in sorted(registered.items())]
     lines += [
         "",
         "Every command takes --help, and --json for one JSON envelope on standard output.",

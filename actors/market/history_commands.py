@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 import trio
 
-from actors.market.history import Hole, Manifest, Span
+from actors.market.history import Span
 from actors.market.history_client import HistoryClient, rest_of
 from actors.market.history_download import Download, Progress
-from actors.market.history_files import History, HistoryError, manifests
+from actors.market.history_files import History, HistoryError
+from actors.market.history_listing import describe, histories, lines_of, time_text
 from actors.market.rest_client import CallFailed
 from actors.market.session_core import Credentials
 from actors.market.venue_rest import VenueRest
@@ -25,9 +26,6 @@ from runtime.clock import SystemClock
 from runtime.settings import Configuration
 
 NANO: Final = 1_000_000_000
-SHOWN_HOLES: Final = 10
-LATER: Final = 10 * 86_400 * NANO
-"""A history that begins so much after what was asked for is not just a holiday."""
 
 
 def data(arguments: Sequence[str], configuration: Configuration | None) -> tuple[str, dict[str, Any]]:
@@ -67,71 +65,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def _list(root: Path) -> tuple[str, dict[str, Any]]:
     try:
-        found = manifests(root)
+        lines, described = histories(root)
     except HistoryError as error:
         raise Refused("damaged", str(error)) from error
-    described = [describe(manifest, folder) for folder, manifest in found]
-    if not described:
-        return f"no history in {root}", {"folder": str(root), "histories": []}
-    text = "\n".join(line for each in described for line in _lines(each))
-    return text, {"folder": str(root), "histories": described}
-
-
-def describe(manifest: Manifest, folder: Path, wanted: Span | None = None) -> dict[str, Any]:
-    """What is there of a history, for people and programs. `wanted`: with what is missing of it."""
-    firsts = [part.first for part in manifest.parts if part.first is not None]
-    lasts = [part.last for part in manifest.parts if part.last is not None]
-    holes = manifest.holes()
-    return {
-        "venue": manifest.venue,
-        "market": manifest.market,
-        "kind": manifest.kind,
-        "interval": manifest.interval,
-        "folder": str(folder),
-        "parts": len(manifest.parts),
-        "rows": manifest.rows,
-        "bytes": sum(part.bytes for part in manifest.parts),
-        "first": _text(min(firsts)) if firsts else None,
-        "last": _text(max(lasts)) if lasts else None,
-        "begins_later": bool(firsts) and min(firsts) - manifest.parts[0].start > LATER,
-        "covered": [[_text(span.start), _text(span.end)] for span in _joined(manifest)],
-        "missing": [] if wanted is None else [[_text(s), _text(e)] for s, e in manifest.missing(wanted)],
-        "holes": [_hole(hole) for hole in holes],
-        "rows_in_holes": sum(hole.missing for hole in holes),
-        "quiet": sum(part.quiet for part in manifest.parts),
-        "marks": list(manifest.marks),
-    }
-
-
-def _joined(manifest: Manifest) -> list[Span]:
-    """Spans that parts cover, those that touch as one."""
-    found: list[Span] = []
-    for part in manifest.parts:
-        if found and found[-1].end == part.start:
-            found[-1] = Span(found[-1].start, part.end)
-        else:
-            found.append(part.span)
-    return found
-
-
-def _hole(hole: Hole) -> dict[str, Any]:
-    return {"start": _text(hole.start), "end": _text(hole.end), "missing": hole.missing, "why": hole.why}
-
-
-def _lines(described: dict[str, Any]) -> Iterable[str]:
-    what = " ".join(filter(None, (described["venue"], described["market"], described["kind"], described["interval"])))
-    span = f"{described['first']} .. {described['last']}" if described["rows"] else "nothing"
-    yield f"{what}: {described['rows']} rows in {described['parts']} parts, {span}"
-    for hole in described["holes"][:SHOWN_HOLES]:
-        yield f"  hole {hole['start']} .. {hole['end']}: {hole['missing']} ({hole['why']})"
-    if len(described["holes"]) > SHOWN_HOLES:
-        yield f"  and {len(described['holes']) - SHOWN_HOLES} more holes"
-    if described["begins_later"]:
-        yield f"  the venue has nothing before {described['first']}"
-    if described["quiet"]:
-        yield f"  {described['quiet']} bars are absent that the venue leaves out when nothing is traded: no holes"
-    for start, end in described["missing"]:
-        yield f"  not there yet: {start} .. {end}"
+    return "\n".join(lines), {"folder": str(root), "histories": described}
 
 
 # -- download ------------------------------------------------------------------------------------------------
@@ -175,7 +112,7 @@ def _download(given: argparse.Namespace, root: Path, configuration: Configuratio
         raise Refused("invalid", str(error)) from error
     finally:
         talk.end()
-    text = "\n".join(line for each in described for line in _lines(each))
+    text = "\n".join(line for each in described for line in lines_of(each))
     return text, {"folder": str(root), "histories": described}
 
 
@@ -215,7 +152,7 @@ class _Talk:
     def progress(self, progress: Progress) -> None:
         """A page has come, or is asked for."""
         text = (
-            f"{progress.market}: part {progress.done + 1} of {progress.spans}, from {_text(progress.span.start)}, "
+            f"{progress.market}: part {progress.done + 1} of {progress.spans}, from {time_text(progress.span.start)}, "
             f"{progress.rows} rows, {progress.calls} calls"
         )
         if self._live:
@@ -245,9 +182,3 @@ def _time(text: str, field: str) -> int:
         raise Refused("invalid", f"expected a date such as 2024-01-31, got {text!r}", field) from None
     at = at.replace(tzinfo=UTC) if at.tzinfo is None else at
     return int(at.timestamp()) * NANO
-
-
-def _text(ts: int) -> str:
-    seconds, fraction = divmod(ts, NANO)
-    whole = f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
-    return f"{whole}.{fraction:09d}Z".replace(".000000000Z", "Z")

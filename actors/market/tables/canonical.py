@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -24,9 +23,10 @@ from actors.market.bars_intervals import parse_interval
 from actors.market.tables.decimals import MISSING, integers, nanos, texts_of, volumes
 from actors.market.tables.faults import Faults, TableError
 from actors.market.tables.mapping import mapped
+from actors.market.tables.options import ReadOptions, TimeForm
 from actors.market.tables.schema import COLUMNS, TIME_COLUMN, Form, Kind
 from actors.market.tables.sources import Source, simple, source_of
-from actors.market.tables.times import FORMS, Ambiguous, TimeForm, form_of, nanoseconds
+from actors.market.tables.times import Ambiguous, form_of, nanoseconds
 
 SNAPSHOT: Final = 1
 PEEKED: Final = 10_000
@@ -38,37 +38,6 @@ _SELLS: Final = pa.array(["sell", "s", "seller", "no", "notaker", "ask", "-1"])
 _NEITHER: Final = pa.array(["0"])
 _TRUE: Final = pa.array(["true", "1", "yes", "t"])
 _INTEGER_BARS: Final = frozenset({"market", "interval", "start", "end", "retrieved_at"})
-
-
-class ReadOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What is told of a file, where it is not found by itself."""
-
-    kind: Kind | None = None
-    market: str = ""
-    """Its only market's name, or the one of several that is wanted."""
-    interval: str = ""
-    """Of bars: 1m, 1h, 1d. Empty: as most steps tell."""
-    zone: str = "UTC"
-    """Of times that name none: UTC, America/New_York."""
-    mapping: dict[str, str] = {}
-    """Our name of a column (`time`, `open`, `bid_size` ...) and the file's."""
-    columns: tuple[str, ...] = ()
-    """The names of a CSV's columns, where its first line is data."""
-    time_form: str = ""
-    """iso, dmy, mdy, compact, s, ms, us or ns, where the times can be read in several ways."""
-    decimal: str = "."
-    """What parts digits: a point or a comma."""
-    named_by: str = "start"
-    """Whether the time of a bar is its start or its end."""
-
-    def __post_init__(self) -> None:
-        for field, choices in (
-            ("time_form", ("", *FORMS)),
-            ("decimal", (".", ",")),
-            ("named_by", ("start", "end")),
-        ):
-            if getattr(self, field) not in choices:
-                raise ValueError(f"{field}: expected one of {choices}, got {getattr(self, field)!r}")
 
 
 class TableFile:

@@ -12,7 +12,7 @@ names both.
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -21,9 +21,8 @@ from numpy.typing import NDArray
 
 from actors.market.tables.decimals import MISSING, texts_of
 from actors.market.tables.faults import REPEATED_HOUR, Faults, TableError
+from actors.market.tables.options import TimeForm
 
-TimeForm = Literal["iso", "dmy", "mdy", "compact", "s", "ms", "us", "ns"]
-FORMS: Final[tuple[TimeForm, ...]] = get_args(TimeForm)
 UNITS: Final[dict[str, int]] = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
 _EXAMPLE: Final = "one such as 2024-01-31 09:30:00"
 _NUMBER: Final = r"^[+-]?[0-9]+(?:\.[0-9]*)?$"

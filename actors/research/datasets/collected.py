@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 
 from actors.market.history import Manifest
 from actors.market.history_files import MANIFEST
-from actors.market.tables.canonical import ReadOptions, TableFile
+from actors.market.tables.canonical import TableFile
 from actors.market.tables.decimals import MISSING
 from actors.market.tables.faults import Faults, TableError
+from actors.market.tables.options import ReadOptions
 from actors.market.tables.schema import COLUMNS, TIME_COLUMN, Kind
 from actors.research.datasets.table import LAST, SNAPSHOT
 

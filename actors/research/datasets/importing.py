@@ -10,9 +10,9 @@ import numpy as np
 
 from actors.market.calendars import Calendar, calendar_of
 from actors.market.recordings.entries import READ_FAULTS
-from actors.market.tables.canonical import ReadOptions
 from actors.market.tables.decimals import MISSING
 from actors.market.tables.faults import TableError
+from actors.market.tables.options import ReadOptions
 from actors.research.datasets import recorded, texts
 from actors.research.datasets.collected import Collected, Say, collect, collect_history, history_in
 from actors.research.datasets.columns import columns_of

@@ -18,9 +18,9 @@ import numpy as np
 import pyarrow as pa
 
 from actors.market.recordings.entries import READ_FAULTS
-from actors.market.tables.canonical import ReadOptions
 from actors.market.tables.decimals import MISSING
 from actors.market.tables.faults import TableError
+from actors.market.tables.options import ReadOptions
 from actors.market.tables.schema import Kind
 from actors.research.datasets import recorded
 from actors.research.datasets.collected import Collected, collect, collect_history, history_in

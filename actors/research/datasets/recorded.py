@@ -22,9 +22,9 @@ from actors.market.recordings.entries import READ_FAULTS
 from actors.market.recordings.reader import is_recording
 from actors.market.replay_core import Output, ReplayCore
 from actors.market.session_core import Incident
-from actors.market.tables.canonical import ReadOptions
 from actors.market.tables.decimals import MISSING
 from actors.market.tables.faults import Faults, TableError
+from actors.market.tables.options import ReadOptions
 from actors.market.tables.schema import Kind
 from actors.research.datasets.collected import Collected, Say, shaped
 from actors.research.datasets.table import LAST, SIGNED, SNAPSHOT

@@ -1,0 +1,60 @@
+"""Where files of data sets are, and how they get there and away. Blocks."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from actors.research.datasets.jobs import RECORDING, REFERENCE, Job
+
+NAME: Final = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+def file_name(text: str) -> str:
+    """A file's own name, of letters that every folder takes."""
+    name = NAME.sub("_", Path(text.replace("\\", "/")).name)[-100:].lstrip(".")
+    return name or "file"
+
+
+def make_folder(folder: Path) -> None:
+    """Make it, if it is not there."""
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def prepared(job: Job, arriving: str) -> Job:
+    """Make the data set's folder, and give what has arrived its name; a recording moves into the folder.
+
+    After a part of it was done a second time does the rest.
+    """
+    folder, source = Path(job.folder), Path(job.source)
+    folder.mkdir(parents=True, exist_ok=True)
+    if job.recording == "reference":
+        (folder / REFERENCE).write_text(job.source, encoding="utf-8")
+        return job
+    arrived = source.with_name(arriving)
+    if arrived.exists():
+        arrived.replace(source)
+    if job.recording != "copy":
+        return job
+    target = folder / RECORDING / source.name
+    target.parent.mkdir(exist_ok=True)
+    if source.exists():
+        source.replace(target)
+    return msgspec.structs.replace(job, source=str(target))
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a folder with all that is in it."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove_others(folder: Path, kept: set[str]) -> None:
+    """Remove what is in a folder, except these."""
+    if folder.is_dir():
+        for each in folder.iterdir():
+            if each.name not in kept:
+                shutil.rmtree(each, ignore_errors=True)

@@ -156,8 +156,12 @@ def test_a_spot_venue_that_takes_its_fee_out_of_what_was_bought_makes_the_positi
     (trip,) = owner.take_trades()
     assert (text(trip.pnl), text(trip.fees), text(trip.size)) == ("1916.042", "81.958", "1")
     # What is not held cannot be taken: it is owed.
+    trade(owner, "buy", 5, 42000, market="BTCUSDT", deployment="d1")
+    trade(owner, "sell", 1, 42000, market="BTCUSDT", deployment="d2", fee="0.002", fee_currency="BTC")
+    assert text(owner.cash("BTC")) == "-0.002"
+    trade(owner, "sell", 4, 42000, market="BTCUSDT", deployment="d1")
     trade(owner, "sell", 1, 42000, market="BTCUSDT", fee="0.001", fee_currency="BTC")
-    assert text(owner.cash("BTC")) == "-0.001"
+    assert text(owner.cash("BTC")) == "-0.003"
 
 
 def test_notionals_are_rounded_once_to_the_currencys_precision() -> None:

@@ -51,11 +51,21 @@ def test_a_day_begins_with_the_last_equity_before_its_midnight() -> None:
 )
 def test_midnight_is_that_of_the_accounts_time_zone(zone: str, before: str, after: str) -> None:
     curve = EquityCurve(zone)
+    curve.sample(at("2026-03-07T05:30:00+00:00"), 100, 0, 0)
     curve.sample(at("2026-03-08T05:30:00+00:00"), 100, 0, 0)
     curve.sample(at(before), 110, 0, 0)
     assert curve.day_start == 100
     curve.sample(at(after), 120, 0, 0)
     assert curve.day_start == 110
+
+
+def test_a_day_begins_with_what_was_put_in_before_its_midnight() -> None:
+    curve = EquityCurve()
+    curve.sample(1 * HOUR, 100, 0, 0)
+    curve.flow(-40)
+    assert curve.drawdown() == 0
+    curve.sample(DAY, 70, 0, 0)
+    assert (curve.day_start, curve.peak) == (60, 70)
 
 
 def test_what_has_no_price_is_counted_and_is_no_sample() -> None:

@@ -60,6 +60,18 @@ def test_an_order_binds_margin_only_for_what_it_opens(side: str, size: int, pric
     assert text(owner.initial_margin("X", "buy" if side == "buy" else "sell", n(size), n(price))) == bound
 
 
+def test_margin_is_rounded_up_and_counts_in_its_own_currency() -> None:
+    marks = {"P": Marked("100"), "Q": Marked("100")}
+    markets = (instrument("P", "perpetual"), instrument("Q", "perpetual", "EUR"))
+    owner = account(marks, *markets, kind="margin", leverage="3", conversions={"EUR": "2"})
+    owner.deposit(n(50), 1, currency="EUR")
+    trade(owner, "buy", 1, 100, market="P")
+    trade(owner, "buy", 1, 90, market="Q")
+    assert text(owner.available()) == "9966.666666666"
+    assert text(owner.available("EUR")) == "26.666666666", "50, and 10 of profit, less a third of 100"
+    assert text(owner.margin_used()) == "100.000000002"
+
+
 def test_what_an_order_binds_depends_on_how_it_is_paid() -> None:
     owner = account(None, instrument("X"), instrument("K", "prediction"), instrument("P", "perpetual"))
     assert text(owner.initial_margin("X", "buy", n(10), n(100))) == "1000"

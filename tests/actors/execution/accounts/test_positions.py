@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.execution.accounts.positions import Position, Positions, meant_side
-from tests.actors.execution.accounts.kit import account, n, order, text, trade
+from tests.actors.execution.accounts.kit import account, instrument, n, order, text, trade
 
 CENT = n("0.01")
 trades = st.lists(
@@ -87,6 +87,20 @@ def test_with_hedging_what_closes_more_than_there_is_opens_the_other_side() -> N
     assert fill is not None
     assert fill.realized == "30.03"
     assert text(owner.fees_paid()) == "0.05"
+    assert [text(owner.position("X", side).fees) for side in ("long", "short")] == ["0.03", "0.02"]
+
+
+def test_positions_keep_their_order_over_a_snapshot() -> None:
+    owner = account(None, instrument("X"), instrument("Y"), position_mode="hedging", kind="margin")
+    trade(owner, "buy", 3, 100, position_side="long")
+    trade(owner, "buy", 3, 100, market="Y", position_side="long")
+    trade(owner, "sell", 1, 100, position_side="short")
+    trade(owner, "sell", 3, 100, position_side="long", reduce_only=True)
+    trade(owner, "buy", 2, 100, position_side="long")
+    restored = account(None, position_mode="hedging", kind="margin")
+    restored.restore(owner.snapshot())
+    assert list(restored.net_positions()) == list(owner.net_positions()) == ["X", "Y"]
+    assert [each.market + each.side for each in restored.positions()] == ["Ylong", "Xshort", "Xlong"]
 
 
 def test_an_order_that_names_no_side_opens_its_own_or_reduces_the_other() -> None:

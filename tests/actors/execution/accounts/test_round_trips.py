@@ -68,6 +68,16 @@ def test_excursions_are_the_worst_and_best_unrealised_profit_on_the_way() -> Non
     assert text(trip.mfe) == "120", "twenty at 111"
 
 
+def test_what_was_seen_counts_for_the_quantity_that_was_held_then() -> None:
+    owner = account()
+    trade(owner, "buy", 10, 100)
+    owner.seen("X", n(95), n(103))
+    trade(owner, "buy", 90, 95)
+    trade(owner, "sell", 100, 96)
+    (trip,) = owner.take_trades()
+    assert (text(trip.mae), text(trip.mfe)) == ("-50", "30"), "ten of them, and not a hundred"
+
+
 def test_excursions_of_a_short_trade_have_the_other_sign() -> None:
     owner = account(kind="margin")
     trade(owner, "sell", 10, 100)

@@ -140,6 +140,25 @@ def test_a_settlement_of_deployments_with_opposite_positions_pays_each_its_own()
     assert owner.deployment_position("d2", "K") == n(-10)
 
 
+def test_deployments_are_paid_together_what_the_account_is_paid_to_the_cent() -> None:
+    owner = account({}, YES, precision={"USD": 2})
+    for deployment in ("d1", "d2"):
+        trade(owner, "buy", 1, "0.50", market="K", deployment=deployment)
+    owner.settle("K", n("0.333"), 5, reference="s")
+    owner.books.proof()
+    assert text(owner.realized()) == "-0.33"
+    assert [text(owner.deployment_positions(name)[0].realized) for name in ("d1", "d2")] == ["-0.17", "-0.16"]
+
+
+def test_collateral_in_another_currency_is_part_of_equity() -> None:
+    market = instrument("K", "prediction", "EUR")
+    owner = account({"K": Marked("0.6", "0.7")}, market, conversions={"EUR": "2"})
+    owner.deposit(n(100), 1, currency="EUR")
+    trade(owner, "sell", 100, "0.65", market="K")
+    assert text(owner.cash("EUR")) == "65"
+    assert text(owner.equity()) == "10190", "95 EUR"
+
+
 def test_a_value_beyond_1_is_refused() -> None:
     owner = account({}, YES)
     with pytest.raises(ValueError, match=r"value of K: expected 0 to 1, got 1\.01"):

@@ -79,7 +79,10 @@ class GatewayCore:
     @property
     def unknown(self) -> int:
         """Orders of which something is not known."""
-        return sum(each.stage == "unknown" or each.doubtful or each.owed for each in self.tracker.open())
+        return sum(
+            each.stage == "unknown" or each.doubtful or each.owed or each.puzzling or each.asking
+            for each in self.tracker.open()
+        )
 
     # -- commands --------------------------------------------------------------------------------------------
 

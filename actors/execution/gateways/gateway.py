@@ -7,6 +7,7 @@ says AdoptOrders to its next life before anything else.
 
 from __future__ import annotations
 
+import math
 import random
 from collections import deque
 from pathlib import Path
@@ -119,6 +120,7 @@ class Gateway(Actor):
         self._instruments: dict[str, Instrument] = {}
         self._http: GatewayHttp | None = None
         self._stream: PrivateStream | None = None
+        self._lanes: dict[tuple[str, ...], trio.MemorySendChannel[tuple[Call, float]]] = {}
         self._surveying = False
         self._surveyed = False
         self._out: deque[VenueReport] = deque()
@@ -131,14 +133,13 @@ class Gateway(Actor):
 
     def on_start(self) -> None:
         """Nothing leaves unless configuration and account both say so. The start waits for no network."""
-        self.spawn(self._report_for_ever, name="reports")
         if not self.enabled:
             self.problem = "[execution.live] enabled is not set"
         elif not self.settings.live:
             self.problem = f"the account {self.settings.account} is not live"
         else:
             self.ref.tell(_Open())
-        self._tell_state()
+        self.spawn(self._report_for_ever, name="reports")
 
     async def on_stop(self, reason: ExitReason) -> None:
         """End the connections."""
@@ -315,7 +316,7 @@ class Gateway(Actor):
         if core is not None:
             self._out += core.take_reports()
             for call in core.take_calls():
-                self.spawn(self._perform, call, name=call.what)
+                self._line_up(call)
             for name, tokens, tokens_s in core.limits:
                 self._budget().tell(SetBudget(name, tokens, tokens_s))
             core.limits.clear()
@@ -326,11 +327,29 @@ class Gateway(Actor):
             self._more.set()
         self._tell_state()
 
+    def _line_up(self, call: Call) -> None:
+        """Calls of one priority leave in the order in which they came up; a cancel waits behind no order."""
+        lane = (call.priority, *(name for name, _ in call.buckets))
+        if lane not in self._lanes:
+            self._lanes[lane], calls = trio.open_memory_channel[tuple[Call, float]](math.inf)
+            self.spawn(self._dispatch, calls, name=f"calls {' '.join(lane)}")
+        self._lanes[lane].send_nowait((call, trio.current_time()))
+
+    async def _dispatch(self, calls: trio.MemoryReceiveChannel[tuple[Call, float]]) -> None:
+        assert self._http is not None
+        async for call, since in calls:
+            try:
+                await self._http.admit(call, since)
+            except NotSent as error:
+                await self.ref.send(_Failed(call, str(error), None), timeout=_SEND_S)
+            else:
+                self.spawn(self._perform, call, name=call.what)
+
     async def _perform(self, call: Call) -> None:
         assert self._http is not None
         message: Message
         try:
-            answer = await self._http.perform(call)
+            answer = await self._http.send(call)
         except NotSent as error:
             message = _Failed(call, str(error), None)
         except NoAnswer as error:
@@ -479,6 +498,8 @@ class Gateway(Actor):
                     continue
                 self._out.popleft()
                 self.reports += 1
+            # Live means, too, that all is told.
+            self._tell_state()
             self._more = trio.Event()
             await self._more.wait()
 
@@ -501,7 +522,7 @@ class Gateway(Actor):
                 0 if core is None else core.unknown,
                 0 if core is None else len(core.tracker.open()),
             )
-        word: GatewayWord = "live" if self._surveyed and core.unknown == 0 else "recovering"
+        word: GatewayWord = "live" if self._surveyed and core.unknown == 0 and not self._out else "recovering"
         return word, "", core.unknown, len(core.tracker.open())
 
     def _tell_state(self) -> None:

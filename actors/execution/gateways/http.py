@@ -96,12 +96,23 @@ class GatewayHttp:
 
     async def perform(self, call: Call) -> HttpAnswer:
         """Make the call once, as soon as the account's limits let it. Raises NotSent, NoAnswer."""
+        await self.admit(call, trio.current_time())
+        return await self.send(call)
+
+    async def admit(self, call: Call, since: float) -> None:
+        """Wait for the account's limits, `budget_s` after `since` (trio's time) at most. Raises NotSent."""
         for bucket, tokens in call.buckets:
+            left_s = since + self._budget_s - trio.current_time()
+            if left_s <= 0:
+                raise NotSent(f"no budget for {self._budget_s:g} s")
             try:
                 request = TakeBudget(bucket, tokens, _PRIORITIES[call.priority])
-                await self._budget.ask(request, timeout=self._budget_s)
+                await self._budget.ask(request, timeout=left_s)
             except (Refused, Unknown) as error:
                 raise NotSent(f"no budget: {error}") from None
+
+    async def send(self, call: Call) -> HttpAnswer:
+        """Make the call once, now. Raises NotSent, NoAnswer."""
         sent = self._clock.now()
         left = sent + self._venue_clock.offset
         rest, headers = self._prepare(call, left)

@@ -1,4 +1,4 @@
-"""What the tests of gateways share: a venue stand-in with empty books, a node with a gateway, what the account hears."""
+"""What the tests of gateways share: a venue with empty books, a node with a gateway, what its account hears."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from protocols.nanos import NANO
 from protocols.orders import NewOrder, VenueFilled, VenueReport
 from protocols.venues import kalshi_signing
 from protocols.venues.simulated import FaultOrder
-from runtime import Actor, ChildSpec, Node, NodeSettings, Tap, open_node, receive, supervisor
+from runtime import Actor, ChildSpec, Node, NodeSettings, StartChild, Tap, open_node, receive, supervisor
 
 M = TypeVar("M", bound=Message)
 PEM = kalshi_signing.generate_ed25519_pem()
@@ -46,8 +46,21 @@ QUICK: dict[str, Any] = {"timeout_s": 1.0, "ask_s": 0.05, "arrival_s": 0.3, "bac
 LIMITS = [["rest", 180.0, 190.0], ["write", 90.0, 95.0]]
 
 
+class Noted(Message, frozen=True, gc=False, tag="noted"):
+    """The account has heard how its gateway is, behind all reports that came before."""
+
+    state: GatewayState
+
+
 class Account(Actor):
     """Publishes what it is told, so that a test can hear it."""
+
+    def on_start(self) -> None:
+        self.subscribe(GatewayState)
+
+    @receive
+    def noted(self, message: GatewayState) -> None:
+        self.publish(Noted(message))
 
     @receive
     def report(self, message: VenueReport) -> None:
@@ -95,7 +108,7 @@ class Trading:
                 self.heard += await self._tap.receive()
 
     async def state(self, *words: str) -> GatewayState:
-        return await self.next(GatewayState, lambda each: each.state in words)
+        return (await self.next(Noted, lambda each: each.state.state in words)).state
 
     async def all(self, kind: type[M], count: int) -> list[M]:
         """So many of this kind, in order."""
@@ -190,11 +203,9 @@ async def trading(
             supervisor("market", supervisor("budgets", keeper)),
             ChildSpec(name="account", actor=Account),
         )
-        kinds = [*get_args(VenueReport), GatewayState]
+        kinds = [*get_args(VenueReport), Noted]
         async with open_node(NodeSettings(data_dir=str(tmp_path)), children) as node:
             with node.open_tap(*((kind, None) for kind in kinds), path="test", capacity=100_000) as tap:
-                from runtime import StartChild
-
                 await node.ref("/").ask(StartChild(supervisor("execution", supervisor("gateways", gateway))))
                 run = Trading(node, tap, standin)
                 run.tell(UseInstruments(instruments))

@@ -129,16 +129,17 @@ async def sandbox_desk(
     cooldown_s: float = 60.0,
     providers: tuple[ProviderSettings, ...] = (),
     children: tuple[ChildSpec, ...] = (),
+    market: tuple[ChildSpec, ...] = (),
     **limits: Any,
 ) -> AsyncIterator[SandboxDesk]:
-    """A desk; `children` are there before the strategies, `limits` are fields of SandboxSettings."""
+    """A desk; `children` are there before the strategies, `market` beneath /market. `limits`: of SandboxSettings."""
     sources = folder / "strategies"
     sources.mkdir(exist_ok=True)
     sandbox = SandboxSettings(**({"memory_mb": 64} | limits))
     runs = capability.RunsSettings(max_concurrent=most, signal_cooldown_s=cooldown_s)
     specs = [
         actors.signals.capability.branch(actors.signals.capability.Settings()),
-        supervisor("market", *bar_specs(BarSettings()), *provider_specs(providers)),
+        supervisor("market", *bar_specs(BarSettings()), *provider_specs(providers), *market),
         *library_specs(LibrarySettings(folder=str(sources))),
         *children,
         *capability.branch(strategies, sandbox, runs),

@@ -9,7 +9,7 @@ its orders and positions is a mirror of what it was told.
     GetDeployment              run -> DEPLOYMENTS  asked by each new life of a run, before it takes an input
 
 After a restart of the run its new life asks `GetDeployment`, and has the state and the open orders of that moment; it
-asks, too, when it hears news of a deployment that it does not know. After a restart of the account the account says
+asks again when it is loaded, and when it hears news of a deployment that it does not know. After a restart of the account the account says
 `DeployRun` again: for a deployment that the run knows it replaces what the run knows. So whoever has lost his memory
 speaks first, and both may at once: all of it may be said twice.
 

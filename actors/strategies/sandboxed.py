@@ -112,6 +112,7 @@ class SandboxedStrategy(StrategyTrading):
             await self._ended(ended.cause, f"while it was loaded: {ended.detail}")
             return
         self._tell_loaded()
+        self._look_again()
         self.every(EXAMINE_EVERY_S, Examine())
         if self.run.interval_s is not None:
             self.every(self.run.interval_s, Tick())

@@ -4,8 +4,8 @@ Commands leave in their order, from a task of their own, each until the account 
 nobody knows the same commands go again, with the same ids; what the account refuses is told to the strategy as a
 rejection. What is told takes its turn in the one inbox, between the inputs of the markets.
 
-A new life of the strategy asks whether it is deployed before it takes any input (`GetDeployment`), and again when it
-hears news of a deployment that it does not know. See `protocols.deployments`.
+A new life of the strategy asks whether it is deployed before it takes any input (`GetDeployment`), again when it is
+loaded, and when it hears news of a deployment that it does not know. See `protocols.deployments`.
 """
 
 from __future__ import annotations
@@ -114,9 +114,7 @@ class StrategyTrading(StrategyLoading):
         """Hand what has happened to an order or to the account to the strategy."""
         desk = self.desk
         if desk is None or desk.deployment_id != message.deployment_id:
-            if desk is None and not self._asking and self.loaded is not None and self.loaded.ready.contract == "sdk":
-                self._asking = True
-                self.spawn(self._ask_again, name="deployment")
+            self._look_again()
         elif (event := message.event) is not None:
             if event.ts >= desk.since:
                 await self._feed(desk.order_input(event, message.shown, self.clock.now()), None)
@@ -149,20 +147,29 @@ class StrategyTrading(StrategyLoading):
             return
         await self._take_deployment(deployment, run)
 
-    async def _ask_again(self) -> None:
-        try:
-            deployment = await self.lookup(DEPLOYMENTS).ask(GetDeployment(self.name), ASK_S)
-            await self.ref.ask(deployment, ASK_S)
-        except (Refused, Unknown) as error:
-            self.logger.warning("news of a deployment that is not known", error=str(error))
-            await trio.sleep(MOST_DELAY_S)
-        finally:
-            self._asking = False
-
     def _keep_deployment(self) -> None:
         """The strategy is loaded: only one of the SDK trades by itself."""
         if self.desk is not None and self.loaded is not None and self.loaded.ready.contract != "sdk":
             self.desk = None
+
+    def _look_again(self) -> None:
+        """Ask once more: an account that has come up while the strategy was loaded could not say so."""
+        loaded = self.loaded
+        if self.desk is None and not self._asking and loaded is not None and loaded.ready.contract == "sdk":
+            self._asking = True
+            self.spawn(self._ask_again, name="deployment")
+
+    async def _ask_again(self) -> None:
+        try:
+            deployment = await self.lookup(DEPLOYMENTS).ask(GetDeployment(self.name), ASK_S)
+            if self.desk is None:
+                await self.ref.ask(deployment, ASK_S)
+        except (Refused, Unknown) as error:
+            if not isinstance(error, Refused) or error.code != "not_found":
+                self.logger.warning("whether the strategy is deployed is not known", error=str(error))
+            await trio.sleep(MOST_DELAY_S)
+        finally:
+            self._asking = False
 
     async def _take_deployment(self, deployment: DeployRun, run: Run) -> None:
         desk = Desk(deployment, run.markets, f"{self.path}@{self.incarnation}")

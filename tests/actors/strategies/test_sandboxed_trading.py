@@ -70,6 +70,8 @@ class Script(Message, frozen=True, gc=False, kw_only=True, tag="test_script"):
     """What the stand-in is to do from now on."""
 
     deployed: bool = True
+    late: bool = False
+    """The first who asks is told that there is no deployment yet."""
     refuses: str = ""
     denies: str = ""
     crashes: int = 0
@@ -92,7 +94,8 @@ class Deployments(Actor):
 
     @receive
     def find(self, request: GetDeployment) -> DeployRun:
-        if not Deployments.script.deployed:
+        if Deployments.script.late or not Deployments.script.deployed:
+            Deployments.script = msgspec.structs.replace(Deployments.script, late=False)
             raise Refused("not_found", request.run)
         return standing(self.clock.now())
 
@@ -158,6 +161,11 @@ class TradingDesk:
                 found = [line.text for _, line in lines]
                 if found[-len(expected) :] == list(expected):
                     return found
+                await trio.testing.wait_all_tasks_blocked(0.01)
+
+    async def deployed(self) -> None:
+        with trio.fail_after(LIMIT_S):
+            while "deployment" not in dict((await self.desk.status("trader")).figures):
                 await trio.testing.wait_all_tasks_blocked(0.01)
 
     async def ask(self, request: Request[Any]) -> Any:
@@ -257,13 +265,21 @@ async def test_a_run_is_deployed_while_it_runs_and_let_go(tmp_path: Path) -> Non
         await trading.log("no account")
 
 
+async def test_a_deployment_that_comes_while_the_strategy_is_loaded_is_found(tmp_path: Path) -> None:
+    async with trading_desk(tmp_path, late=True) as trading:
+        await trading.start("print('account', self.portfolio.cash)")
+        await trading.deployed()
+        trading.bar()
+        await trading.log("begun False None", "account 10000.0")
+
+
 async def test_news_of_a_deployment_that_a_life_does_not_know_makes_it_ask(tmp_path: Path) -> None:
     async with trading_desk(tmp_path, deployed=False) as trading:
         await trading.start("print('account', self.portfolio.cash)")
         await trading.script()
-        await trading.desk.node.ref(run_actor("trader")).send(DeploymentNews("d", None, shown(7.0)))
         with trio.fail_after(LIMIT_S):
             while "deployment" not in dict((await trading.desk.status("trader")).figures):
+                await trading.desk.node.ref(run_actor("trader")).send(DeploymentNews("d", None, shown(7.0)))
                 await trio.testing.wait_all_tasks_blocked(0.01)
         trading.bar()
         await trading.log("account 10000.0")

@@ -121,7 +121,7 @@ def windows(found: WalkForward) -> Chart | None:
         top.add_layout(shade)
     _legend(top)
     top.yaxis.formatter = NumeralTickFormatter(format="0,0")
-    bottom = _time_figure("Windows", shared, 60 + 14 * min(len(found.windows), 40))
+    bottom = _time_figure("Windows", shared, 95 + 14 * min(len(found.windows), 40))
     for name, colour, first, last in (
         ("training", ORANGE, "train_start", "train_end"),
         ("test", GREY, "test_start", "test_end"),
@@ -136,6 +136,8 @@ def windows(found: WalkForward) -> Chart | None:
             legend_label=name,
         )
     _legend(bottom)
+    bottom.legend.orientation = "horizontal"
+    bottom.add_layout(bottom.legend[0], "above")
     bottom.y_range.flipped = True
     bottom.yaxis.visible = False
     said = f"{len(found.windows)} windows; the stitched curve has {times.size} samples."

@@ -49,15 +49,15 @@ def run_of(equity: Any, *, step: int = DAY, first: int = MONDAY, **changed: Any)
     return RunResult(**fields | changed)
 
 
-def random_run(seed: int = 0, days: int = 300, drift: float = 0.0005, **changed: Any) -> RunResult:
+def random_run(noise: int = 0, days: int = 300, drift: float = 0.0005, **changed: Any) -> RunResult:
     """A walk with a benchmark, prices and trades."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(noise)
     equity = 10_000 * np.cumprod(np.concatenate(([1.0], 1 + rng.normal(drift, 0.01, days))))
     price = 100 * np.cumprod(np.concatenate(([1.0], 1 + rng.normal(0, 0.01, days))))
     times = MONDAY + DAY * np.arange(days + 1, dtype=np.int64)
     trips = tuple(trip(float(pnl), number) for number, pnl in enumerate(rng.normal(5, 40, 40)))
     fields: dict[str, Any] = {
-        "run_id": f"run-{seed}",
+        "run_id": f"run-{noise}",
         "benchmark": Series.of(times, price),
         "price": Series.of(times, price),
         "exposure": 0.5,

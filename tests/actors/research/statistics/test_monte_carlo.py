@@ -37,7 +37,7 @@ def candles(n: int = 200, seed: int = 0) -> Candles:
     )
 
 
-FOUND = run(random_run(seed=5), simulations=400, seed=11, contracts={"X": Contract(0.01)})
+FOUND = run(random_run(5), simulations=400, seed=11, contracts={"X": Contract(0.01)})
 
 
 def test_the_same_seed_gives_the_same_figures_in_another_process() -> None:
@@ -45,7 +45,7 @@ def test_the_same_seed_gives_the_same_figures_in_another_process() -> None:
         "import msgspec, sys\n"
         "from tests.actors.research.metrics.samples import random_run\n"
         "from actors.research.statistics.monte_carlo import Contract, run\n"
-        "found = run(random_run(seed=5), simulations=400, seed=11, contracts={'X': Contract(0.01)})\n"
+        "found = run(random_run(5), simulations=400, seed=11, contracts={'X': Contract(0.01)})\n"
         "sys.stdout.buffer.write(msgspec.json.encode(found))\n"
     )
     command = [sys.executable, "-c", program]
@@ -54,12 +54,12 @@ def test_the_same_seed_gives_the_same_figures_in_another_process() -> None:
 
 
 def test_another_seed_gives_other_figures() -> None:
-    other = run(random_run(seed=5), simulations=400, seed=12)
+    other = run(random_run(5), simulations=400, seed=12)
     assert figure(other, "permutation", "max_drawdown") != figure(FOUND, "permutation", "max_drawdown")
 
 
 def test_a_method_gives_the_same_alone_and_among_others() -> None:
-    alone = run(random_run(seed=5), simulations=400, seed=11, methods=["trade_bootstrap"])
+    alone = run(random_run(5), simulations=400, seed=11, methods=["trade_bootstrap"])
     assert alone.methods == (method(FOUND, "trade_bootstrap"),)
 
 
@@ -86,12 +86,12 @@ def test_equal_trades_fall_equally_deep_in_any_order() -> None:
 
 
 def test_a_bootstrap_brackets_what_was_observed_and_a_true_edge_is_no_chance() -> None:
-    strong = run(random_run(seed=2, drift=0.004), simulations=400, seed=3, methods=["stationary_bootstrap"])
+    strong = run(random_run(2, drift=0.004), simulations=400, seed=3, methods=["stationary_bootstrap"])
     sharpe = figure(strong, "stationary_bootstrap", "sharpe")
     assert sharpe.quantiles["0.05"] < sharpe.observed < sharpe.quantiles["0.95"]
     assert sharpe.p < 0.01
     assert figure(strong, "stationary_bootstrap", "total_return").p < 0.01
-    none = run(random_run(seed=2, drift=-0.001), simulations=400, seed=3, methods=["block_bootstrap"])
+    none = run(random_run(2, drift=-0.001), simulations=400, seed=3, methods=["block_bootstrap"])
     assert figure(none, "block_bootstrap", "sharpe").p > 0.3
 
 
@@ -112,7 +112,7 @@ def test_fans_begin_with_the_capital_and_hold_what_was_observed() -> None:
     assert fan is not None
     assert (fan.position[0], fan.position[-1], fan.axis) == (0, 40, "trades")
     assert all(line[0] == fan.observed[0] == 10_000 for line in fan.quantiles.values())
-    assert fan.observed[-1] == pytest.approx(10_000 + sum(each.pnl for each in random_run(seed=5).round_trips))
+    assert fan.observed[-1] == pytest.approx(10_000 + sum(each.pnl for each in random_run(5).round_trips))
 
 
 def test_fills_a_tick_away_move_the_profit_by_ticks() -> None:

@@ -137,11 +137,11 @@ class Fees:
         extra = change - floor
         rounding_fee = rounded(extra.numerator, extra.denominator, "ceiling")
         order.overpaid += rounding_fee
-        rebate = 0
-        if order.overpaid > _CENT:
-            rebate = _CENT
+        fee: int = trade_fee + rounding_fee
+        # A net fee is never negative: a cent that this fill cannot give back waits for the next one.
+        if order.overpaid > _CENT and fee >= _CENT:
             order.overpaid -= _CENT
-        fee: int = max(trade_fee + rounding_fee - rebate, 0)
+            fee -= _CENT
         return fee
 
 

@@ -113,7 +113,7 @@ class SimulatedMarket:
 
     def book(self, update: BookUpdate, ts: int) -> Quote | None:
         """All changes of one message. The new best prices, if they moved."""
-        if self.busy:
+        if self.busy or self.rank != BOOK:
             return self._book(update, ts)
         try:
             quote = self._apply(update)

@@ -292,12 +292,15 @@ class SimulatedVenue:
         if size <= order.filled:
             filled = decimal_text(order.filled)
             return "below_filled", f"size: expected above {filled}, which is filled, got {decimal_text(size)}"
-        if order.kind == "market" and order.state == "waiting" and price != order.order.price:
-            return "price", "price: a market order has none"
+        told = order.order
+        if price != told.price and told.kind not in ("limit", "stop_limit"):
+            return "price", f"price: a {told.kind} order has none"
+        if stop_price != told.stop_price and (told.kind in ("market", "limit") or order.triggered):
+            return "stop_price", "stop_price: the order waits for none"
         for name, value in (("price", price), ("stop_price", stop_price)):
             if value is not None and not on_tick(market.definition, value):
                 return "tick", f"{name}: {decimal_text(value)} is on no tick of {market.market}"
-        changed = msgspec.structs.replace(order.order, size=size, price=price, stop_price=stop_price)
+        changed = msgspec.structs.replace(told, size=size, price=price, stop_price=stop_price)
         return refusal(changed, market.definition, market.mark, order.arrived)
 
     # -- looking ---------------------------------------------------------------------------------------

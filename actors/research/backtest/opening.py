@@ -81,7 +81,7 @@ class Opened:
 
     def sources(self, since: int | None, until: int | None, *, keep: bool = True) -> list[Source]:
         """Sources of [since, until). `keep`: the same span will be read again."""
-        if (since, until) in self._kept:
+        if keep and (since, until) in self._kept:
             return self._kept[since, until]
         found: list[Source] = []
         for (data, path), source, content in zip(self._paths, self._tables, self._hashes, strict=True):

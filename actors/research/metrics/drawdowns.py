@@ -16,13 +16,15 @@ Times = NDArray[np.int64]
 DAY_NS: Final = 86_400_000_000_000
 
 
-class Drawdown(NamedTuple):
-    """From a peak until it is reached again. `depth` is negative, a share; the rest are indices. `end` None: never."""
+class Drawdowns(NamedTuple):
+    """All drawdowns in order of time, one place in each array. `depths` are negative, shares; the rest are indices.
 
-    peak: int
-    trough: int
-    end: int | None
-    depth: float
+    `peaks`: the sample before the fall. `ends`: the first sample that reached the peak again, or -1.
+    """
+
+    peaks: Times
+    ends: Times
+    depths: Floats
 
 
 def series(equity: Floats) -> Floats:
@@ -35,17 +37,15 @@ def series(equity: Floats) -> Floats:
     return equity / peaks - 1
 
 
-def episodes(equity: Floats) -> tuple[Drawdown, ...]:
-    """All drawdowns in order of time."""
+def episodes(equity: Floats) -> Drawdowns:
+    """All times below an earlier peak."""
     below = series(equity)
     under = np.concatenate(([False], below < 0, [False]))
     edges = np.flatnonzero(under[1:] != under[:-1])
-    found = []
-    for first, after in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
-        trough = first + int(np.argmin(below[first:after]))
-        end = after if after < equity.size else None
-        found.append(Drawdown(first - 1, trough, end, float(below[trough])))
-    return tuple(found)
+    starts, ends = edges[::2], edges[1::2]
+    # Of every other stretch; a last one of nothing lets the stretch before it end.
+    depths = np.minimum.reduceat(np.append(below, 0.0), edges)[::2] if edges.size else np.empty(0)
+    return Drawdowns(starts - 1, np.where(ends < equity.size, ends, -1), depths)
 
 
 def maximum(equity: Floats) -> float:
@@ -53,39 +53,35 @@ def maximum(equity: Floats) -> float:
     return float(np.min(series(equity)))
 
 
-def deepest(equity: Floats) -> Drawdown:
-    """Raises Unknown where the equity never fell."""
-    found = episodes(equity)
-    if not found:
-        raise Unknown("the equity was never below its peak")
-    return min(found, key=lambda each: each.depth)
-
-
 def mean_depth(equity: Floats) -> float:
-    """Mean of the depths of all drawdowns."""
-    found = episodes(equity)
-    if not found:
+    """Mean of the depths of all drawdowns. Raises Unknown where there was none."""
+    depths = episodes(equity).depths
+    if not depths.size:
         raise Unknown("the equity was never below its peak")
-    return sum(each.depth for each in found) / len(found)
+    return float(depths.mean())
 
 
-def durations(equity: Floats, times: Times) -> tuple[float, ...]:
+def durations(equity: Floats, times: Times) -> Floats:
     """Days from each peak until it was reached again, or until the end."""
-    ends = ((each.peak, -1 if each.end is None else each.end) for each in episodes(equity))
-    return tuple((int(times[end]) - int(times[peak])) / DAY_NS for peak, end in ends)
+    found = episodes(equity)
+    return np.asarray((times[found.ends] - times[found.peaks]) / DAY_NS)
 
 
 def longest_days(equity: Floats, times: Times) -> float:
     """Days of the longest drawdown: 0 where there was none."""
-    return max(durations(equity, times), default=0.0)
+    return float(durations(equity, times).max(initial=0.0))
 
 
 def recovery_days(equity: Floats, times: Times) -> float:
     """Days from the bottom of the deepest drawdown until its peak was reached again. Raises Unknown if it was not."""
-    worst = deepest(equity)
-    if worst.end is None:
+    found = episodes(equity)
+    if not found.depths.size:
+        raise Unknown("the equity was never below its peak")
+    worst = int(np.argmin(found.depths))
+    if found.ends[worst] < 0:
         raise Unknown("the deepest drawdown has not recovered")
-    return (int(times[worst.end]) - int(times[worst.trough])) / DAY_NS
+    bottom = int(np.argmin(series(equity)))
+    return float(times[found.ends[worst]] - times[bottom]) / DAY_NS
 
 
 def ulcer(equity: Floats) -> float:

@@ -7,10 +7,10 @@ import math
 import numpy as np
 import pytest
 
-from actors.research.metrics import drawdowns, returns, trades
+from actors.research.metrics import drawdowns, relative, returns, trades
 from actors.research.metrics.registry import by_key, evaluate
 from actors.research.statistics import selection
-from tests.actors.research.metrics.goog import crossing_means
+from tests.actors.research.metrics.goog import bars, crossing_means
 
 
 def test_goog_gives_the_figures_of_backtesting_py() -> None:
@@ -47,6 +47,11 @@ def test_goog_gives_the_figures_of_backtesting_py() -> None:
     assert math.ceil(found) == 46
     assert math.ceil(np.mean(drawdowns.durations(result.equity.array(), result.equity.times()))) == 41
     assert result.equity.array().max() == pytest.approx(75787.44, rel=1e-12)
+    # Its beta is of logarithms, its alpha of whole returns, with the price from the first day that has both means.
+    closes = bars()[2]
+    beta = relative.beta(np.diff(np.log(result.equity.array())), np.diff(np.log(closes)))
+    assert beta == pytest.approx(0.03803390709192, rel=1e-9)
+    assert 100 * (4.142298999999996 - beta * (closes[-1] / closes[29] - 1)) == pytest.approx(394.37391142027462)
 
 
 NONE, *DAILY = np.array([0, 1, 10, -4, 2, 3, 2, 1, -10]) / 100

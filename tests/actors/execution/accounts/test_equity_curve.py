@@ -89,3 +89,11 @@ def test_money_that_is_put_in_or_taken_out_is_neither_profit_nor_drawdown() -> N
     assert sample is not None
     assert [text(each) for each in sample[1:]] == ["6900", "6000", "-100", "7000", "7000"]
     assert text(owner.curve.drawdown()) == "100"
+
+
+def test_foreign_money_that_is_put_in_moves_the_peak_by_what_it_is_worth() -> None:
+    owner = account(conversions={"EUR": "2"})
+    owner.sample(1)
+    owner.deposit(n(50), 2, currency="EUR")
+    owner.deposit(n(50), 2, currency="BNB")
+    assert text(owner.curve.peak) == "10100", "BNB has no rate"

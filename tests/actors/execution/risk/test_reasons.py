@@ -354,6 +354,24 @@ def test_the_order_rate_counts_orders_of_the_last_second_and_minute() -> None:
     assert at(60 * NANO) == ""
 
 
+@pytest.mark.parametrize(("field", "span"), [("max_orders_per_second", NANO), ("max_orders_per_minute", 60 * NANO)])
+def test_each_rate_holds_alone(field: str, span: int) -> None:
+    given: dict[str, Any] = {field: 1}
+    gate = RiskGate(RiskLimits(**given))
+    answers = [code(gate.check(order(), Desk(), NOW + moment)) for moment in (0, span - 1, span)]
+    assert answers == ["", "order_rate", ""]
+
+
+def test_an_order_is_valued_at_its_limit_where_that_is_worse_than_the_market() -> None:
+    limits = RiskLimits(max_exposure="105")
+    assert code(judged(limits, Desk(), order(price="105.01"))) == "exposure"
+    assert code(judged(limits, Desk(), order(price=105))) == ""
+    # One to sell is filled at the market where that is better, and in a prediction market its collateral falls with it.
+    assert code(judged(RiskLimits(max_exposure="100"), Desk(), order("sell", price=50))) == "exposure"
+    assert code(judged(RiskLimits(max_exposure="9"), Desk(), order("sell", 10, "0.1", market="RAIN"))) == ""
+    assert code(judged(RiskLimits(max_exposure="8.9"), Desk(), order("sell", 10, "0.1", market="RAIN"))) == "exposure"
+
+
 def test_a_denied_order_does_not_count_as_sent() -> None:
     gate = RiskGate(RiskLimits(max_orders_per_second=1, max_order_size="1"))
     assert code(gate.check(order(size=2), Desk(), NOW)) == "order_size"

@@ -33,6 +33,9 @@ def daily(times: Times, values: Floats) -> tuple[Times, Floats]:
         return times, values
     if np.any(np.diff(times) < 0):
         raise ValueError("series: expected times in order, got some that go backwards")
+    if times.size > 1 and times[1] == times[0] and values[1] == values[0]:
+        # The starting capital, said once more by the first look at the account: no time for a return has passed.
+        times, values = times[1:], values[1:]
     days = (times - 1) // DAY_NS
     last = np.append(np.flatnonzero(np.diff(days)), times.size - 1)
     if last[0] == 0:

@@ -68,7 +68,7 @@ def identity(result: RunResult) -> tuple[tuple[str, str], ...]:
         ("Period (UTC)", f"{moment(result.first)} to {moment(result.last)}"),
         ("Parameters", ", ".join(f"{key} = {value}" for key, value in result.parameters.items()) or NONE),
         ("Capital", f"{result.initial_capital} {result.currency}"),
-        ("Final equity", f"{result.final_equity} {result.currency}"),
+        ("Final equity", f"{result.final_equity or NONE} {result.currency}"),
         ("Seed", str(result.seed)),
         ("Order hash", result.order_hash or NONE),
         ("Counted", counted(result)),

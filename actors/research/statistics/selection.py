@@ -70,8 +70,26 @@ def minimum_track_record(
     return 1 + sharpe_variance(sharpe, skew, kurtosis) * (NORMAL.inv_cdf(confidence) / (sharpe - benchmark)) ** 2
 
 
-def expected_maximum(trials: int) -> float:
-    """Expected largest of `trials` independent standard normals, about; 0 for one.
+def effective_trials(matrix: ArrayLike) -> float:
+    """How many independent trials the columns of a T x K matrix of returns are worth: r + (1 - r) K.
+
+    r is their mean correlation, taken as 0 where it is negative; a column without variance is a trial of its own. Of
+    the same paper as `deflated_sharpe`, appendix 3. Raises ValueError on anything but a matrix with a column.
+    """
+    table = np.asarray(matrix, dtype=np.float64)
+    if table.ndim != 2 or not table.shape[1]:
+        raise ValueError(f"matrix: expected periods x trials, got the shape {table.shape}")
+    trials = table.shape[1]
+    moving = table[:, np.ptp(table, axis=0) > 0]
+    if moving.shape[1] < 2:
+        return float(trials)
+    correlations = np.asarray(np.corrcoef(moving, rowvar=False))[np.triu_indices(moving.shape[1], 1)]
+    mean = max(0.0, float(correlations.sum()) / (trials * (trials - 1) / 2))
+    return mean + (1 - mean) * trials
+
+
+def expected_maximum(trials: float) -> float:
+    """Expected largest of `trials` independent standard normals, about; 0 for one. Trials may be a fraction.
 
     (1 - g) Zinv(1 - 1/K) + g Zinv(1 - 1/(K e)), g = 0.5772…. Bailey and López de Prado, "The Deflated Sharpe Ratio",
     J. Portfolio Management 40(5), 2014. Raises ValueError for less than one trial.
@@ -81,10 +99,11 @@ def expected_maximum(trials: int) -> float:
     if trials == 1:
         return 0.0
     tail = NORMAL.inv_cdf(1 - 1 / trials), NORMAL.inv_cdf(1 - 1 / (trials * math.e))
-    return (1 - EULER) * tail[0] + EULER * tail[1]
+    # Between one and two the approximation falls below what one alone is expected to be.
+    return max(0.0, (1 - EULER) * tail[0] + EULER * tail[1])
 
 
-def deflated_sharpe(sharpe: float, n: int, skew: float, kurtosis: float, *, trials: int, variance: float) -> float:
+def deflated_sharpe(sharpe: float, n: int, skew: float, kurtosis: float, *, trials: float, variance: float) -> float:
     """DSR: PSR against what the best of `trials` would have by luck, sqrt(variance) E[max]; of the same paper.
 
     `trials`: how many runs there really were (of independent ones, where they can be told apart). `variance`: of the

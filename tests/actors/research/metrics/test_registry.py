@@ -52,8 +52,16 @@ def test_the_first_sample_is_the_base_of_the_first_days_return() -> None:
     days, values = sampling.daily(times, np.array([100.0, 90.0, 110.0, 121.0]))
     assert values.tolist() == [100.0, 110.0, 121.0]
     assert np.diff(days).tolist() == [1, 1]
+    again = sampling.daily(times[[0, 0, 1, 2, 3]], np.array([100.0, 100.0, 90.0, 110.0, 121.0]))
+    assert again[1].tolist() == values.tolist()
     later = sampling.daily(times + DAY // 4, np.array([100.0, 90.0, 110.0, 121.0]))[1]
     assert later.tolist() == [100.0, 90.0, 121.0]
+
+
+def test_a_capital_that_is_said_twice_before_any_time_passed_makes_no_return() -> None:
+    times = MONDAY + DAY * np.array([0, 0, 1, 2])
+    assert sampling.daily(times, np.array([100.0, 100.0, 110.0, 121.0]))[1].tolist() == [100.0, 110.0, 121.0]
+    assert sampling.daily(times, np.array([100.0, 99.0, 110.0, 121.0]))[1].tolist() == [100.0, 99.0, 110.0, 121.0]
 
 
 def test_too_few_samples_are_unknown_with_the_number_that_is_needed() -> None:

@@ -80,6 +80,17 @@ def test_the_expected_maximum_is_about_that_of_drawn_normals() -> None:
         selection.expected_maximum(0)
 
 
+def test_trials_that_do_the_same_are_one_and_independent_ones_are_all() -> None:
+    noise = NOISE[3][:, :10]
+    same = np.repeat(noise[:, :1], 10, axis=1)
+    assert selection.effective_trials(same) == pytest.approx(1)
+    assert selection.effective_trials(noise) == pytest.approx(10, abs=0.3)
+    assert 1.5 < selection.effective_trials(same + noise) < 7
+    assert selection.effective_trials(np.zeros((50, 4))) == 4
+    with pytest.raises(ValueError, match="periods x trials"):
+        selection.effective_trials([1.0, 2.0])
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.floats(-0.3, 0.3), st.integers(20, 2_000), st.floats(-1, 1), st.floats(3, 12), st.integers(1, 5_000))
 def test_more_trials_never_raise_the_deflated_sharpe_ratio(

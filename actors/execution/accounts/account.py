@@ -338,7 +338,7 @@ class Account:
     def _capital(self, amount: int, ts: int, currency: str, kind: EntryKind, reference: str) -> None:
         postings = (Posting("cash", currency, amount), Posting("capital", currency, -amount))
         self.books.ledger.post(ts, kind, reference, postings)
-        worth = self._in_own(currency, amount)
+        worth = self._in_own({currency: amount})
         if worth is not None:
             self.curve.flow(worth)
 
@@ -372,8 +372,8 @@ class Account:
                 for currency, amount in ledger.of(account).items():
                     if currency != own:
                         foreign[currency] = foreign.get(currency, 0) + amount
-            there = self._all_in_own(foreign)
-            gains = self._all_in_own(foreign_profit)
+            there = self._in_own(foreign)
+            gains = self._in_own(foreign_profit)
             return None if there is None else total + there, None if gains is None else profit + gains
         return total, profit
 
@@ -385,21 +385,10 @@ class Account:
             if amount is None:
                 return None
             sums[position.currency] = sums.get(position.currency, 0) + amount
-        return self._all_in_own(sums)
+        return self._in_own(sums)
 
-    def _all_in_own(self, amounts: dict[str, int]) -> int | None:
-        total = 0
-        for currency, amount in amounts.items():
-            worth = self._in_own(currency, amount)
-            if worth is None:
-                return None
-            total += worth
-        return total
-
-    def _in_own(self, currency: str, amount: int) -> int | None:
-        if currency == self._own:
-            return amount
-        return valuation.converted(amount, self.settings.conversions.get(currency), self.marks)
+    def _in_own(self, amounts: Mapping[str, int]) -> int | None:
+        return valuation.in_own(amounts, self._own, self.settings.conversions, self.marks)
 
 
 class _State(msgspec.Struct):

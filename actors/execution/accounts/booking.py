@@ -6,9 +6,10 @@ from typing import Any
 
 from actors.execution.accounts.ledger import AccountName, Ledger, Posting
 from actors.execution.accounts.positions import Position, Positions, booking_of
-from actors.execution.accounts.round_trips import Cause, RoundTrips
+from actors.execution.accounts.round_trips import RoundTrips
 from actors.execution.accounts.rounding import money
 from actors.execution.accounts.settings import AccountSettings
+from actors.execution.accounts.trips import Cause
 from protocols.instruments import Instrument
 from protocols.nanos import NANO
 from protocols.orders import PositionSide

@@ -12,8 +12,8 @@ from typing import NamedTuple
 from actors.execution.accounts.booking import Books
 from actors.execution.accounts.ledger import Posting
 from actors.execution.accounts.positions import Position
-from actors.execution.accounts.round_trips import Cause
 from actors.execution.accounts.rounding import money, share
+from actors.execution.accounts.trips import Cause
 from protocols.orders import NewOrder, VenueFilled
 
 

@@ -13,8 +13,8 @@ import msgspec
 from actors.execution.accounts.booking import Books
 from actors.execution.accounts.ledger import Posting
 from actors.execution.accounts.positions import Position
-from actors.execution.accounts.round_trips import Cause
 from actors.execution.accounts.rounding import money
+from actors.execution.accounts.trips import Cause
 from protocols.nanos import NANO, decimal_text
 from protocols.orders import PositionSide
 

@@ -77,6 +77,17 @@ def shown(position: Position, marks: Marks) -> PositionView:
     )
 
 
+def in_own(amounts: Mapping[str, int], own: str, conversions: Mapping[str, str], marks: Marks) -> int | None:
+    """The sum of amounts by currency, in the account's own. None: one of them has no rate."""
+    total = 0
+    for currency, amount in amounts.items():
+        worth = amount if currency == own else converted(amount, conversions.get(currency), marks)
+        if worth is None:
+            return None
+        total += worth
+    return total
+
+
 def converted(amount: int, named: str | None, marks: Marks) -> int | None:
     """An amount of a foreign currency in the account's: at a market's exit side, or at a fixed rate (decimal text).
 

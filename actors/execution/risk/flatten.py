@@ -62,7 +62,8 @@ class Standing(msgspec.Struct, frozen=True):
 
 
 class Close(msgspec.Struct, frozen=True, gc=False):
-    """Send a reduce-only market order of this size. `attempt` 1, 2, 3 …: a repeat wants an id of its own."""
+    """Send a reduce-only market order of this size. `attempt` 1, 2, 3 … in its market, both legs counted together:
+    market and attempt make an id that no other one has."""
 
     market: str
     side: Side
@@ -200,7 +201,7 @@ class Flatten:
             name = _name(market, position_side)
             if not quantity or market in working or not self._ask(f"close {name}", ts):
                 continue
-            attempt = self._attempts[name] = self._attempts.get(name, 0) + 1
+            attempt = self._attempts[market] = self._attempts.get(market, 0) + 1
             side: Side = "sell" if quantity > 0 else "buy"
             found.append(Close(market, side, abs(quantity), position_side, attempt))
         return tuple(found)

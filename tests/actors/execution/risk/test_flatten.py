@@ -133,7 +133,7 @@ def test_a_closing_order_is_waited_for_and_what_it_leaves_is_closed_again() -> N
 def test_both_legs_of_a_hedged_market_are_closed() -> None:
     flatten = pulled()
     found = flatten.step(standing(orders=(), positions=(("BTC", "long", n(1)), ("BTC", "short", -n(2)))), NOW)
-    assert found.close == (Close("BTC", "sell", n(1), "long", 1), Close("BTC", "buy", n(2), "short", 1))
+    assert found.close == (Close("BTC", "sell", n(1), "long", 1), Close("BTC", "buy", n(2), "short", 2))
 
 
 def test_positions_stay_where_they_are_unless_asked_for() -> None:

@@ -85,7 +85,7 @@ def effective_trials(matrix: ArrayLike) -> float:
         return float(trials)
     correlations = np.asarray(np.corrcoef(moving, rowvar=False))[np.triu_indices(moving.shape[1], 1)]
     mean = max(0.0, float(correlations.sum()) / (trials * (trials - 1) / 2))
-    return mean + (1 - mean) * trials
+    return float(mean + (1 - mean) * trials)
 
 
 def expected_maximum(trials: float) -> float:

@@ -16,6 +16,7 @@ from actors.execution.matching.working import Working
 from protocols.instruments import Instrument
 from protocols.orders import (
     Liquidity,
+    NewOrder,
     VenueAccepted,
     VenueAmended,
     VenueCancelled,
@@ -49,10 +50,26 @@ class Source(msgspec.Struct, frozen=True):
 NO_SOURCE = Source()
 
 
+class Command(msgspec.Struct, frozen=True):
+    """Something that happens at the venue at a moment: a command that arrives, an order that expires."""
+
+    what: Literal["submit", "cancel", "amend", "expire"]
+    client_order_id: str
+    market: str
+    sent: int
+    order: NewOrder | None = None
+    size: int | None = None
+    price: int | None = None
+    stop_price: int | None = None
+    venue_order_id: str = ""
+    """Of what expires: an id may be used again behind the end of its order."""
+
+
 class Counters(msgspec.Struct):
     """What has been counted: everything that chance and names are made of."""
 
     sent: int = 0
+    planned: int = 0
     told: int = 0
     orders: int = 0
     drawn: int = 0
@@ -72,6 +89,8 @@ class Desk:
         self.working: dict[str, Working] = {}
         self.markets: dict[str, Withdraws] = {}
         self.released: list[str] = []
+        self.agenda: list[tuple[int, int, Command]] = []
+        """A heap of (moment, number, what happens then)."""
         self.reports: deque[tuple[int, VenueReport]] = deque()
         self.count = Counters()
         self.now = 0

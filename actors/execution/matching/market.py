@@ -44,9 +44,11 @@ class SimulatedMarket:
         "_before",
         "bars",
         "busy",
+        "crossed",
         "depth_matcher",
         "desk",
         "expected",
+        "front",
         "gaps",
         "instrument",
         "interval",
@@ -60,9 +62,11 @@ class SimulatedMarket:
         "queue",
         "rank",
         "resting",
+        "takers_wait",
         "top",
         "trades_seen",
         "triggers",
+        "unplaced",
     )
 
     def __init__(self, market: str, desk: Desk, mark: Mark, before: Callable[[int], None]) -> None:
@@ -89,6 +93,14 @@ class SimulatedMarket:
         self.orders: dict[str, Working] = {}
         """All that live here, held ones left out."""
         self.resting: dict[Leg, dict[int, list[str]]] = {"bid": {}, "ask": {}}
+        self.front: dict[Leg, int | None] = {"bid": None, "ask": None}
+        """The best price of those that rest. This and the next two spare most messages a look at every order."""
+        self.unplaced = True
+        """Whether an order may not know its place."""
+        self.crossed = True
+        """Whether the depth stood at or beyond an order that rests."""
+        self.takers_wait = True
+        """Whether an order may wait for a depth."""
         self.triggers = TriggerBook()
         self.depth_matcher = DepthMatcher(self)
         self.bars = BarMatcher(self)
@@ -164,7 +176,8 @@ class SimulatedMarket:
 
     def _book(self, update: BookUpdate, ts: int) -> Quote | None:
         self._begin(ts)
-        self._become(BOOK)
+        if self.rank != BOOK:
+            self._become(BOOK)
         levels, liquidity = self.levels, self.liquidity
         try:
             quote = self._apply(update)
@@ -178,12 +191,23 @@ class SimulatedMarket:
             self._finish()
             return None
         seen = liquidity.seen
+        calm = quote is None and not (
+            update.snapshot or self.crossed or self.unplaced or self.takers_wait or liquidity.prints
+        )
         if update.snapshot:
-            touched = {(leg, price) for leg, prices in seen.items() for price in prices}
+            for leg, prices in seen.items():
+                for price in sorted(prices):
+                    self._level(leg, price, levels.side(leg).sizes.get(price, 0), update.ts_event)
         else:
-            touched = {(each.side, each.price) for each in update.changes if each.price in seen[each.side]}
-        for leg, price in sorted(touched):
-            self._level(leg, price, levels.side(leg).sizes.get(price, 0), update.ts_event)
+            for each in update.changes:
+                # A message may name a level twice; what counts is what it shows behind the whole of it.
+                if each.price in seen[each.side]:
+                    calm = False
+                    shown = levels.side(each.side).sizes.get(each.price, 0)
+                    self._level(each.side, each.price, shown, update.ts_event)
+        if calm:
+            # Neither a best price nor a level of ours has changed: nobody can be filled who could not before.
+            return None
         if liquidity.prints:
             liquidity.caught_up(update.ts_event)
         self._match(ts)
@@ -262,8 +286,10 @@ class SimulatedMarket:
     # -- what messages have in common ------------------------------------------------------------------
 
     def _begin(self, ts: int) -> None:
-        self._before(ts)
-        self.desk.now = ts
+        desk = self.desk
+        if desk.agenda and desk.agenda[0][0] < ts:
+            self._before(ts)
+        desk.now = ts
 
     def _become(self, rank: int) -> None:
         if rank > self.rank:
@@ -290,24 +316,35 @@ class SimulatedMarket:
         """The depth has changed: whoever can be filled is."""
         depth = self.depth
         if depth is not None:
-            if self.orders:
+            if self.unplaced:
                 self._find_places(depth)
+            ask, bid = depth.side("ask").best, depth.side("bid").best
+            buys, sells = self.front["bid"], self.front["ask"]
+            self.crossed = (ask is not None and buys is not None and ask <= buys) or (
+                bid is not None and sells is not None and bid >= sells
+            )
+            if self.crossed:
                 self.depth_matcher.cross(depth)
+            if self.takers_wait:
                 self._resume()
-            if len(self.triggers) and not self._last_decides():
-                self._trigger(self.triggers.move(depth.side("ask").best, depth.side("bid").best))
-            self.desk.settle()
+            if self.triggers.stops and not self._last_decides():
+                self._trigger(self.triggers.move(ask, bid))
+            if self.desk.released:
+                self.desk.settle()
         self._finish()
 
     def _find_places(self, depth: Depth) -> None:
         """Places that were not known, of levels that are."""
+        self.unplaced = False
         for leg, prices in self.resting.items():
             for price, names in prices.items():
                 for name in names:
                     order = self.orders[name]
                     if order.place is not None and order.place.ahead is None:
                         size = depth.rest_size(leg, price)
-                        if size is not None:
+                        if size is None:
+                            self.unplaced = True
+                        else:
                             self.queue.show(order.place, size)
                             self.liquidity.seen[leg][price] = size
 
@@ -324,6 +361,7 @@ class SimulatedMarket:
 
     def _resume(self) -> None:
         """Takers that waited for a depth."""
+        self.takers_wait = False
         for order in [each for each in self.orders.values() if each.state == "waiting"]:
             if not order.done:
                 order.note = order.note or "waited for a market"
@@ -364,9 +402,14 @@ class SimulatedMarket:
                 self.desk.cancel(order, order.order.time_in_force.lower())
 
     def _finish(self) -> None:
-        if self.liquidity.seen["bid"] or self.liquidity.seen["ask"]:
-            self.liquidity.prune(self.resting)
-        self.busy = bool(self.orders or self.expected or self.liquidity)
+        liquidity = self.liquidity
+        if len(liquidity.seen["bid"]) + len(liquidity.seen["ask"]) > self._followed():
+            liquidity.prune(self.resting)
+        self.busy = bool(self.orders or self.expected or liquidity)
+
+    def _followed(self) -> int:
+        resting = self.resting
+        return len(resting["bid"]) + len(resting["ask"])
 
     # -- orders ----------------------------------------------------------------------------------------
 
@@ -398,10 +441,12 @@ class SimulatedMarket:
 
     def _work(self, order: Working) -> None:
         """A market or limit order at the market as it is: it takes, then rests, waits or ends."""
-        if not order.open:
-            return
         depth = self.depth
         desk = self.desk
+        if depth is None or not order.open:
+            self.takers_wait = True
+        if not order.open:
+            return
         if depth is None:
             desk.accept(order)
             # Bars and trades decide later; so does a depth that is not there yet. In a pause a limit order may rest.
@@ -439,6 +484,10 @@ class SimulatedMarket:
         order.state = "resting"
         order.number = self.desk.number()
         self.resting[leg].setdefault(order.price, []).append(order.name)
+        front = self.front[leg]
+        if front is None or (order.price > front if order.buys else order.price < front):
+            self.front[leg] = order.price
+        self.unplaced = self.crossed = True
         size = None if depth is None else depth.rest_size(leg, order.price)
         order.place = self.queue.rest(size)
         if order.order.display:
@@ -459,6 +508,7 @@ class SimulatedMarket:
         leg: Leg = "bid" if order.buys else "ask"
         depth = self.depth
         order.place = self.queue.rest(None if depth is None else depth.rest_size(leg, order.price))
+        self.unplaced = True
         names = self.resting[leg][order.price]
         names.remove(order.name)
         names.append(order.name)
@@ -486,6 +536,13 @@ class SimulatedMarket:
             names.remove(order.name)
             if not names:
                 del self.resting[leg][order.price]
+                if self.front[leg] == order.price:
+                    self.find_front(leg)
+
+    def find_front(self, leg: Leg) -> None:
+        """Look up the best price of those that rest."""
+        best = max if leg == "bid" else min
+        self.front[leg] = best(self.resting[leg], default=None)
 
     def move(self, order: Working) -> None:
         """A limit order that rests no more has another price or more size: it goes to the back, and may take."""

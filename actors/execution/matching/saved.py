@@ -4,12 +4,11 @@ text."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
 
 import msgspec
 
 from actors.execution.matching.contingencies import Linked
-from actors.execution.matching.desk import Counters, Desk
+from actors.execution.matching.desk import Command, Counters, Desk
 from actors.execution.matching.fees import OrderFees
 from actors.execution.matching.liquidity import Print
 from actors.execution.matching.market import SimulatedMarket
@@ -17,22 +16,7 @@ from actors.execution.matching.triggers import Stop
 from actors.execution.matching.working import Working
 from protocols.instruments import Instrument
 from protocols.market import BookUpdate, Level, LevelChange, MarketPhase, Quote
-from protocols.orders import NewOrder, VenueReport
-
-
-class Command(msgspec.Struct, frozen=True):
-    """Something that happens at the venue at a moment: a command that arrives, an order that expires."""
-
-    what: Literal["submit", "cancel", "amend", "expire"]
-    client_order_id: str
-    market: str
-    sent: int
-    order: NewOrder | None = None
-    size: int | None = None
-    price: int | None = None
-    stop_price: int | None = None
-    venue_order_id: str = ""
-    """Of what expires: an id may be used again behind the end of its order."""
+from protocols.orders import VenueReport
 
 
 class Planned(msgspec.Struct):
@@ -94,7 +78,6 @@ class VenueState(msgspec.Struct):
     """A venue."""
 
     count: Counters
-    planned: int
     now: int
     agenda: list[Planned]
     reports: list[Told]
@@ -106,15 +89,12 @@ class VenueState(msgspec.Struct):
     markets: list[MarketState]
 
 
-def saved(
-    desk: Desk, markets: Mapping[str, SimulatedMarket], agenda: list[tuple[int, int, Command]], planned: int
-) -> VenueState:
+def saved(desk: Desk, markets: Mapping[str, SimulatedMarket]) -> VenueState:
     """Everything that the venue's next answers depend on."""
     return VenueState(
         count=desk.count,
-        planned=planned,
         now=desk.now,
-        agenda=[Planned(*entry) for entry in agenda],
+        agenda=[Planned(*entry) for entry in desk.agenda],
         reports=[Told(*entry) for entry in desk.reports],
         working=list(desk.working.values()),
         linked=desk.links.linked,
@@ -129,6 +109,7 @@ def load(state: VenueState, desk: Desk, markets: Mapping[str, SimulatedMarket]) 
     """Put a state into a desk and markets that are new."""
     desk.count = state.count
     desk.now = state.now
+    desk.agenda = [(each.moment, each.number, each.command) for each in state.agenda]
     desk.reports.extend((told.moment, told.report) for told in state.reports)
     desk.working.update((order.name, order) for order in state.working)
     desk.links.linked, desk.links.fills = state.linked, state.filled
@@ -193,6 +174,8 @@ def _load_market(state: MarketState, market: SimulatedMarket, desk: Desk) -> Non
     liquidity.prints = state.prints
     market.orders.update((name, desk.working[name]) for name in state.orders)
     market.resting = {"bid": state.resting_bids, "ask": state.resting_asks}
+    market.find_front("bid")
+    market.find_front("ask")
     market.triggers.stops.update((stop.client_order_id, stop) for stop in state.stops)
 
 

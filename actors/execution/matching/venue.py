@@ -16,10 +16,10 @@ from typing import Final
 import msgspec
 
 from actors.execution.matching.checks import refusal
-from actors.execution.matching.desk import Desk
+from actors.execution.matching.desk import Command, Desk
 from actors.execution.matching.mark import Mark
 from actors.execution.matching.market import SimulatedMarket
-from actors.execution.matching.saved import Command, VenueState, load, saved
+from actors.execution.matching.saved import VenueState, load, saved
 from actors.execution.matching.settings import FillSettings
 from actors.execution.matching.ticks import on_tick
 from actors.execution.matching.working import Working
@@ -50,8 +50,6 @@ class SimulatedVenue:
         self._day_end = day_end
         self._desk = Desk(settings, seed)
         self._markets: dict[str, SimulatedMarket] = {}
-        self._agenda: list[tuple[int, int, Command]] = []
-        self._planned = 0
 
     @property
     def ambiguous(self) -> int:
@@ -132,8 +130,9 @@ class SimulatedVenue:
         self._plan(self._desk.arrival(ts), command)
 
     def _plan(self, moment: int, command: Command) -> None:
-        self._planned += 1
-        heapq.heappush(self._agenda, (moment, self._planned, command))
+        count = self._desk.count
+        count.planned += 1
+        heapq.heappush(self._desk.agenda, (moment, count.planned, command))
         if command.market and command.what != "expire":
             market = self.market_of(command.market)
             market.expected += 1
@@ -143,10 +142,10 @@ class SimulatedVenue:
 
     def due(self) -> int | None:
         """The moment of the next own thing or report; None: there is none."""
-        reports = self._desk.reports
-        if not self._agenda:
+        reports, agenda = self._desk.reports, self._desk.agenda
+        if not agenda:
             return reports[0][0] if reports else None
-        return min(self._agenda[0][0], reports[0][0]) if reports else self._agenda[0][0]
+        return min(agenda[0][0], reports[0][0]) if reports else agenda[0][0]
 
     def take(self, ts: int) -> list[VenueReport]:
         """Reports that are told at or before `ts`, in the order of telling."""
@@ -158,14 +157,13 @@ class SimulatedVenue:
 
     def advance(self, ts: int) -> None:
         """Everything of the venue's own (arrivals, expiries) up to and including `ts`."""
-        agenda = self._agenda
+        agenda = self._desk.agenda
         while agenda and agenda[0][0] <= ts:
             moment, _, command = heapq.heappop(agenda)
             self._do(command, moment)
 
     def _before(self, ts: int) -> None:
-        if self._agenda and self._agenda[0][0] < ts:
-            self.advance(ts - 1)
+        self.advance(ts - 1)
 
     def _do(self, command: Command, moment: int) -> None:
         desk = self._desk
@@ -318,8 +316,7 @@ class SimulatedVenue:
 
     def snapshot(self) -> bytes:
         """Everything but the settings, as msgpack."""
-        state = saved(self._desk, self._markets, self._agenda, self._planned)
-        return msgspec.msgpack.encode(state)
+        return msgspec.msgpack.encode(saved(self._desk, self._markets))
 
     def restore(self, data: bytes) -> None:
         """Become the venue that `snapshot` has written; the settings and the seed have to be the same.
@@ -331,6 +328,4 @@ class SimulatedVenue:
         self._markets = {}
         for market in state.markets:
             self.market_of(market.market)
-        self._agenda = [(each.moment, each.number, each.command) for each in state.agenda]
-        self._planned = state.planned
         load(state, self._desk, self._markets)

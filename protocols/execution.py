@@ -248,6 +248,36 @@ class KillReport(Message, frozen=True, gc=False, tag="kill_report"):
     stopped: tuple[str, ...]
 
 
+# Accounts at venues.
+
+
+class DifferenceShown(msgspec.Struct, frozen=True, gc=False):
+    """Something on which the venue and we do not agree; decimal text, empty where there is none."""
+
+    kind: str
+    what: str
+    ours: str
+    theirs: str
+
+
+class ReconciliationView(Message, frozen=True, gc=False, tag="reconciliation_view"):
+    """What the last comparison with the venue found, and when (0: there was none)."""
+
+    account: str
+    compared: int
+    differences: tuple[DifferenceShown, ...]
+
+
+class GetReconciliation(Request[ReconciliationView], frozen=True, gc=False, tag="get_reconciliation"):
+    """Asks an account what differs from its venue."""
+
+
+class AlignWithVenue(Request[ReconciliationView], frozen=True, gc=False, tag="align_with_venue"):
+    """A person says that the venue is right: its money and positions are taken over, as postings of their own."""
+
+    reference: str
+
+
 # Deployments.
 
 

@@ -16,7 +16,8 @@ class AccountSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """An account as the roster keeps it. `markets`: those that it follows whether or not a deployment trades them.
 
     `instruments`: definitions (fields of `Instrument`) for markets that no venue defines. `snapshot_inputs`: a
-    snapshot is taken every so many inputs.
+    snapshot is taken every so many inputs. `gateway`: of a live account (fields of GatewaySettings, the account left
+    out): where its orders go.
     """
 
     engine: EngineSettings
@@ -26,8 +27,23 @@ class AccountSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     markets: tuple[str, ...] = ()
     instruments: tuple[dict[str, Any], ...] = ()
     snapshot_inputs: Annotated[int, msgspec.Meta(ge=100)] = 20_000
+    gateway: dict[str, Any] | None = None
+    reconcile_s: Annotated[float, msgspec.Meta(gt=0)] = 60.0
+    """How often the account is held against its venue's."""
     flush_s: Annotated[float, msgspec.Meta(gt=0, le=10)] = 0.1
     """How long a market message that led to nothing may wait for its row in the journal."""
+
+    def __post_init__(self) -> None:
+        live = self.mode == "live"
+        if live != (self.gateway is not None):
+            raise ValueError(f"gateway: expected one for a live account and none for another, the mode is {self.mode}")
+        if live != (self.engine.venue == "external"):
+            raise ValueError("engine.venue: expected external for a live account, simulated for another")
+
+    @property
+    def spot(self) -> bool:
+        """Whether positions are balances of assets at the venue."""
+        return self.gateway is not None and self.gateway.get("venue") == "binance"
 
 
 class Due(Message, frozen=True, gc=False, tag="account_due"):

@@ -26,6 +26,8 @@ from actors.execution.engine_orders import OrderDesk, ToVenue
 from actors.execution.engine_state import NEVER, EngineSettings
 from actors.execution.flattening import Flattening
 from actors.execution.inputs import (
+    AlignCash,
+    AlignPosition,
     Deploy,
     Deposit,
     EngineInput,
@@ -56,6 +58,8 @@ from protocols.orders import (
     OrderEvent,
     Side,
     SubmitOrders,
+    VenueFilled,
+    Why,
 )
 from protocols.signals import Signal, UpdateSignal
 
@@ -120,6 +124,7 @@ class _State(msgspec.Struct, array_like=True):
     seen_marks: list[str]
     verdicts: int
     samples: int
+    last_fill: int
 
 
 class Engine(OrderDesk):
@@ -132,6 +137,8 @@ class Engine(OrderDesk):
         self.signal_seq = 0
         """The place of the last signal that was taken, in the hub's stream."""
         self.flattening = Flattening()
+        self.last_fill = self.last_change = 0
+        """The venue's time of the newest fill; our time of the last change of a position or of money."""
         self.verdicts: list[Verdict] = []
         self.updates: list[UpdateSignal] = []
         self.trades: list[ClosedTrade] = []
@@ -162,6 +169,8 @@ class Engine(OrderDesk):
             SetTrading: self._set_trading,
             SetLimits: self._set_limits,
             SettleMarket: self._settle_market,
+            AlignCash: self._align_cash,
+            AlignPosition: self._align_position,
             Restarted: self._restarted,
             Tick: lambda item, ts: self.advance(ts),
         }
@@ -326,6 +335,49 @@ class Engine(OrderDesk):
             self.account.unsettle(item.market, item.reference, self.now)
         else:
             self.account.settle(item.market, item.value, self.now, reference=item.reference)
+
+    def _align_cash(self, item: AlignCash, ts: int) -> None:
+        self._reach(ts)
+        own = item.currency or self.settings.account.currency
+        bases = {each.base: market for market, each in self.instruments.items() if each.kind == "spot"}
+        held = self.account.net_position(bases[own]) if own in bases else 0
+        difference = item.total - held - self.account.cash(own)
+        if difference:
+            self.account.adjust(difference, self.now, currency=own, reference=item.reference)
+        self._sample_at = 0
+
+    def _align_position(self, item: AlignPosition, ts: int) -> None:
+        """Booked as a fill of an order of the venue's, at what it could be left at; money is aligned after it."""
+        self._reach(ts)
+        missing = item.quantity - self.account.net_position(item.market)
+        mark = self.marks.get(item.market)
+        price = None if mark is None else mark.exit(item.quantity or -missing)
+        if not missing or price is None:
+            return
+        name = f"align-{item.market}-{item.reference}"
+        side: Side = "buy" if missing > 0 else "sell"
+        order = NewOrder(
+            client_order_id=name, market=item.market, side=side, kind="market", size=abs(missing), source="external"
+        )
+        if name in self.blotter:
+            return
+        self.blotter.add(order, "accepted", "accepted", self.now)
+        self.report(
+            VenueFilled(
+                client_order_id=name,
+                fill_id=name,
+                market=item.market,
+                side=side,
+                price=price,
+                size=abs(missing),
+                liquidity="taker",
+                fee=0,
+                fee_currency=self.settings.account.currency,
+                ts=self.now,
+                why=Why(model="aligned", note=item.reference),
+            ),
+            self.now,
+        )
 
     def _restarted(self, item: Restarted, ts: int) -> None:
         self._reach(ts)
@@ -508,6 +560,8 @@ class Engine(OrderDesk):
         """A fill is in the account: its deployment counts it, and the hub is to be told of its signal."""
         order = working.order
         self.seen_marks.update(order.marks)
+        self.last_fill = max(self.last_fill, fill.ts_event)
+        self.last_change = ts
         self._note_opened("", order.market, self.account.net_position(order.market), ts)
         deployment = self.deployments.get(order.deployment_id)
         if deployment is not None:
@@ -650,6 +704,7 @@ class Engine(OrderDesk):
                 sorted(self.seen_marks),
                 self.verdicts_made,
                 self.samples_taken,
+                self.last_fill,
             )
         )
 
@@ -679,5 +734,5 @@ class Engine(OrderDesk):
         self.bar_markets = set(state.bar_markets)
         self.opened = {(deployment, market): ts for deployment, market, ts in state.opened}
         self.seen_marks = set(state.seen_marks)
-        self.verdicts_made, self.samples_taken = state.verdicts, state.samples
+        self.verdicts_made, self.samples_taken, self.last_fill = state.verdicts, state.samples, state.last_fill
         self._plan()

@@ -11,6 +11,7 @@ from actors.execution.engine_state import EngineSettings, EngineState
 from actors.execution.held import HeldOrders
 from actors.execution.risk.limits import Denial
 from actors.execution.risk.self_trade import Resting, resolve
+from actors.execution.venue_form import as_venue_takes
 from protocols.orders import (
     AmendOrder,
     Fill,
@@ -49,7 +50,7 @@ class OrderDesk(EngineState):
     def __init__(self, settings: EngineSettings) -> None:
         super().__init__(settings)
         self.external = settings.venue == "external"
-        self.held = HeldOrders(settings.native if self.external else None)
+        self.held = HeldOrders(settings.native.kinds if self.external else None)
         self.outgoing: list[ToVenue] = []
         """What the gateway has to send; external venues only."""
         self.strays: list[VenueReport] = []
@@ -165,17 +166,26 @@ class OrderDesk(EngineState):
                 self.blotter.add(order, "held", "held", ts)
                 self.held.add(order, self.blotter, ts)
                 return
+            form = self._in_form(order, ts)
+            if isinstance(form, Denial):
+                self.blotter.add(order, "denied", "denied", ts, form.code, form.reason)
+                return
             if order.oco:
                 self.held.watch(order)
             working = self.blotter.add(order, "submitted", "submitted", ts)
             working.at_venue = True
-            self.outgoing.append(ToVenue(what="submit", order=order, urgent=order.reduce_only))
+            self.outgoing.append(ToVenue(what="submit", order=form, urgent=order.reduce_only))
             return
         if order.parent:
             self.blotter.add(order, "held", "held", ts)
         else:
             self.blotter.add(order, "submitted", "submitted", ts)
         self.venue.submit(order, ts)
+
+    def _in_form(self, order: NewOrder, ts: int) -> NewOrder | Denial:
+        instrument = self.instruments[order.market]
+        reference = self.reference_price(order.market, order.side)
+        return as_venue_takes(order, self.settings.native, instrument, reference, ts)
 
     def cancel(self, client_order_id: str, ts: int, code: str = "user") -> str:
         """Cancel one order; "" if that is under way, else why not."""
@@ -366,9 +376,13 @@ class OrderDesk(EngineState):
             return
         working.order = msgspec.structs.replace(working.order, size=order.size)
         working.triggered = working.triggered or working.order.kind != order.kind
+        form = self._in_form(order, ts)
+        if isinstance(form, Denial):
+            self.blotter.move(working, "denied", "denied", ts, form.code, form.reason)
+            return
         working.at_venue = True
         self.blotter.move(working, "submitted", "submitted", ts)
-        self.outgoing.append(ToVenue(what="submit", order=order, urgent=order.reduce_only))
+        self.outgoing.append(ToVenue(what="submit", order=form, urgent=order.reduce_only))
 
     def _shrink_reduce_only(self, market: str, ts: int) -> None:
         """Reduce-only orders of which nothing is left to reduce are cancelled."""

@@ -22,19 +22,30 @@ from actors.execution.risk.protections import ProtectionSettings
 from actors.execution.risk.self_trade import SelfTradeMode
 from actors.execution.risk.view import OpenOrder
 from actors.execution.volatility import Volatility
+from protocols.gateways import NativeKinds
 from protocols.instruments import Instrument
 from protocols.market import MarketPhase
 from protocols.nanos import NANO
 from protocols.orders import NewOrder, PositionSide, Side
 
 NEVER: Final = 2**63 - 1
+ALL_NATIVE: Final = NativeKinds(
+    kinds=("market", "limit"),
+    times_in_force=("GTC", "IOC", "FOK", "DAY", "GTD"),
+    post_only=True,
+    reduce_only=("GTC", "IOC", "FOK", "DAY", "GTD"),
+    iceberg=True,
+    amend_price=True,
+    amend_size="any",
+)
+"""A venue with all plain orders and none that wait for a price."""
 
 
 class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One account's engine. `sample_s`: how often equity is looked at, seconds of event time.
 
-    `venue`: "simulated": fills are made here; "external": a gateway makes them. `native`: the order kinds that an
-    external venue has; the others, and contingencies, are held here until they are due.
+    `venue`: "simulated": fills are made here; "external": a gateway makes them. `native`: what an external venue
+    takes; other orders are put in its terms (`venue_form`), or held here until they are due (`held`).
     """
 
     account: AccountSettings
@@ -45,7 +56,7 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     flatten: FlattenSettings = FlattenSettings()
     self_trade: SelfTradeMode = "deny_new"
     venue: Literal["simulated", "external"] = "simulated"
-    native: tuple[str, ...] = ("market", "limit")
+    native: NativeKinds = ALL_NATIVE
     accepts_marks: tuple[str, ...] = ("synthetic", "delayed", "stale", "demo")
     """Marks of data that orders of this account may come from; a live account: none."""
     seed: int = 0

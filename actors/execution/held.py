@@ -44,7 +44,9 @@ class HeldOrders:
 
     def holds(self, order: NewOrder) -> bool:
         """Whether the order has to be held."""
-        return self.native is not None and (bool(order.parent) or order.kind not in self.native)
+        return self.native is not None and (
+            bool(order.parent) or (order.kind in BECOMES and order.kind not in self.native)
+        )
 
     def add(self, order: NewOrder, blotter: Blotter, ts: int) -> None:
         """Hold an order."""

@@ -97,6 +97,22 @@ class SettleMarket(Message, frozen=True, gc=False, tag="settle_market"):
     reference: str
 
 
+class AlignCash(Message, frozen=True, gc=False, tag="align_cash"):
+    """The venue has this much of a currency, and is right. Nanos."""
+
+    currency: str
+    total: int
+    reference: str
+
+
+class AlignPosition(Message, frozen=True, gc=False, tag="align_position"):
+    """The venue holds this quantity of a market (signed nanos), and is right."""
+
+    market: str
+    quantity: int
+    reference: str
+
+
 class Restarted(Message, frozen=True, gc=False, tag="restarted"):
     """A new life: what books were is not current any more."""
 
@@ -118,6 +134,8 @@ OwnInput = (
     | SetTrading
     | SetLimits
     | SettleMarket
+    | AlignCash
+    | AlignPosition
     | Restarted
     | Tick
 )

@@ -171,7 +171,9 @@ class ExecutionRoster(Actor):
         spec = self.accounts[name].spec
         while True:
             try:
-                await self.lookup(ACCOUNTS).ask(StartChild(account_branch(spec, self.snapshot_inputs)), START_S)
+                await self.lookup(ACCOUNTS).ask(
+                    StartChild(account_branch(spec, self.snapshot_inputs, live=self.live)), START_S
+                )
             except Refused as refused:
                 if refused.code in ("already_started", "restarting"):
                     break

@@ -11,7 +11,6 @@ from typing import Any, ClassVar, Final
 
 import msgspec
 
-from actors.execution.account_news import AccountNews
 from actors.execution.account_settings import (
     AccountSpec,
     Due,
@@ -41,6 +40,7 @@ from actors.execution.inputs import (
 )
 from actors.execution.journal import InputJournal, journal_stream, snapshot_stream
 from actors.execution.journal_reading import journal_rows, last_snapshot
+from actors.execution.live_account import VenueLink
 from actors.execution.market_following import instruments_of
 from actors.execution.risk.limits import RiskLimits
 from protocols.control import ExitReason, Refused, Unknown
@@ -72,7 +72,7 @@ MANUAL: Final = "manual"
 HUB_S: Final = 10.0
 
 
-class TradingAccount(AccountNews):
+class TradingAccount(VenueLink):
     """An account. `account`: the fields of AccountSpec."""
 
     mailbox: ClassVar[Mailbox] = Mailbox(capacity=65_536)
@@ -100,6 +100,7 @@ class TradingAccount(AccountNews):
     async def on_continue(self) -> None:
         """Recover, then listen. What arrives meanwhile waits."""
         await self._recover()
+        await self.reconcile_first()
         self.state = "trading"
         if not self.engine.inputs:
             self.take(Opened())

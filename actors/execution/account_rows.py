@@ -56,6 +56,8 @@ class RowMaker:
                 self._log.append(judged)
         outcome = 0
         for trade in engine.take_trades():
+            if trade.open:
+                continue  # a settlement was reversed: what closes it again has a row of its own
             outcome = self._outcome(engine, trade) or outcome
         return Said(events, outcome, bool(entries))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from actors.execution.accounts.booking import collateral
 from actors.execution.accounts.positions import Position
 from actors.execution.accounts.valuation import exit_value, unrealized
 from actors.execution.blotter import Working
@@ -11,7 +12,7 @@ from actors.execution.deployments import Deployment
 from actors.execution.engine import Engine
 from protocols.deployments import AccountShown, DeployRun, PositionShown, RuleShown
 from protocols.execution import AccountView, DeploymentView, FlattenView, LockShown
-from protocols.nanos import NANO, decimal_text
+from protocols.nanos import decimal_text
 from protocols.orders import Order
 
 NOTHING = msgspec.Raw(b"{}")
@@ -41,9 +42,8 @@ def _invested(position: Position) -> int:
     """Money that left the cash for it: the cost, with the collateral of a short prediction; nothing on margin."""
     if position.booking == "margin":
         return 0
-    if position.booking == "prediction" and position.quantity < 0:
-        collateral = -position.quantity * position.multiplier // NANO
-        return position.cost + collateral
+    if position.booking == "prediction":
+        return position.cost + collateral(position, position.quantity)
     return position.cost
 
 

@@ -48,7 +48,7 @@ from actors.execution.sizing_orders import size_of
 from actors.execution.volatility import Volatility
 from protocols.instruments import Instrument
 from protocols.market import Bar, BookStale, BookUpdate, Funding, MarketPhase, MarketStatus, Quote, Trade
-from protocols.nanos import NANO
+from protocols.nanos import NANO, exact_nanos
 from protocols.orders import (
     AmendOrder,
     CancelOrder,
@@ -139,6 +139,8 @@ class Engine(OrderDesk):
         self.flattening = Flattening()
         self.last_fill = self.last_change = 0
         """The venue's time of the newest fill; our time of the last change of a position or of money."""
+        self.problems: list[str] = []
+        """Inputs that could not be done, in words, until somebody takes them."""
         self.verdicts: list[Verdict] = []
         self.updates: list[UpdateSignal] = []
         self.trades: list[ClosedTrade] = []
@@ -320,9 +322,13 @@ class Engine(OrderDesk):
 
     def _define(self, instrument: Instrument, ts: int) -> None:
         self._reach(ts)
+        try:
+            self.account.define(instrument)
+        except ValueError as error:  # it does not fit what is held: what was agreed stays
+            self.problems.append(str(error))
+            return
         self.instruments[instrument.market] = instrument
         self.venue.define(instrument)
-        self.account.define(instrument)
 
     def _fund(self, funding: Funding, ts: int) -> None:
         self._reach(ts)
@@ -331,10 +337,13 @@ class Engine(OrderDesk):
 
     def _settle_market(self, item: SettleMarket, ts: int) -> None:
         self._reach(ts)
-        if item.value is None:
-            self.account.unsettle(item.market, item.reference, self.now)
-        else:
-            self.account.settle(item.market, item.value, self.now, reference=item.reference)
+        try:
+            if item.value is None:
+                self.account.unsettle(item.market, item.reference, self.now)
+            else:
+                self.account.settle(item.market, item.value, self.now, reference=item.reference)
+        except ValueError as error:
+            self.problems.append(str(error))
 
     def _align_cash(self, item: AlignCash, ts: int) -> None:
         self._reach(ts)
@@ -392,7 +401,10 @@ class Engine(OrderDesk):
 
     def _deposit(self, item: Deposit, ts: int) -> None:
         self._reach(ts)
-        self.account.deposit(item.amount, self.now, currency=item.currency, reference=item.reference)
+        try:
+            self.account.deposit(item.amount, self.now, currency=item.currency, reference=item.reference)
+        except ValueError as error:
+            self.problems.append(str(error))
         self._sample_at = 0
 
     def _set_limits(self, item: SetLimits, ts: int) -> None:
@@ -583,7 +595,6 @@ class Engine(OrderDesk):
 
     def _update(self, working: Working, fill: Fill, ts: int) -> None:
         order = working.order
-        realized = fill.realized
         self.updates.append(
             UpdateSignal(
                 signal_id=order.signal_id,
@@ -594,7 +605,7 @@ class Engine(OrderDesk):
                 executed_quantity=working.filled,
                 execution_price=None if not working.filled else working.cost // working.filled,
                 ts_executed=fill.ts_event,
-                pnl=int(realized) if order.reduce_only and realized.lstrip("-").isdigit() else None,
+                pnl=exact_nanos(fill.realized) if order.reduce_only else None,
                 currency=fill.currency,
                 slippage=fill.why.slippage / NANO,
                 fill_rate=working.filled / order.size,
@@ -651,7 +662,7 @@ class Engine(OrderDesk):
     def has_news(self) -> bool:
         """Whether there is anything that somebody waits for; samples of equity alone are not."""
         lists = (self.verdicts, self.updates, self.trades, self.outgoing)
-        return self.blotter.told or any(lists) or self.account.books.ledger.entered
+        return self.blotter.told or any(lists) or self.account.entered
 
     def take_verdicts(self) -> list[Verdict]:
         """What deployments made of signals since the last time."""

@@ -156,6 +156,9 @@ class TradingAccount(VenueLink):
         ts = max(self.clock.now(), self.engine.now)
         self.journal.add(item, ts)
         self.engine.handle(item, ts)
+        if self.engine.problems:
+            self.logger.warning("an input was not done", kind=type(item).__name__, why=self.engine.problems[-1])
+            self.engine.problems.clear()
         if self.has_news():
             self.journal.flush()
             self.tell_news()

@@ -9,9 +9,9 @@ its orders and positions is a mirror of what it was told.
     GetDeployment              run -> DEPLOYMENTS  asked by each new life of a run, before it takes an input
 
 After a restart of the run its new life asks `GetDeployment`, and has the state and the open orders of that moment; it
-asks again when it is loaded, and when it hears news of a deployment that it does not know. After a restart of the account the account says
-`DeployRun` again: for a deployment that the run knows it replaces what the run knows. So whoever has lost his memory
-speaks first, and both may at once: all of it may be said twice.
+asks again when it is loaded, and when it hears news of a deployment that it does not know. After a restart of the
+account the account says `DeployRun` again: for a deployment that the run knows it replaces what the run knows. So
+whoever has lost his memory speaks first, and both may at once: all of it may be said twice.
 
 Only strategies of the SDK order by themselves. A run that cannot refuses `DeployRun` with `not_handled`: it gives
 signals, and the account trades by these.
@@ -139,12 +139,16 @@ class GetDeployment(Request[DeployRun], frozen=True, gc=False, tag="get_deployme
 
 
 class Denied(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """A command that was not taken: `index` in the request, the order, and why. An order is final then (`denied`)."""
+    """A command that was not taken: `index` in the request, the order, and why. An order is final then (`denied`).
+
+    `told`: an OrderEvent says so, too; then the run's strategy hears of it by that alone.
+    """
 
     index: int
     client_order_id: str
     code: str
     reason: str
+    told: bool = False
 
 
 class OrdersTaken(Message, frozen=True, gc=False, tag="orders_taken"):

@@ -74,6 +74,7 @@ class Script(Message, frozen=True, gc=False, kw_only=True, tag="test_script"):
     """The first who asks is told that there is no deployment yet."""
     refuses: str = ""
     denies: str = ""
+    tells: bool = False
     crashes: int = 0
     holds: bool = False
 
@@ -110,7 +111,11 @@ class Deployments(Actor):
             raise Refused("not_active", script.refuses)
         if script.denies:
             [order] = orders_of(request.commands)
-            denied = Denied(index=0, client_order_id=order.client_order_id, code="max_order_size", reason=script.denies)
+            code, name = "max_order_size", order.client_order_id
+            if script.tells:
+                told = event(order, "denied", "denied", reason=script.denies, reason_code=code, ts=self.clock.now())
+                self.spawn(self.lookup(run_actor("trader")).send, DeploymentNews("d", told, None))
+            denied = Denied(index=0, client_order_id=name, code=code, reason=script.denies, told=script.tells)
             return OrdersTaken("d", (denied,))
         now = self.clock.now()
         for order in orders_of(request.commands) if not script.holds else ():
@@ -214,12 +219,15 @@ async def test_what_the_account_or_the_instrument_does_not_take_is_told_as_a_rej
         await trading.script(denies="2 is more than 1")
         trading.bar()
         await trading.log("rejected max_order_size: 2 is more than 1")
+        await trading.script(denies="2 is still more", tells=True)
+        trading.bar()
+        await trading.log("rejected max_order_size: 2 is more than 1", "rejected 2 is still more")
         # A definition that changes counts from then on.
         await trading.script()
         trading.desk.say(msgspec.structs.replace(instrument(), lot=2 * NANO))
         trading.bar()
         await trading.log("rejected 1.0 is no multiple of the lot of A")
-        assert len(await trading.placed(2)) == 2
+        assert len(await trading.placed(3)) == 3
 
 
 async def test_an_unknown_outcome_is_asked_again_with_the_same_ids_and_what_comes_behind_waits(tmp_path: Path) -> None:
@@ -232,6 +240,17 @@ async def test_an_unknown_outcome_is_asked_again_with_the_same_ids_and_what_come
         assert second != first
         await trading.log("filled 1.0 100.0 9900.0")
         assert dict((await trading.desk.status("trader")).figures)["commands_asked_again"] == 1
+
+
+async def test_orders_whose_turn_comes_too_late_are_not_sent_any_more_and_cancels_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("actors.strategies.sandboxed_trading.LATE_NS", -1)
+    async with trading_desk(tmp_path) as trading:
+        await trading.start("self.orders.cancel_all_orders()", "self.orders.market_order('A', 1, 'buy')")
+        trading.bar()
+        await trading.log("rejected too late: the account did not answer")
+        assert [each.commands for each in await trading.placed(1)] == [(CancelOrders("", "d"),)]
 
 
 async def test_too_many_orders_of_an_input_are_left_out_and_count_as_errors(tmp_path: Path) -> None:

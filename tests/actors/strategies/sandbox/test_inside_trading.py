@@ -271,6 +271,39 @@ def test_a_batch_stops_behind_the_input_that_led_to_a_command_and_goes_on_from_t
     assert (whole.count, [each.index for each in whole.orders]) == (8, [0, 3, 6])
 
 
+def test_what_becomes_of_orders_may_stand_anywhere_in_a_batch_and_lead_to_commands(worker: Client) -> None:
+    desk = Desk(deployment(), ("A",))
+    source = """
+from actors.strategies.sdk import BaseStrategy
+
+class Again(BaseStrategy):
+    def on_bar(self, bar):
+        if self.context.bar_count == 1:
+            self.orders.limit_order("A", 3, "sell", 101)
+
+    def on_order_cancelled(self, order):
+        self.orders.market_order("A", order.quantity, order.side)
+
+    def on_order_filled(self, fill):
+        self.orders.stop_order("A", fill.quantity, "buy", fill.price)
+"""
+    worker.call(load(source, markets=(("A", "1m"),), deployment=desk.deploy_input(1)))
+
+    def run(number: int, *inputs: wire.Input) -> tuple[int, list[NewOrder]]:
+        done = worker.call(wire.Run(number, inputs, until_command=True))
+        assert isinstance(done, wire.Done), done
+        taken = desk.commands(done.orders, (), 1)
+        return done.count, [order for each in taken.commands if isinstance(each, SubmitOrders) for order in each.orders]
+
+    _, [first] = run(2, minute(0, 100))
+    expired = desk.order_input(event(first, "expired", "expired"), None, MINUTE + 1)
+    count, [second] = run(3, minute(1, 100), desk.account_input(shown(), 2 * MINUTE), expired, minute(2, 100))
+    assert (count, second.kind, second.side, second.size) == (3, "market", "sell", 3 * 10**9)
+    bought = desk.order_input(filled(second, 100.0), shown(), 2 * MINUTE + 1)
+    count, [third] = run(4, minute(2, 100), bought)
+    assert (count, third.kind, third.stop_price) == (2, "stop", 100 * 10**9)
+
+
 def test_batches_up_to_a_command_and_single_steps_say_the_same(serving: Serving) -> None:
     lines = (
         "rsi = self.data.rsi('A', 3)",

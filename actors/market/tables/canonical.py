@@ -67,7 +67,7 @@ class TableFile:
         """Record batches of our columns, those that the file has. Raises TableError that names the row."""
         columns = tuple(dict.fromkeys((*self.mapping.columns.values(), *filter(None, (self.mapping.hour,)))))
         row = 1
-        shift = parse_interval(self.interval).length if self._named_by_end() else 0
+        shift = parse_interval(self.interval).length if self._named_by_end() and self.interval else 0
         for batch in self.source.batches(columns):
             made = self._batch(batch, row, shift)
             row += batch.num_rows
@@ -150,12 +150,16 @@ class TableFile:
                 raise TableError("interval", f"expected an interval of time, got {told!r}")
             # Bars that are closer than what was told are finer bars: whoever asked can put them together.
             step = 0 if self.own else self._step()
-            finer = 0 < step < interval.length and interval.length % step == 0
-            return interval_name(step) if finer else interval.name
+            if not step or step % interval.length == 0:
+                return interval.name
+            if interval.length % step:
+                expected = f"expected a multiple of {interval_name(step)}, which most bars are apart"
+                raise TableError("interval", f"{expected}, got {interval.name}")
+            return interval_name(step)
         step = self._step()
-        if not step:
+        if not step and not (self.has_markets and self.options.market):
             raise TableError("interval", "expected two bars, or to be told the interval")
-        return interval_name(step)
+        return interval_name(step) if step else ""
 
     def _step(self) -> int:
         """The nanoseconds that most bars of the first market are apart; 0 where there is one alone."""

@@ -25,7 +25,9 @@ _VOLUME: Final = pa.decimal128(*VOLUME_DIGITS)
 _PLAIN: Final = r"^[+-]?(?:[0-9]{1,20}(?:\.[0-9]{0,18})?|\.[0-9]{1,18})$"
 _FINER: Final = r"\.[0-9]{9}[0-9]*[1-9]"
 _FINER_VOLUME: Final = r"\.[0-9]{12}[0-9]*[1-9]"
-_DIGITS: Final = Context(prec=60)
+_DIGITS: Final = Context(prec=90)
+_MOST_EXPONENT: Final = 60
+_TINY: Final = Decimal(1).scaleb(-25)
 
 
 def texts_of(column: Any) -> Any:
@@ -121,9 +123,10 @@ def _decimals(texts: Any, kind: Any, field: str, first_row: int) -> tuple[Any, d
                 number = Decimal(text) if "_" not in text else Decimal("nan")
             except InvalidOperation:
                 number = Decimal("nan")
-            if not number.is_finite() or abs(number.adjusted()) > 60:
+            if not number.is_finite() or (number and number.adjusted() > _MOST_EXPONENT):
                 raise TableError(field, f"expected a number, got {text[:50]!r}", first_row + row)
-            others[row] = number
+            # What is far below 10⁻⁹ is cut to nothing whatever its digits are.
+            others[row] = number if not number or abs(number) > _TINY else _TINY
         texts = pc.if_else(plain, texts, None)
     return pc.cast(texts, kind), others
 

@@ -47,6 +47,8 @@ class CsvSource:
 
     def batches(self, columns: tuple[str, ...] = ()) -> Generator[Any]:
         """Batches of text columns, all or these. Raises TableError."""
+        if not self.names:
+            return
         wrong: list[Any] = []
 
         def handle(row: Any) -> str:

@@ -108,6 +108,23 @@ class StatisticsBody(msgspec.Struct, frozen=True, kw_only=True):
     statistics: dict[str, Any]
 
 
+class SummaryBody(msgspec.Struct, frozen=True, kw_only=True):
+    """All data sets together; `symbols` counts the first hundred of each."""
+
+    datasets: int
+    rows: int
+    stored_bytes: int
+    by_status: dict[str, int]
+    by_kind: dict[str, int]
+    by_source: dict[str, int]
+    by_asset_class: dict[str, int]
+    by_frequency: dict[str, int]
+    symbols: int
+    mean_quality_score: float | None
+    running: int
+    waiting: int
+
+
 class DeletedBody(msgspec.Struct, frozen=True):
     """It is gone."""
 

@@ -65,6 +65,8 @@ def collect(
     if not batches:
         wanted = f" of {options.market}" if options.market and file.has_markets else ""
         raise TableError("file", f"expected rows{wanted}, got none")
+    if file.kind == "bars" and not file.interval:
+        raise TableError("interval", "expected two bars, or to be told the interval")
     stem = path.name.partition(".")[0]
     own = file.source.metadata
     table, markets = _marketed(batches, "" if file.has_markets else options.market or own.get("market") or stem.upper())

@@ -54,7 +54,7 @@ def data_import(arguments: Sequence[str], configuration: Configuration | None) -
         body = _upload(node, given)
     body = _waited(node, body, quiet=given.quiet)
     if body["status"] == "failed":
-        raise Refused("invalid", body["problem"], body["problem_field"])
+        raise Refused("invalid", f"{given.file}: {body['problem_field']}: {body['problem']}", body["problem_field"])
     return "\n".join(_about(body)), body
 
 

@@ -25,6 +25,7 @@ from actors.research.datasets.bodies import (
     ReportBody,
     Search,
     StatisticsBody,
+    SummaryBody,
     Validation,
     body_of,
     listed,
@@ -40,7 +41,6 @@ from actors.research.datasets.rows import (
     AbandonUpload,
     BeginUpload,
     DatasetRow,
-    DatasetSummary,
     DeleteDataset,
     GetDataset,
     ImportDataset,
@@ -142,9 +142,10 @@ async def recommended(request: Search, call: Call) -> DatasetList:
     return await _page(asked, call)
 
 
-async def summary(call: Call) -> DatasetSummary:
+async def summary(call: Call) -> SummaryBody:
     """Answer counts over all data sets."""
-    return await call.ref(DATASETS).ask(SummarizeDatasets(), ASK_S)
+    found = await call.ref(DATASETS).ask(SummarizeDatasets(), ASK_S)
+    return SummaryBody(**msgspec.structs.asdict(found))
 
 
 async def one(request: OneDataset, call: Call) -> DatasetBody:

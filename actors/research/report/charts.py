@@ -24,6 +24,7 @@ from actors.research.metrics.metric import Unknown
 from actors.research.metrics.sample import daily, simple_returns
 from actors.research.results import RoundTrip, RunResult, Series
 from actors.research.statistics.distributions import Fan
+from actors.research.statistics.selection import Overfitting
 from actors.research.statistics.walk_forward import WalkForward
 
 Floats = NDArray[np.float64]
@@ -100,6 +101,27 @@ def distribution(result: RunResult) -> Chart | None:
     _legend(plot)
     said = f"{values.size} daily returns: mean {mean:.3%}, deviation {deviation:.3%}."
     return _chart("Distribution of daily returns", said, plot)
+
+
+def logits(found: Overfitting) -> Chart:
+    """Where the winners in sample ended out of sample: below zero is below the median."""
+    widest = max(1.0, *(abs(logit) for logit in found.logits))
+    # A logit of zero is the median itself, which is not above it: it belongs to the left.
+    counts, edges = np.histogram(np.array(found.logits) - 1e-9, bins=np.linspace(-widest - 1e-6, widest + 1e-6, 41))
+    plot = figure(height=220, sizing_mode="stretch_width", tools="xpan,xwheel_zoom,box_zoom,reset,save")
+    for name, colour, chosen in (("worse than the median", RED, edges[1:] < 1e-9), ("better", BLUE, edges[1:] >= 1e-9)):
+        bars = {"left": edges[:-1][chosen], "right": edges[1:][chosen], "top": counts[chosen]}
+        source = ColumnDataSource(bars)
+        plot.quad(bottom=0, fill_color=colour, line_color="white", fill_alpha=0.7, source=source, legend_label=name)
+    plot.add_layout(Span(location=0, dimension="height", line_color=GREY))
+    plot.xaxis.axis_label = "logit of the winner's rank out of sample"
+    plot.yaxis.axis_label = "splits"
+    _legend(plot)
+    said = (
+        f"In {found.probability:.1%} of {found.splits:,} splits the best of {found.trials:,} trials in sample was not "
+        f"above the median out of sample; in {found.loss_probability:.1%} it lost there."
+    )
+    return _chart("Overfitting: the winners' ranks out of sample", said, plot)
 
 
 def windows(found: WalkForward) -> Chart | None:

@@ -22,6 +22,7 @@ from actors.research.report.monthly import MONTHS, by_month
 from actors.research.results import RunResult
 from actors.research.statistics.comparison import Comparison
 from actors.research.statistics.monte_carlo import MonteCarlo
+from actors.research.statistics.selection import Overfitting
 from actors.research.statistics.walk_forward import WalkForward
 
 TRADES_LISTED: Final = 500
@@ -58,6 +59,29 @@ def identified(result: RunResult) -> str:
     """What the run was."""
     pairs = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in identity(result))
     return f'<dl class="identity">{pairs}</dl>'
+
+
+def selected(result: RunResult, metrics: Sequence[Metric], overfitting: Overfitting | None) -> str:
+    """How many runs stand behind this one, and what is left of it after that: the first thing to read of a result."""
+    parts = [f"Run {result.trials:,} of its family." if result.trials > 1 else "The only run of its family so far."]
+    known = {metric.key: metric for metric in metrics}
+    for key in ("psr", "dsr"):
+        if key in known:
+            each = known[key]
+            parts.append(f"{each.name}: {shown(each)}{f' ({note(each)})' if note(each) else ''}.")
+    if overfitting is not None:
+        parts.append(
+            f"Probability of backtest overfitting: {overfitting.probability:.1%} "
+            f"({overfitting.trials:,} trials, {overfitting.splits:,} splits)."
+        )
+    return f"<p><strong>{escape(' '.join(parts))}</strong></p>"
+
+
+def listed(said: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table of texts of whoever makes the report."""
+    paragraph = f"<p>{escape(said)}</p>" if said else ""
+    cells = [[escape(cell) for cell in row] for row in rows]
+    return paragraph + (table([escape(name) for name in head], cells) if cells else "")
 
 
 def measured(metrics: Sequence[Metric], currency: str) -> str:

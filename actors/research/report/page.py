@@ -24,6 +24,7 @@ from actors.research.report import fragments
 from actors.research.results import RunResult
 from actors.research.statistics.comparison import Comparison
 from actors.research.statistics.monte_carlo import MonteCarlo
+from actors.research.statistics.selection import Overfitting
 from actors.research.statistics.walk_forward import WalkForward
 
 if TYPE_CHECKING:
@@ -39,6 +40,15 @@ IN_SCRIPT: Final = str.maketrans(
 )
 
 
+class Listing(msgspec.Struct, frozen=True, kw_only=True):
+    """A table that who makes the report adds to a run: folds, brackets, the parameters that were tried. All is text."""
+
+    title: str
+    said: str = ""
+    head: tuple[str, ...] = ()
+    rows: tuple[tuple[str, ...], ...] = ()
+
+
 class Section(msgspec.Struct, frozen=True, kw_only=True):
     """A run with all that is shown of it. Metrics that are not given are evaluated."""
 
@@ -46,6 +56,8 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
     metrics: tuple[Metric, ...] = ()
     monte_carlo: MonteCarlo | None = None
     walk_forward: WalkForward | None = None
+    overfitting: Overfitting | None = None
+    listings: tuple[Listing, ...] = ()
 
 
 def write_html(
@@ -142,6 +154,7 @@ def _section(section: Section, letter: str, holder: _Charts) -> list[str]:
     result = section.result
     name = f"{letter} " if letter else ""
     parts = [f"<h2>{name}{escape(result.strategy)} {fragments.marked(result)}</h2>"]
+    parts.append(fragments.selected(result, section.metrics, section.overfitting))
     parts.append(fragments.identified(result))
     if result.equity.array().size:
         parts.append(holder.place(charts.over_time(result)))
@@ -159,5 +172,9 @@ def _section(section: Section, letter: str, holder: _Charts) -> list[str]:
             if fan is not None:
                 parts += [f"<h4>{escape(method.replace('_', ' '))}</h4>", holder.place(charts.fan(fan, method))]
         parts.append(fragments.simulated(section.monte_carlo, result.currency))
+    if section.overfitting is not None:
+        parts += ["<h3>Overfitting</h3>", holder.place(charts.logits(section.overfitting))]
+    for each in section.listings:
+        parts += [f"<h3>{escape(each.title)}</h3>", fragments.listed(each.said, each.head, each.rows)]
     parts += ["<h3>Trades</h3>", fragments.traded(result)]
     return parts

@@ -5,11 +5,13 @@ from __future__ import annotations
 from functools import cache
 
 import msgspec
+import numpy as np
 
-from actors.research.report.page import Section, html
+from actors.research.report.page import Listing, Section, html
 from actors.research.results import RunResult
 from actors.research.statistics.comparison import compare
 from actors.research.statistics.monte_carlo import Contract, run
+from actors.research.statistics.selection import pbo
 from actors.research.statistics.walk_forward import assess
 from tests.actors.research.metrics.samples import random_run, trip
 from tests.actors.research.statistics.test_walk_forward import outcome
@@ -49,5 +51,7 @@ def hostile_page() -> str:
         result=first,
         monte_carlo=run(first, simulations=20, contracts={HOSTILE: Contract(0.01)}),
         walk_forward=assess(outcomes, capital=100.0, periods=365),
+        overfitting=pbo(np.random.default_rng(0).normal(size=(80, 6)), 4),
+        listings=(Listing(title=HOSTILE, said=HOSTILE, head=(HOSTILE, "b"), rows=((HOSTILE, HOSTILE),)),),
     )
     return html([section, second], comparison=compare([first, second], simulations=20))

@@ -83,8 +83,8 @@ def test_every_chart_has_its_place_and_says_its_content_in_words() -> None:
     places = {attributes["id"]: attributes for _, attributes in parsed().elements if attributes.get("class") == "chart"}
     assert [each["target"] for each in charts] == list(places)
     assert all(attributes["aria-label"] for attributes in places.values())
-    # Both together, and of the first run: time, distribution, windows, three fans; of the second: time, distribution.
-    assert len(charts) == 1 + 6 + 2
+    # Both together; of the first run: time, distribution, windows, three fans, logits; of the second: the first two.
+    assert len(charts) == 1 + 7 + 2
 
 
 def test_warnings_stand_before_all_figures() -> None:
@@ -92,6 +92,15 @@ def test_warnings_stand_before_all_figures() -> None:
     assert page.index('class="warnings"') < page.index("<table")
     assert "data are synthetic" in page
     assert "8 trades: fewer than 30 trades" in page
+
+
+def test_how_much_was_tried_stands_before_the_curve_that_was_found() -> None:
+    page = hostile_page()
+    assert page.index("The only run of its family so far.") < page.index('id="chart-2"')
+    assert "Probability of backtest overfitting: " in page
+    many = html([random_run(trials=50)])
+    assert "Run 50 of its family. Probabilistic Sharpe Ratio (0): " in many
+    assert "needs the Sharpe ratios of the family&#x27;s 50 runs" in many
 
 
 def test_marks_seed_and_hashes_can_be_seen() -> None:

@@ -3,7 +3,7 @@
 With a calendar a bar should be there for every interval of a session (of a day or longer: one for every session).
 Without one the bars tell by themselves when their market is open: a week is divided into slots of an interval (at most
 an hour; of less than three weeks a working day and a free one), and a slot is open that has at least a fifth of the
-bars that the middle one of those with bars has. Weekends and nights that are always empty are then no holes.
+bars that the middle one of those with bars has, or that came by but once. Weekends and nights that are always empty are then no holes.
 """
 
 from __future__ import annotations
@@ -115,6 +115,8 @@ def _by_slots(starts: Moments, length: int, zone: str) -> Holes:
     have = _counts(own)
     usual = float(np.median(list(have.values())))
     often = [key for key, count in have.items() if count >= OPEN_SHARE * usual]
+    # Of what came by once nobody can say that it is usually empty.
+    often += [key for key, count in _counts(keys).items() if count <= slot // length]
     return _compared(starts, expected[np.isin(keys, often)], length, "the data")
 
 

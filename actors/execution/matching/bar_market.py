@@ -11,7 +11,7 @@
 * Two orders of one `oco` group that the rest of the bar would both fill: the stop is taken, and the fill is marked
   ambiguous. Without a stop among them the path decides, marked too.
 * A child of a parent that fills inside the path: its stop is filled if the bar reaches it at all, its limit only if the
-  close is beyond it. At the open a child takes part as any order.
+  close is beyond it (or the path is already: then at the path's price). At the open a child takes part as any order.
 * `participation`: no more than this share of the bar's volume is filled; the rest goes on in the next bar.
 * An empty bar (nothing was traded) fills nobody.
 
@@ -238,8 +238,7 @@ class BarMatcher:
                 continue
             stop = market.triggers.stops.get(order.name)
             if stop is None:
-                if order.price is not None and self._closes_beyond(order):
-                    self._give(order, order.price, "maker")
+                self._limit_child(order, at)
                 continue
             if stop.trails:
                 stop.follow(at)
@@ -256,8 +255,18 @@ class BarMatcher:
             elif order.price is not None and (order.price >= price if order.buys else order.price <= price):
                 self._give(order, price, "taker", ambiguous=not certain)
 
-    def _closes_beyond(self, order: Working) -> bool:
-        return self._better(order, self._bar.close)
+    def _limit_child(self, order: Working, at: int) -> None:
+        if order.kind != "limit" or order.price is None:
+            return
+        if self._better(order, at):
+            if order.order.post_only:
+                self._market.desk.cancel(order, "post_only", "it would have taken")
+            else:
+                self._give(order, at, "taker")
+        elif self._better(order, self._bar.close):
+            self._give(order, order.price, "maker")
+        if not order.done and order.immediate:
+            self._end_immediate(order)
 
     def _released(self) -> list[Working]:
         """Children that may go to work now. They stand in the market from here on."""

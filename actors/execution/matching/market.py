@@ -362,7 +362,7 @@ class SimulatedMarket:
     def _resume(self) -> None:
         """Takers that waited for a depth."""
         self.takers_wait = False
-        for order in [each for each in self.orders.values() if each.state == "waiting"]:
+        for order in [each for each in self.orders.values() if each.state == "waiting" and each.open]:
             if not order.done:
                 order.note = order.note or "waited for a market"
                 self._work(order)
@@ -443,11 +443,11 @@ class SimulatedMarket:
         """A market or limit order at the market as it is: it takes, then rests, waits or ends."""
         depth = self.depth
         desk = self.desk
-        if depth is None or not order.open:
-            self.takers_wait = True
         if not order.open:
+            # A child that has filled all that its parent has: it is released again with the next fill.
             return
         if depth is None:
+            self.takers_wait = True
             desk.accept(order)
             # Bars and trades decide later; so does a depth that is not there yet. In a pause a limit order may rest.
             order.state = "waiting"

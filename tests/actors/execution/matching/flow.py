@@ -6,8 +6,10 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
+
 from protocols.market import BookStale, BookUpdate, MarketStatus, Side, Trade
-from tests.actors.execution.matching.kit import book, order, snapshot, trade
+from tests.actors.execution.matching.kit import bar, book, order, quote, snapshot, trade
 
 Event = tuple[str, Any]
 """("market", message), ("submit", order), ("cancel", id) or ("amend", (id, size, price, stop price))."""
@@ -125,3 +127,43 @@ def _orders(rng: random.Random, number: int, simple: bool) -> list[Any]:
         order(f"{name}t", other, size, rng.randint(94, 106), **legs),
         order(f"{name}s", other, size, kind="stop", stop_price=rng.randint(94, 106), **legs),
     ]
+
+
+def quotes(seed: int, count: int) -> Iterator[tuple[int, Event]]:
+    """As `events`, of best prices and trades."""
+    rng = random.Random(seed)
+    middle, ts, made = 100, 0, 0
+    for seq in range(1, count):
+        ts += rng.randint(0, 20)
+        drawn = rng.random()
+        if drawn < 0.45:
+            middle += rng.choice((-1, 0, 0, 1))
+            message = quote(
+                seq, middle - rng.randint(0, 2), rng.randint(1, 9), middle + rng.randint(1, 3), rng.randint(1, 9)
+            )
+            yield ts, ("market", msgspec.structs.replace(message, ts_event=ts, ts_recv=ts))
+        elif drawn < 0.65:
+            price = middle + rng.randint(-2, 3)
+            yield ts, ("market", trade(seq, price, rng.randint(1, 12), rng.choice(("buy", "sell", None)), ts=ts))
+        else:
+            for each in _orders(rng, made, simple=False):
+                made += 1
+                yield ts, ("submit", each)
+
+
+def bars(seed: int, count: int) -> Iterator[tuple[int, Event]]:
+    """As `events`, of bars; orders come between them."""
+    rng = random.Random(seed)
+    price, made = 100, 0
+    for index in range(count):
+        start = max(price + rng.choice((-3, 0, 0, 0, 3)), 60)
+        high, low = start + rng.randint(0, 6), start - rng.randint(0, 6)
+        price = rng.randint(low, high)
+        message = bar(index, start, high, low, price, volume=str(rng.randint(0, 50)), empty=rng.random() < 0.05)
+        yield message.end, ("market", message)
+        for _ in range(rng.randint(0, 2)):
+            for each in _orders(rng, made, simple=False):
+                made += 1
+                yield message.end, ("submit", each)
+        if rng.random() < 0.3 and made:
+            yield message.end, ("cancel", f"o{rng.randrange(made)}")

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.execution.matching.settings import Constant, Empirical, LatencySettings, LogNormal
+from actors.execution.matching.settings import Constant, Empirical, LatencySettings, LogNormal, SlippageSettings
 from actors.execution.matching.venue import SimulatedVenue
-from protocols.market import BookUpdate, Trade
+from protocols.market import Bar, BookUpdate, Quote, Trade
 from protocols.nanos import NANO
 from protocols.orders import (
     NewOrder,
@@ -19,8 +19,8 @@ from protocols.orders import (
     VenueRejected,
     VenueReport,
 )
-from tests.actors.execution.matching.flow import Event, events
-from tests.actors.execution.matching.kit import CENT, venue
+from tests.actors.execution.matching.flow import Event, bars, events, quotes
+from tests.actors.execution.matching.kit import CENT, bar, fills, order, send, tell, venue
 from tests.actors.execution.matching.slow_venue import SlowVenue
 
 SLOW = LatencySettings(entry=LogNormal(median=15, sigma=0.8), response=Empirical(table=(1, 5, 30)))
@@ -182,14 +182,15 @@ def check_orders(orders: dict[str, NewOrder], told: list[VenueReport]) -> None:
             assert filled[name] <= filled[each.parent]
 
 
-@settings(max_examples=40, deadline=None)
-@given(seed=seeds, cut=st.integers(0, 150), queue=st.sampled_from(QUEUES), late=st.booleans())
+@pytest.mark.parametrize("source", [events, quotes, bars])
+@settings(max_examples=25, deadline=None)
+@given(seed=seeds, cut=st.integers(0, 120), queue=st.sampled_from(QUEUES), late=st.booleans())
 def test_a_venue_that_was_saved_and_restored_goes_on_as_if_nothing_had_happened(
-    seed: int, cut: int, queue: str, late: bool
+    source: Any, seed: int, cut: int, queue: str, late: bool
 ) -> None:
     more: dict[str, Any] = {"queue": queue, "seed": seed, "rejection": 0.05, "partial_fill": 0.2}
     latency = SLOW if late else LatencySettings()
-    flow = list(events(seed, 150))
+    flow = list(source(seed, 120))
     one = venue(latency=latency, **more)
     first = run(one, flow[:cut])
     other = SimulatedVenue(one.settings, seed=seed)
@@ -200,6 +201,82 @@ def test_a_venue_that_was_saved_and_restored_goes_on_as_if_nothing_had_happened(
     assert run(other, flow[cut:], 1 << 60) == run(one, flow[cut:], 1 << 60)
     assert first is not None
     assert other.snapshot() == one.snapshot()
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=seeds, queue=st.sampled_from(QUEUES), late=st.booleans())
+def test_random_flow_on_quotes_takes_no_more_than_was_quoted(seed: int, queue: str, late: bool) -> None:
+    made = venue(queue=queue, seed=seed, latency=SLOW if late else LatencySettings())
+    flow = list(quotes(seed, 150))
+    orders = {content.client_order_id: content for _, (what, content) in flow if what == "submit"}
+    told = run(made, flow, 1 << 60)
+    check_orders(orders, told)
+    quoted = {content.seq: content for _, (_, content) in flow if isinstance(content, Quote)}
+    trades = {content.trade_id: content.size for _, (_, content) in flow if isinstance(content, Trade)}
+    by_trade: Counter[str] = Counter()
+    by_quote: Counter[tuple[int, str]] = Counter()
+    for each in told:
+        if isinstance(each, VenueFilled):
+            by_trade[each.why.trade_id] += each.size
+            if not each.why.trade_id:
+                source = quoted[each.why.seq]
+                assert each.why.model == "crossed" or each.price in (source.bid, source.ask)
+                by_quote[each.why.seq, each.side] += each.size
+    assert all(size <= trades[name] for name, size in by_trade.items() if name)
+    for (seq, side), size in by_quote.items():
+        assert size <= (quoted[seq].ask_size if side == "buy" else quoted[seq].bid_size)
+
+
+@settings(max_examples=80, deadline=None)
+@given(seed=seeds, path=st.sampled_from(["adaptive", "pessimistic"]), limited=st.booleans())
+def test_random_flow_on_bars_stays_inside_bars_limits_and_volumes(seed: int, path: str, limited: bool) -> None:
+    slippage = SlippageSettings(participation="0.5" if limited else "")
+    made = venue(seed=seed, path=path, slippage=slippage)
+    flow = list(bars(seed, 60))
+    orders = {content.client_order_id: content for _, (what, content) in flow if what == "submit"}
+    sent = {content.client_order_id: ts for ts, (what, content) in flow if what == "submit"}
+    known = {content.start: content for _, (_, content) in flow if isinstance(content, Bar)}
+    told = run(made, flow, 1 << 60)
+    check_orders(orders, told)
+    volumes: Counter[int] = Counter()
+    ambiguous = 0
+    for each in told:
+        if not isinstance(each, VenueFilled):
+            continue
+        source = known[each.why.seq]
+        assert not source.empty
+        assert source.low <= each.price <= source.high
+        assert each.ts in (source.start, source.end)
+        assert sent[each.client_order_id] <= source.start
+        if each.why.model == "bar:open":
+            assert each.price == source.open
+        volumes[source.start] += each.size
+        ambiguous += each.why.ambiguous
+    assert ambiguous <= made.ambiguous * 2
+    if limited:
+        for start, size in volumes.items():
+            assert size <= int(known[start].volume) * NANO // 2 or known[start].volume == "0"
+
+
+prices = st.integers(80, 120)
+
+
+@settings(max_examples=200, deadline=None)
+@given(points=st.tuples(prices, prices, prices, prices), at=prices, side=st.sampled_from(["buy", "sell"]))
+def test_one_order_and_one_bar_are_a_formula(points: tuple[int, int, int, int], at: int, side: str) -> None:
+    start, end = points[0], points[3]
+    high, low = max(points), min(points)
+    if side == "buy":
+        limit = start if start < at else at if low < at else None
+        stop = start if start >= at else at if high >= at else None
+    else:
+        limit = start if start > at else at if high > at else None
+        stop = start if start <= at else at if low <= at else None
+    made = venue()
+    tell(made, bar(0, 100, 100, 100, 100))
+    send(made, order("l", side, 1, at), order("s", side, 1, kind="stop", stop_price=at), ts=60 * NANO)
+    told = {name: price for name, price, _ in fills(tell(made, bar(1, start, high, low, end)))}
+    assert (told.get("l"), told.get("s")) == (limit, stop)
 
 
 @settings(max_examples=20, deadline=None)

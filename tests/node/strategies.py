@@ -8,6 +8,8 @@ import msgspec
 
 from actors.strategies.strategy import Draft, Figure, Strategy
 from protocols.market import STALE, Quote
+from protocols.nanos import NANO
+from protocols.signals import Action, ExecutionParams
 
 VALIDITY_NS = 600_000_000_000
 
@@ -46,3 +48,29 @@ class EveryQuote(Strategy[EveryQuoteParameters]):
             ("negative", self.negative),
             ("gaps", self.gaps),
         )
+
+
+class TradeEveryQuote(Strategy[EveryQuoteParameters]):
+    """Buys at one quote and sells at the next, now and then by a limit that has to wait."""
+
+    Parameters = EveryQuoteParameters
+    version = "1"
+
+    def __init__(self, parameters: EveryQuoteParameters, markets: tuple[str, ...]) -> None:
+        super().__init__(parameters, markets)
+        self.quotes = 0
+
+    def on_quote(self, quote: Quote) -> Sequence[Draft]:
+        if quote.bid is None or quote.ask is None:
+            return ()
+        self.quotes += 1
+        buys = self.quotes % 2 == 0
+        params = ExecutionParams(quantity=NANO)
+        if self.quotes % 5 == 0:
+            price = quote.bid if buys else quote.ask
+            params = ExecutionParams(quantity=NANO, order_type="LIMIT", price_target=price)
+        action: Action = "BUY" if buys else "SELL"
+        draft = Draft(
+            market=quote.market, action=action, confidence=0.9, validity_ns=VALIDITY_NS, execution_params=params
+        )
+        return (draft,) * self.parameters.signals

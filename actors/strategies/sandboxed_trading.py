@@ -2,7 +2,8 @@
 
 Commands leave in their order, from a task of their own, each until the account has answered. After an outcome that
 nobody knows the same commands go again, with the same ids; what the account refuses is told to the strategy as a
-rejection. What is told takes its turn in the one inbox, between the inputs of the markets.
+rejection. What is told takes its turn in the one inbox, between the inputs of the markets; what is refused here (a
+wrong precision) is the next input at once.
 
 A new life of the strategy asks whether it is deployed before it takes any input (`GetDeployment`), again when it is
 loaded, and when it hears news of a deployment that it does not know. See `protocols.deployments`.
@@ -41,6 +42,8 @@ MOST_WAITING: Final = 1000
 """Replies whose commands wait for the account."""
 FIRST_DELAY_S: Final = 0.05
 MOST_DELAY_S: Final = 1.0
+MOST_AT_ONCE: Final = 128
+"""Refusals that are told at once behind an input; further ones take their turn in the inbox."""
 LATE_NS: Final = 10_000_000_000
 """Orders that have waited so long for their turn are not sent any more; cancels are."""
 
@@ -63,7 +66,8 @@ class StrategyTrading(StrategyLoading):
         self.desk: Desk | None = None
         self.commands_taken = self.commands_refused = self.commands_asked_again = 0
         self._commands: deque[tuple[int, Desk, tuple[OrderCommand, ...] | NotTaken]] = deque()
-        self._asking = False
+        self._refused: deque[RefusedInput] = deque()
+        self._telling = self._asking = False
 
     def begin_trading(self) -> None:
         """Send commands from now on."""
@@ -203,8 +207,24 @@ class StrategyTrading(StrategyLoading):
         self.commands_refused += len(taken.refused)
         if taken.commands:
             self._queue(desk, taken.commands, now)
-        if taken.refused:
-            self._queue(desk, NotTaken(desk.deployment_id, taken.refused), now)
+        self._refused += taken.refused
+        if not self._telling:
+            await self._tell_refused(desk)
+
+    async def _tell_refused(self, desk: Desk) -> None:
+        """What is refused here is the next input, as in a backtest; what that leads to may be refused, too."""
+        self._telling = True
+        try:
+            for _ in range(MOST_AT_ONCE):
+                if not self._refused:
+                    return
+                await self._feed(self._refused.popleft(), None)
+        finally:
+            self._telling = False
+            rest = tuple(self._refused)
+            self._refused.clear()
+        if rest:
+            self._queue(desk, NotTaken(desk.deployment_id, rest), self.clock.now())
 
     def _queue(self, desk: Desk, commands: tuple[OrderCommand, ...] | NotTaken, now: int) -> None:
         if len(self._commands) >= MOST_WAITING:

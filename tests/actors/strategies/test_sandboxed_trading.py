@@ -253,6 +253,28 @@ async def test_orders_whose_turn_comes_too_late_are_not_sent_any_more_and_cancel
         assert [each.commands for each in await trading.placed(1)] == [(CancelOrders("", "d"),)]
 
 
+async def test_a_strategy_that_answers_each_refusal_by_another_wrong_order_holds_up_nothing(tmp_path: Path) -> None:
+    async with trading_desk(tmp_path) as trading:
+        wrong = "self.orders.market_order('A', 0.0001, 'buy')"
+        source = TRADER.replace("print(order.state, order.reason)", "self.again()")
+        source += f"""
+    again_count = 0
+
+    def again(self):
+        self.again_count += 1
+        if self.again_count <= 300:
+            {wrong}
+        else:
+            print("tired")
+"""
+        await trading.desk.write("trader", source.replace("ORDER", wrong))
+        await trading.desk.start("trader")
+        await trading.deployed()
+        trading.bar()
+        await trading.log("tired")
+        assert await trading.placed(0) == ()
+
+
 async def test_too_many_orders_of_an_input_are_left_out_and_count_as_errors(tmp_path: Path) -> None:
     async with trading_desk(tmp_path, holds=True) as trading:
         await trading.start("[self.orders.market_order('A', 1, 'buy') for _ in range(70)]")

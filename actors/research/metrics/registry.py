@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from actors.research.metrics import definitions, trade_definitions
-from actors.research.metrics.definition import FEW, FEW_TRADES, Definition, evaluated
+from actors.research.metrics.definition import FEW_TRADES, Definition, evaluated
 from actors.research.metrics.metric import Metric
 from actors.research.metrics.sample import Sample
 from actors.research.results import RunResult
@@ -57,7 +57,7 @@ def warnings(result: RunResult, metrics: Iterable[Metric]) -> tuple[str, ...]:
     found = [f"data are {mark}" for mark in result.marks]
     found += result.warnings
     if len(result.round_trips) < FEW_TRADES:
-        found.append(f"{len(result.round_trips)} trades: {FEW}")
+        found.append(f"{len(result.round_trips)} trades, fewer than {FEW_TRADES}: chance has the larger part in them")
     if result.ambiguous:
         found.append(f"{result.ambiguous} ambiguous bars were taken at their worst")
     if result.trials > 1:

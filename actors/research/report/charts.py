@@ -143,7 +143,7 @@ def windows(found: WalkForward) -> Chart | None:
         top.add_layout(shade)
     _legend(top)
     top.yaxis.formatter = NumeralTickFormatter(format="0,0")
-    bottom = _time_figure("Windows", shared, 95 + 14 * min(len(found.windows), 40))
+    bottom = _time_figure("Windows", shared, 120 + 14 * min(len(found.windows), 40))
     for name, colour, first, last in (
         ("training", ORANGE, "train_start", "train_end"),
         ("test", GREY, "test_start", "test_end"),

@@ -91,7 +91,7 @@ def test_warnings_stand_before_all_figures() -> None:
     page = hostile_page()
     assert page.index('class="warnings"') < page.index("<table")
     assert "data are synthetic" in page
-    assert "8 trades: fewer than 30 trades" in page
+    assert "8 trades, fewer than 30: chance" in page
 
 
 def test_how_much_was_tried_stands_before_the_curve_that_was_found() -> None:

@@ -229,6 +229,9 @@ class GatewayCore:
             if error.status in _LIMITED:
                 self.limited += 1
                 self._not_done(call, "rate_limited", str(error), ts)
+            elif error.code in self.venue.not_done:
+                self._calls += self.venue.opening()
+                self._not_done(call, "clock", str(error), ts)
             else:
                 self.faults += error.code == "unreadable"
                 self._doubtful(call, str(error), left, ts)

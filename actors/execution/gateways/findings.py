@@ -136,6 +136,8 @@ class Venue(Protocol):
     native: NativeKinds
     most_batch: int
     """Orders of one batch; 1: the venue has none."""
+    not_done: frozenset[str]
+    """Codes of refusals that say nothing about the order: ours was a wrong clock."""
 
     def submit(self, orders: tuple[NewOrder, ...], instruments: tuple[Instrument, ...]) -> Call:
         """Order one, or a batch. Raises ValueError for what the venue cannot express, before anything is sent."""

@@ -81,6 +81,7 @@ class KalshiVenue:
     )
     # Of the smallest account's bucket of writes, less the reserve for cancels: 10 tokens an order.
     most_batch: int = 8
+    not_done: frozenset[str] = frozenset()
 
     def __init__(self, settings: GatewaySettings, rest_url: str, signer: Signer) -> None:
         self._prefix = urlsplit(rest_url).path

@@ -6,11 +6,12 @@ symbol that the venue does not have is accepted and stays silent, as at the venu
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
 
 import msgspec
 
+from protocols.venues import binance_orders
 from protocols.venues.binance import ErrorReply, Reply
 from protocols.venues.binance_commands import (
     LIST_SUBSCRIPTIONS,
@@ -22,6 +23,8 @@ from protocols.venues.binance_commands import (
     decode_command,
     encode_reply,
 )
+from protocols.venues.binance_replies import Fault
+from protocols.venues.errors import WireError
 
 COMMANDS_PER_S: Final = 5
 """How many messages a second the venue takes on one connection; beyond, it closes it."""
@@ -72,3 +75,33 @@ class BinanceDesk:
 
 def _refused(code: StreamError, message: str, id: int | str | None = None) -> bytes:
     return encode_reply(ErrorReply(code=int(code), msg=message, id=id))
+
+
+class UserDesk:
+    """One client of the WebSocket API. `check(params)`: why the venue refuses them, None if it does not."""
+
+    def __init__(self, check: Callable[[Mapping[str, Any]], Fault | None]) -> None:
+        self.subscribed = False
+        self._check = check
+
+    def command(self, raw: bytes) -> list[bytes]:
+        """Perform a request: the frame that answers it."""
+        try:
+            request = binance_orders.decode_request(raw)
+        except WireError as error:
+            return [_reply({"id": None, "status": 400, "error": {"code": -1000, "msg": str(error)}})]
+        if request.method != binance_orders.SUBSCRIBE:
+            return [_reply({"id": request.id, "status": 400, "error": {"code": -1000, "msg": "Unknown method."}})]
+        fault = self._check(request.params)
+        if fault is not None:
+            return [_reply({"id": request.id, "status": 400, "error": {"code": fault.code, "msg": fault.msg}})]
+        self.subscribed = True
+        return [_reply({"id": request.id, "status": 200, "result": {"subscriptionId": 0}})]
+
+    def event(self, event: dict[str, Any]) -> list[bytes]:
+        """The frame of an event, if the client has subscribed."""
+        return [_reply({"subscriptionId": 0, "event": event})] if self.subscribed else []
+
+
+def _reply(value: dict[str, Any]) -> bytes:
+    return binance_orders.encode(value)

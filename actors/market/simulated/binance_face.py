@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Callable, Sequence
-from typing import ClassVar, Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Final
 
-from actors.market.simulated.binance_desk import COMMANDS_PER_S, BinanceDesk
+from actors.market.simulated.binance_desk import COMMANDS_PER_S, BinanceDesk, UserDesk
 from actors.market.simulated.binance_rest import BinanceRest
 from actors.market.simulated.binance_text import INTERVALS, Texts, kline, millis
-from actors.market.simulated.face import Client, Clock, Face, json_answer, retry_header
+from actors.market.simulated.binance_trading import BinanceTrading, Refused
+from actors.market.simulated.face import KEY_ID, Client, Clock, Face, json_answer, retry_header
 from actors.market.simulated.faults import FaceWord, Faults
 from actors.market.simulated.flow import Traded
 from actors.market.simulated.http import Answer, Request
@@ -23,6 +24,9 @@ from actors.market.simulated.link import Link
 from actors.market.simulated.market import Happened, SimulatedMarket
 from protocols.market import LevelChange, Side
 from protocols.nanos import NANO
+from protocols.venues.binance_orders import STREAM_PATH, signed_params
+from protocols.venues.binance_replies import Fault
+from protocols.venues.binance_signing import PublicKey
 from protocols.venues.simulated import FaultOrder
 
 _PATH: Final = re.compile(r"(?:/(?:public|market|private))?/(?P<kind>stream|ws)(?:/(?P<streams>.*))?")
@@ -67,9 +71,14 @@ class BinanceSpotFace(Face):
     # The venue's own words for the speed of one event a second.
     SLOW: ClassVar[str] = "depth"
 
-    def __init__(self, markets: Sequence[SimulatedMarket], faults: Faults, clock: Clock) -> None:
+    def __init__(
+        self, markets: Sequence[SimulatedMarket], faults: Faults, clock: Clock, key: PublicKey | None = None
+    ) -> None:
         super().__init__(markets, faults, clock)
         self.texts = Texts(self.FUTURES)
+        self.trading: BinanceTrading | None = None
+        if key is not None and not self.FUTURES:
+            self.trading = BinanceTrading(self.markets, clock, key, KEY_ID, self.publish, self._tell_user)
         self._rest = BinanceRest(self.markets, self.texts, faults, clock)
         self._fast: dict[str, _Depth] = {}
         self._slow: dict[str, _Depth] = {}
@@ -87,12 +96,21 @@ class BinanceSpotFace(Face):
         """The combined endpoint."""
         return f"ws://127.0.0.1:{self.port}/stream"
 
+    @property
+    def private_url(self) -> str:
+        """The WebSocket API, where the user data stream is."""
+        return f"ws://127.0.0.1:{self.port}{STREAM_PATH}"
+
     def admits(self, request: Request) -> Answer | None:
         """Anybody, on the paths there are."""
+        if request.path == STREAM_PATH and self.trading is not None:
+            return None
         return None if _PATH.fullmatch(request.path) else json_answer({"code": -1, "msg": "not found"}, 404)
 
     def greet(self, link: Link, request: Request) -> Client:
         """A client; streams that its address names begin at once."""
+        if request.path == STREAM_PATH:
+            return Client(link, UserDesk(self._user_fault), Told(1))
         found = _PATH.fullmatch(request.path)
         assert found is not None
         combined = found["kind"] == "stream"
@@ -103,8 +121,28 @@ class BinanceSpotFace(Face):
         return self.clock.now() - self.clock.wrong_ns
 
     def rest(self, request: Request) -> Answer:
-        """Public calls."""
+        """Public calls, and signed ones of the account."""
+        if self.trading is not None:
+            try:
+                answered = self.trading.call(request)
+            except Refused as refused:
+                return self._rest.refused(refused.code, str(refused), refused.status)
+            if answered is not None:
+                return self._rest.counted(*answered)
         return self._rest.answer(request)
+
+    def _user_fault(self, params: Mapping[str, Any]) -> Fault | None:
+        assert self.trading is not None
+        try:
+            self.trading.check(params, str(params.get("signature", "")), signed_params(params))
+        except Refused as refused:
+            return Fault(refused.code, str(refused))
+        return None if params.get("apiKey") == KEY_ID else Fault(-2015, "Invalid API-key.")
+
+    def _tell_user(self, event: dict[str, Any]) -> None:
+        for client in self.clients.values():
+            if isinstance(client.desk, UserDesk):
+                client.link.offer(client.desk.event(event))
 
     def refusal(self, order: FaultOrder) -> Answer:
         """Codes as the venue has them; -1003 is too many requests."""
@@ -125,6 +163,8 @@ class BinanceSpotFace(Face):
 
     def publish(self, market: SimulatedMarket, events: list[Happened]) -> None:
         """Trades and best prices go out now; changed levels are kept for the next depth event."""
+        if self.trading is not None:
+            self.trading.happened(market)
         name = market.name
         before = market.ledger.version - sum(type(event) is LevelChange for event, _ in events)
         fast, slow = self._depths(name, before)

@@ -57,14 +57,27 @@ class BinanceRest:
         path = request.path.removeprefix(self.prefix)
         if path == request.path:
             return json_answer({"code": -1, "msg": "not found"}, 404)
-        now = self._clock.now()
-        if now // MINUTE != self._minute:
-            self._minute, self.used = now // MINUTE, 0
         try:
             weight, value = self._call(path, request)
         except _Bad as error:
-            self.used += 1
-            return json_answer({"code": error.code, "msg": str(error)}, 400, self._weights())
+            return self.refused(error.code, str(error))
+        return self.counted(weight, value)
+
+    def refused(self, code: int, text: str, status: int = 400) -> Answer:
+        """An error; it costs a little, too."""
+        self._begin_minute()
+        self.used += 1
+        return json_answer({"code": code, "msg": text}, status, self._weights())
+
+    def _begin_minute(self) -> int:
+        now = self._clock.now()
+        if now // MINUTE != self._minute:
+            self._minute, self.used = now // MINUTE, 0
+        return now
+
+    def counted(self, weight: int, value: Any) -> Answer:
+        """An answer of this weight, unless there were too many."""
+        now = self._begin_minute()
         self.used += weight
         if self.used > self.limit:
             banned = self.used > 2 * self.limit

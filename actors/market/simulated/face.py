@@ -21,6 +21,8 @@ from protocols.market import SYNTHETIC
 from protocols.nanos import NANO
 from protocols.venues.simulated import MARKS_HEADER, FaultOrder
 
+KEY_ID: Final = "synthetic-demo-key"
+"""The one key that gets in."""
 MARKS: Final[Headers] = ((MARKS_HEADER, SYNTHETIC),)
 _encoder = msgspec.json.Encoder()
 

@@ -24,13 +24,14 @@ Headers = tuple[tuple[str, str], ...]
 
 
 class Request(NamedTuple):
-    """One request. `query`: all values of each name; `headers`: by lower-case name."""
+    """One request. `query`: all values of each name; `headers`: by lower-case name. `raw_query`: as it came."""
 
     method: str
     path: str
     query: dict[str, list[str]]
     headers: dict[str, str]
     body: bytes
+    raw_query: str = ""
 
     def one(self, name: str, default: str = "") -> str:
         """The first value of a query parameter."""
@@ -103,7 +104,7 @@ async def _request(connection: h11.Connection, stream: trio.SocketStream) -> Req
         elif isinstance(event, h11.EndOfMessage) and head is not None:
             path, _, query = head.target.decode("ascii", "replace").partition("?")
             headers = {name.decode(): value.decode("latin-1") for name, value in head.headers}
-            return Request(head.method.decode(), path, parse_qs(query, keep_blank_values=True), headers, body)
+            return Request(head.method.decode(), path, parse_qs(query, keep_blank_values=True), headers, body, query)
         else:  # the client has left, or speaks no HTTP
             return None
 

@@ -7,6 +7,7 @@ from typing import ClassVar, Final
 from actors.market.budget import Bucket
 from actors.market.simulated import kalshi_rest
 from actors.market.simulated.desk import Desk, public_event, ticker_event
+from actors.market.simulated.face import KEY_ID as KEY_ID
 from actors.market.simulated.face import Client, Clock, Face, json_answer, retry_header
 from actors.market.simulated.faults import FaceWord, Faults
 from actors.market.simulated.flow import OrderFlow
@@ -27,7 +28,6 @@ from protocols.venues.kalshi_signing import (
 )
 from protocols.venues.simulated import FaultOrder
 
-KEY_ID: Final = "synthetic-demo-key"
 # No rule of the venue's is published; a signature that is further from the venue's clock than this is refused here.
 MOST_SKEW_MS: Final = 5_000
 # Of the Basic tier, and as little more than a second's worth as the docs allow.

@@ -114,8 +114,10 @@ class StandIn:
             return KalshiFace(
                 [self._prediction(name, n) for n, name in enumerate(self.settings.markets)], self.faults, clock, key
             )
+        if word == "binance":
+            coins = [self._coin(coin, BinanceSpotFace) for coin in self.settings.coins]
+            return BinanceSpotFace(coins, self.faults, clock, key)
         faces: dict[FaceWord, type[BinanceSpotFace] | type[BinanceUsdmFace] | type[CoinbaseFace]] = {
-            "binance": BinanceSpotFace,
             "binance-usdm": BinanceUsdmFace,
             "coinbase": CoinbaseFace,
         }

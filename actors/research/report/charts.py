@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from actors.research.metrics import drawdowns
 from actors.research.metrics.metric import Unknown
 from actors.research.metrics.sample import daily, simple_returns
+from actors.research.report.formatting import money
 from actors.research.results import RoundTrip, RunResult, Series
 from actors.research.statistics.distributions import Fan
 from actors.research.statistics.selection import Overfitting
@@ -30,6 +31,8 @@ from actors.research.statistics.walk_forward import WalkForward
 Floats = NDArray[np.float64]
 
 MS_NS: Final = 1_000_000
+PLAIN: Final = "0,0.[00000000]"
+"""As many decimals as there are: equity may be dollars or parts of a bitcoin."""
 MOST_POINTS: Final = 4_000
 MOST_TRADES: Final = 1_000
 COLOURS: Final = (
@@ -63,17 +66,18 @@ def over_time(result: RunResult) -> Chart:
         stamps, values = result.benchmark.times(), result.benchmark.array()
         _line(top, stamps, values / values[0] * equity[0], GREY, "Benchmark, same capital", dash="dashed")
     _legend(top)
-    top.yaxis.formatter = NumeralTickFormatter(format="0,0")
+    top.yaxis.formatter = NumeralTickFormatter(format=PLAIN)
     below = _time_figure("Drawdown", shared, 160)
     depth = _drawdown(below, times, equity)
-    below.yaxis.formatter = NumeralTickFormatter(format="0 %")
+    below.yaxis.formatter = NumeralTickFormatter(format="0.[00] %")
     rows = [top, below]
     trades = ""
     if result.price is not None and result.price.array().size:
         rows.append(_price(result, result.price, shared))
         count = len(result.round_trips)
         trades = f" {min(count, MOST_TRADES)} of {count} trades on the price." if count > MOST_TRADES else ""
-    said = f"Equity from {equity[0]:,.2f} to {equity[-1]:,.2f} {result.currency}; deepest drawdown {depth:.1%}.{trades}"
+    ends = f"Equity from {money(equity[0])} to {money(equity[-1])} {result.currency}"
+    said = f"{ends}; deepest drawdown {depth:.1%}.{trades}"
     return _chart("Equity, drawdown, price and trades", said, column(*rows, sizing_mode="stretch_width"))
 
 
@@ -96,7 +100,7 @@ def distribution(result: RunResult) -> Chart | None:
     density = np.exp(-0.5 * ((grid - mean) / deviation) ** 2) / (deviation * np.sqrt(2 * np.pi))
     plot.line(grid, density * values.size * (edges[1] - edges[0]), color=ORANGE, line_width=2, legend_label="normal")
     plot.add_layout(Span(location=0, dimension="height", line_color=GREY))
-    plot.xaxis.formatter = NumeralTickFormatter(format="0.0 %")
+    plot.xaxis.formatter = NumeralTickFormatter(format="0.0[0] %")
     plot.yaxis.axis_label = "days"
     _legend(plot)
     said = f"{values.size} daily returns: mean {mean:.3%}, deviation {deviation:.3%}."
@@ -142,7 +146,7 @@ def windows(found: WalkForward) -> Chart | None:
         shade.fill_color = GREEN
         top.add_layout(shade)
     _legend(top)
-    top.yaxis.formatter = NumeralTickFormatter(format="0,0")
+    top.yaxis.formatter = NumeralTickFormatter(format=PLAIN)
     bottom = _time_figure("Windows", shared, 120 + 14 * min(len(found.windows), 40))
     for name, colour, first, last in (
         ("training", ORANGE, "train_start", "train_end"),
@@ -176,11 +180,11 @@ def fan(found: Fan, method: str) -> Chart:
         plot.varea(x=x, y1=lines[low], y2=lines[high], fill_color=BLUE, fill_alpha=alpha, legend_label=label)
     plot.line(x, lines["0.5"], color=BLUE, line_dash="dashed", legend_label="median")
     plot.line(x, np.array(found.observed), color=RED, line_width=1.8, legend_label="observed")
-    plot.yaxis.formatter = NumeralTickFormatter(format="0,0")
+    plot.yaxis.formatter = NumeralTickFormatter(format=PLAIN)
     plot.xaxis.axis_label = found.axis
     _legend(plot)
-    ends = ", ".join(f"{float(key):.0%}: {values[-1]:,.0f}" for key, values in found.quantiles.items())
-    said = f"Simulated equity at the end: {ends}; observed {found.observed[-1]:,.0f}."
+    ends = ", ".join(f"{float(key):.0%}: {money(values[-1])}" for key, values in found.quantiles.items())
+    said = f"Simulated equity at the end: {ends}; observed {money(found.observed[-1])}."
     return _chart(f"Monte Carlo: {method.replace('_', ' ')}", said, plot)
 
 
@@ -197,7 +201,7 @@ def together(results: Sequence[RunResult]) -> Chart:
         _line(plot, each.equity.times(), values, COLOURS[number % len(COLOURS)], letter(number), width=1.6)
         ends.append(f"{letter(number)} {values[-1] - 1:.1%}")
     _legend(plot)
-    plot.yaxis.formatter = NumeralTickFormatter(format="0.00")
+    plot.yaxis.formatter = NumeralTickFormatter(format=PLAIN)
     return _chart("Runs compared", f"Returns: {', '.join(ends)}.", plot)
 
 
@@ -247,10 +251,10 @@ def _trades(plot: Any, trips: Sequence[RoundTrip], side: str, colour: str, marke
     source = ColumnDataSource(columns)
     tips = [
         ("market", "@market"),
-        (side, "@size{0,0.########}"),
-        ("entry", "@x0{%F %T} at @y0{0,0.########}"),
-        ("exit", "@x1{%F %T} at @y1{0,0.########}"),
-        ("profit", "@pnl{0,0.00}"),
+        (side, "@size{0,0.[00000000]}"),
+        ("entry", "@x0{%F %T} at @y0{0,0.[00000000]}"),
+        ("exit", "@x1{%F %T} at @y1{0,0.[00000000]}"),
+        ("profit", "@pnl{0,0.[00000000]}"),
         ("exit reason", "@why"),
     ]
     plot.segment("x0", "y0", "x1", "y1", source=source, color=colour, line_alpha=0.5)
@@ -311,7 +315,7 @@ def _line(
     stamps, shown = thinned(times, values)
     source = ColumnDataSource({"x": stamps / MS_NS, "y": shown})
     drawn = plot.line("x", "y", source=source, color=colour, line_width=width, line_dash=dash, legend_label=label)
-    tips = [("", label), ("time", "@x{%F %T}"), ("value", "@y{0,0.00####}")]
+    tips = [("", label), ("time", "@x{%F %T}"), ("value", "@y{0,0.[00000000]}")]
     plot.add_tools(HoverTool(renderers=[drawn], tooltips=tips, formatters={"@x": "datetime"}, mode="vline"))
 
 

@@ -20,12 +20,20 @@ def figure(value: float | None, unit: str, currency: str = "") -> str:
         case "share":
             return f"{value * 100:,.2f} %"
         case "money":
-            return f"{value:,.2f} {currency}".rstrip()
+            return f"{money(value)} {currency}".rstrip()
         case "days":
             return f"{value:,.1f} days"
         case "count":
             return f"{value:,.0f}"
     return f"{value:,.3f}"
+
+
+def money(value: float) -> str:
+    """Two decimals, and eight below one: an account may be in bitcoin."""
+    if value == 0 or abs(value) >= 1:
+        return f"{value:,.2f}"
+    whole, _, decimals = f"{value:.8f}".partition(".")
+    return f"{whole}.{decimals.rstrip('0').ljust(2, '0')}"
 
 
 def shown(metric: Metric, currency: str = "") -> str:

@@ -14,6 +14,7 @@ from actors.research.report.formatting import (
     figure,
     identity,
     moment,
+    money,
     note,
     shown,
     shown_benchmark,
@@ -124,11 +125,11 @@ def traded(result: RunResult) -> str:
             f"{trip.entry_price:,.10g}",
             moment(trip.exit_ts),
             f"{trip.exit_price:,.10g}",
-            f"{trip.pnl:,.2f}",
+            money(trip.pnl),
             figure(trip.return_, "share"),
-            f"{trip.fees:,.2f}",
-            NONE if trip.mae is None else f"{trip.mae:,.2f}",
-            NONE if trip.mfe is None else f"{trip.mfe:,.2f}",
+            money(trip.fees),
+            NONE if trip.mae is None else money(trip.mae),
+            NONE if trip.mfe is None else money(trip.mfe),
             escape(("still open; " if trip.open else "") + trip.exit_reason) or NONE,
         )
         for trip in trips[:TRADES_LISTED]

@@ -13,6 +13,7 @@ from actors.research.report import terminal
 from actors.research.report.charts import thinned
 from actors.research.report.columns import write_parquet
 from actors.research.report.document import as_json, plain
+from actors.research.report.formatting import figure, money
 from actors.research.report.monthly import by_month
 from actors.research.results import Series
 from actors.research.statistics.comparison import compare
@@ -43,6 +44,14 @@ def test_a_name_cannot_move_the_cursor() -> None:
     text = terminal.render(result, evaluate(result))
     assert all(char.isprintable() or char == "\n" for char in text)
     assert "evil�[2J��name" in text
+
+
+def test_parts_of_a_bitcoin_are_not_rounded_to_nothing() -> None:
+    shown = {value: money(value) for value in (0.0, 0.5, -0.00001234, 1.5, 1234567.891, 1e-12)}
+    assert list(shown.values()) == ["0.00", "0.50", "-0.00001234", "1.50", "1,234,567.89", "0.00"]
+    assert figure(0.0123, "money", "BTC") == "0.0123 BTC"
+    assert figure(0.0123, "share") == "1.23 %"
+    assert figure(None, "ratio") == "—"
 
 
 def test_columns_are_as_wide_as_their_widest_cell() -> None:

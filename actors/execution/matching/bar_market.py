@@ -187,7 +187,8 @@ class BarMatcher:
     def _fill_at(self, order: Working, price: int) -> None:
         unclear = order.name in self._unclear
         if order.name not in self._market.triggers.stops:
-            self._give(order, price if order.price is None else order.price, "maker", ambiguous=unclear)
+            # Better than its own price where more of it became open behind the path's coming there.
+            self._give(order, price, "maker" if price == order.price else "taker", ambiguous=unclear)
             return
         self._trigger(order)
         if order.kind == "market":

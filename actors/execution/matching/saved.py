@@ -78,7 +78,6 @@ class VenueState(msgspec.Struct):
     """A venue."""
 
     count: Counters
-    now: int
     agenda: list[Planned]
     reports: list[Told]
     working: list[Working]
@@ -93,7 +92,6 @@ def saved(desk: Desk, markets: Mapping[str, SimulatedMarket]) -> VenueState:
     """Everything that the venue's next answers depend on."""
     return VenueState(
         count=desk.count,
-        now=desk.now,
         agenda=[Planned(*entry) for entry in desk.agenda],
         reports=[Told(*entry) for entry in desk.reports],
         working=list(desk.working.values()),
@@ -108,7 +106,6 @@ def saved(desk: Desk, markets: Mapping[str, SimulatedMarket]) -> VenueState:
 def load(state: VenueState, desk: Desk, markets: Mapping[str, SimulatedMarket]) -> None:
     """Put a state into a desk and markets that are new."""
     desk.count = state.count
-    desk.now = state.now
     desk.agenda = [(each.moment, each.number, each.command) for each in state.agenda]
     desk.reports.extend((told.moment, told.report) for told in state.reports)
     desk.working.update((order.name, order) for order in state.working)

@@ -64,6 +64,7 @@ def test_what_cannot_be_valued_is_named_and_makes_its_sums_unknown(instruments: 
 @pytest.mark.parametrize(
     ("field", "limit", "names"),
     [
+        ("max_gross", "0", ("",)),
         ("max_gross", "400", ()),
         ("max_gross", "399.999999999", ("",)),
         ("max_net", "200", ()),

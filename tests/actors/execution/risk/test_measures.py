@@ -102,6 +102,7 @@ def test_volatility_is_the_standard_deviation_of_the_returns() -> None:
     found = metrics(figures(returns=returns))["volatility"]
     assert found.value == pytest.approx(float(np.std(returns, ddof=1)), rel=1e-12)
     assert found.limit == 0.05
+    assert metrics(figures(returns=[0.01, 0.03]))["volatility"].value == pytest.approx(0.02 / 2**0.5)
 
 
 def test_value_at_risk_is_the_loss_of_the_mildest_of_the_worst_and_its_mean() -> None:

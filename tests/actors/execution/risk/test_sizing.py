@@ -371,6 +371,14 @@ def test_the_size_for_a_risk_is_capped_and_floored() -> None:
     assert size_for_risk(n(100_000), 0.01, n(50), n("47.5"), instrument(lot=n(3))).quantity == n(399)
 
 
+def test_the_size_for_a_risk_of_a_short_in_a_prediction_market_is_capped_by_its_collateral() -> None:
+    # 1 % of 1000 over 0.1 a contract would be 100; 5 % of 1000 is the collateral 0.8 of 62.
+    found = size_for_risk(n(1000), 0.01, n("0.2"), n("0.3"), yes(), max_position_size=0.05)
+    assert (found.quantity, found.most) == (n(62), n(62))
+    exactly = size_for_risk(n(1000), 0.01, n("0.2"), n("0.3"), yes(), max_position_size=0.08)
+    assert (exactly.quantity, "capped" in exactly.rationale) == (n(100), False)
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [({"stop": n(50)}, "stop: expected another price"), ({"risk_share": 1.5}, "risk_share: expected from 0 to 1")],

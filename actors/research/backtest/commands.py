@@ -108,7 +108,7 @@ def _looked(found: LookAhead, given: argparse.Namespace) -> Answer:
     lines = [f"{len(found.checks)} comparisons, seed {found.seed}"]
     for check in found.checks:
         verdict = "the same" if check.equal else "DIFFERENT"
-        lines.append(f"  before {check.ts}: data {check.variant}: {check.lines} lines of the order log, {verdict}")
+        lines.append(f"  before {check.ts}: data {check.variant}: {check.lines} signals and order events, {verdict}")
         if not check.equal:
             lines += [
                 f"    with all data: {check.expected[:200] or 'nothing'}",

@@ -1,7 +1,8 @@
 """Whether a strategy sees what it cannot know: its orders up to a moment must not change with what comes after it.
 
 The run over all data is compared with runs in which the data ends at that moment, and with runs in which the rows after
-it are shuffled. A run that knows nothing of the future gives the same order log up to there, byte for byte.
+it are shuffled. A run that knows nothing of the future says the same up to there, and its order log is the same, byte
+for byte.
 
 What a strategy reads by itself (a file, a clock, a network) is no data of the run; a sandboxed one cannot.
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 import numpy as np
@@ -29,7 +30,7 @@ _TIMES: Final = ("ts", "ts_event", "ts_recv", "start", "end", "seq", "market")
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
-    """One comparison. `lines`: of the log before `ts` over all data. `expected`, `got`: the first that differ."""
+    """One comparison. `lines`: signals and order events before `ts` over all data. The first that differ are shown."""
 
     ts: int
     variant: Literal["cut", "shuffled"]
@@ -70,12 +71,12 @@ def look_ahead(
     checks: list[Check] = []
     for place, ts in enumerate(chosen):
         bound = _known_before(opened.sources(spec.since, spec.until, keep=False), ts)
-        expected = [line for line in whole if _time(line) < bound]
+        expected = _before(whole, ts, bound)
         cut = opened.sources(spec.since, ts, keep=False)
-        checks.append(_check(bound, "cut", expected, _lines(passes, spec, cut)))
+        checks.append(_check(ts, "cut", expected, _before(_lines(passes, spec, cut), ts, bound)))
         shuffled = _shuffled(opened.sources(spec.since, spec.until, keep=False), ts, spec.seed)
         if shuffled is not None:
-            checks.append(_check(bound, "shuffled", expected, _lines(passes, spec, shuffled)))
+            checks.append(_check(ts, "shuffled", expected, _before(_lines(passes, spec, shuffled), ts, bound)))
         if tell is not None:
             tell((place + 1) / moments, f"{place + 1} of {moments} moments")
     return LookAhead(checks=tuple(checks), seed=spec.seed)
@@ -97,12 +98,22 @@ def _known_before(sources: Sequence[Source], ts: int) -> int:
     return min(found)
 
 
-def _lines(passes: LocalPasses, spec: BacktestSpec, sources: list[Source]) -> list[bytes]:
-    return passes.over(spec, sources, keep_log=True).log.lines
+class _Log(NamedTuple):
+    said: list[bytes]
+    orders: list[bytes]
 
 
-def _check(ts: int, variant: Literal["cut", "shuffled"], expected: Sequence[bytes], found: Sequence[bytes]) -> Check:
-    got = [line for line in found if _time(line) < ts]
+def _lines(passes: LocalPasses, spec: BacktestSpec, sources: list[Source]) -> _Log:
+    found = passes.over(spec, sources, keep_log=True)
+    return _Log(found.said, found.log.lines)
+
+
+def _before(log: _Log, ts: int, bound: int) -> list[bytes]:
+    """All that was said before `ts`, and what became of it before `bound`."""
+    return [line for line in log.said if _time(line) < ts] + [line for line in log.orders if _time(line) < bound]
+
+
+def _check(ts: int, variant: Literal["cut", "shuffled"], expected: Sequence[bytes], got: Sequence[bytes]) -> Check:
     for place in range(max(len(expected), len(got))):
         own = expected[place] if place < len(expected) else b""
         other = got[place] if place < len(got) else b""

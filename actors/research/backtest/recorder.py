@@ -15,6 +15,7 @@ from actors.execution.engine import Engine
 from actors.research.results import RoundTrip, Series
 from protocols.nanos import NANO
 from protocols.orders import OrderEvent
+from protocols.signals import Signal
 
 _JSON: Final = msgspec.json.Encoder()
 
@@ -25,7 +26,7 @@ class OrderLog:
     def __init__(self, *, keep: bool = True) -> None:
         self.lines: list[bytes] = []
         self.count = 0
-        self._keep = keep
+        self.keep = keep
         self._hash = hashlib.sha256()
 
     def add(self, event: OrderEvent) -> None:
@@ -33,7 +34,7 @@ class OrderLog:
         line = _JSON.encode(event) + b"\n"
         self._hash.update(line)
         self.count += 1
-        if self._keep:
+        if self.keep:
             self.lines.append(line)
 
     @property
@@ -57,12 +58,29 @@ class Recorder:
         self.counts: Counter[str] = Counter()
         self.declined: Counter[str] = Counter()
         self.trades: list[RoundTrip] = []
+        self.said: list[bytes] = []
+        """What the strategy has said, one line of JSON for each signal; kept where the log is."""
         self.unpriced = 0
         """Samples without a price of a position: they are left out."""
         self._ts = array("q")
         self._equity = array("d")
         self._price = array("d")
         self._exposed = array("b")
+
+    def hear(self, signal: Signal, ts: int) -> None:
+        """The strategy has given a signal at `ts`."""
+        if self.log.keep:
+            self.said.append(
+                _JSON.encode(
+                    {
+                        "ts": ts,
+                        "market": signal.symbol,
+                        "action": signal.action,
+                        "confidence": signal.confidence,
+                        "params": signal.execution_params,
+                    }
+                )
+            )
 
     def drain(self) -> list[OrderEvent]:
         """Take what has happened; returns the order events."""

@@ -82,6 +82,7 @@ class Session:
     def act(self, signal: Signal, ts: int) -> int:
         """A signal that the strategy has given at `ts`; returns the next moment to wake at."""
         self.signals += 1
+        self.recorder.hear(signal, ts)
         if ts < self.trade_from or ts >= self._closing.get(signal.symbol, NEVER):
             self.left_out += 1
             return self.wake

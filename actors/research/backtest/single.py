@@ -33,10 +33,11 @@ MINUTE: Final = "1m"
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """A finished pass: the result and its order log."""
+    """A finished pass: the result, its order log, and what the strategy has said (where the log was kept)."""
 
     result: RunResult
     log: OrderLog
+    said: list[bytes]
 
 
 class Stage:
@@ -130,7 +131,7 @@ class Stage:
             warnings=(*warnings, *self._warnings(equity)),
             elapsed_s=time.perf_counter() - self._began,
         )
-        return Outcome(result, recorder.log)
+        return Outcome(result, recorder.log, recorder.said)
 
     def _placed(self, trades: Sequence[RoundTrip], times: Sequence[int]) -> tuple[RoundTrip, ...]:
         """Trades with the numbers of the bars of their entry and exit, where samples are bars."""

@@ -136,6 +136,16 @@ class VirtualClock:
         if moment > self._now:
             self._move(moment)
 
+    def enter(self, moment: int) -> None:
+        """Be at `moment`, if it has not passed, without ringing what is due at it: that rings with the next move.
+
+        What is due before it must have rung. Raises `ValueError` if something has not.
+        """
+        due = self.next_alarm()
+        if due is not None and due < moment:
+            raise ValueError(f"an alarm is due at {due}, before {moment}")
+        self._now = max(self._now, moment)
+
     def at(self, moment: int, call: Callable[[], None]) -> Alarm:
         """Have `call` called when the clock gets to `moment`; with the next move if that has passed."""
         alarm = Alarm(moment, call)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from actors.execution.accounts.booking import collateral
@@ -10,9 +12,9 @@ from actors.execution.accounts.valuation import exit_value, unrealized
 from actors.execution.blotter import Working
 from actors.execution.deployments import Deployment
 from actors.execution.engine import Engine
-from protocols.deployments import AccountShown, DeployRun, PositionShown, RuleShown
+from protocols.deployments import AccountShown, DeployRun, PositionShown, RuleMeasure, RuleShown
 from protocols.execution import AccountView, DeploymentView, FlattenView, LockShown
-from protocols.nanos import decimal_text
+from protocols.nanos import NANO, decimal_text
 from protocols.orders import Order
 
 NOTHING = msgspec.Raw(b"{}")
@@ -75,16 +77,47 @@ def account_shown(engine: Engine, deployment: Deployment) -> AccountShown:
     )
 
 
+MEASURES: Final[dict[str, RuleMeasure]] = {
+    "max_order_size": "order_size",
+    "max_order_notional": "order_notional",
+    "max_position": "position_size",
+    "max_exposure": "exposure",
+    "max_positions": "positions",
+}
+"""What the limits that a strategy can check for itself are compared with; the others are figures of the account."""
+
+
 def rules(engine: Engine, deployment: Deployment) -> list[RuleShown]:
     """The limits that a deployment is under, those of its account first."""
     found: list[RuleShown] = []
-    for limits in (engine.settings.limits, deployment.settings.limits):
+    for limits, scope in ((engine.settings.limits, ""), (deployment.settings.limits, deployment.id)):
         for name in limits.__struct_fields__:
             value = getattr(limits, name)
             if value is None or isinstance(value, bool | tuple):
                 continue
-            found.append(RuleShown(name=name, limit=str(value)))
+            used = _used(engine, name, scope)
+            found.append(RuleShown(name=name, limit=str(value), used=used, measure=MEASURES.get(name, "level")))
     return found
+
+
+def _used(engine: Engine, name: str, scope: str) -> str | None:
+    """How much of a limit is used, as decimal text; None: not known, or nothing that can be used up."""
+    equity = engine.equity(scope)
+    if name == "max_positions":
+        return str(len(list(engine.positions(scope))))
+    if name == "max_open_orders":
+        return str(len(list(engine.open_orders(deployment_id=scope))))
+    if name == "max_exposure":
+        return text(engine.account.gross_exposure())
+    if equity is None or equity <= 0:
+        return None
+    if name == "max_daily_loss" and (start := engine.day_start_equity(scope)):
+        return text(max(0, start - equity) * NANO // start)
+    if name == "max_drawdown" and (peak := engine.peak_equity(scope)):
+        return text(max(0, peak - equity) * NANO // peak)
+    if name in ("max_exposure_share", "max_leverage") and (gross := engine.account.gross_exposure()) is not None:
+        return text(gross * NANO // equity)
+    return None
 
 
 def open_orders(engine: Engine, deployment_id: str = "") -> tuple[Order, ...]:

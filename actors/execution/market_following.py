@@ -36,10 +36,13 @@ from runtime import Actor, receive
 
 ASK_S: Final = 5.0
 RETRY_S: Final = 0.25
+SLOW_S: Final = 1.0
+PATIENCE_S: Final = 3.0
+"""How long after it was asked for a market may still be getting ready, before it is said to be missing."""
 
 
 class NotFollowed(Exception):
-    """The market cannot be followed, for a reason that is there to stay."""
+    """The market cannot be followed now."""
 
     def __init__(self, code: str, reason: str) -> None:
         super().__init__(code, reason)
@@ -64,32 +67,38 @@ class MarketFollowing(Actor):
         raise NotImplementedError
 
     def follow(self, market: str) -> None:
-        """Follow a market from now on."""
-        if market in self.following:
+        """Follow a market from now on; one that could not be followed is tried again."""
+        if self.following.get(market) in ("wanted", "ready"):
             return
         self.following[market] = "wanted"
         self.spawn(self._find, market, name=f"find {market}")
 
     async def _find(self, market: str) -> None:
-        """Find out what is needed, and tell the actor; asked again for as long as somebody may still answer."""
+        """Find out what is needed, and tell the actor. What is missing is told after a while, and looked for on: a
+        venue's definitions, or a feed, may come later."""
+        patient_until = trio.current_time() + PATIENCE_S
+        told = ""
         while True:
             try:
                 messages = await self._found(market)
             except NotFollowed as failed:
-                self.ref.tell(MarketReady(market, (), f"{failed.code}: {failed.reason}"))
-                return
+                problem = f"{failed.code}: {failed.reason}"
+                if problem != told and trio.current_time() > patient_until:
+                    told = problem
+                    self.ref.tell(MarketReady(market, (), problem))
+                await trio.sleep(SLOW_S if told else RETRY_S)
             except (Unknown, Refused):
                 await trio.sleep(RETRY_S)
-                continue
-            self.ref.tell(MarketReady(market, messages))
-            return
+            else:
+                self.ref.tell(MarketReady(market, messages))
+                return
 
     async def _found(self, market: str) -> tuple[Any, ...]:
         instrument = await self._definition(market)
         try:
             listed = await self.lookup(MARKET_INDEX).ask(ListMarkets(market), ASK_S)
         except Refused as refused:
-            if refused.code == "not_found":
+            if refused.code == "not_found" and refused.field == "market":
                 raise NotFollowed("not_found", f"no feed of this node has the market {market}") from None
             raise
         summary: MarketSummary = listed.markets[0]

@@ -250,7 +250,7 @@ class TradingAccount(VenueLink):
         deployment = self.engine.deployments.get(request.deployment_id)
         if deployment is None:
             raise Refused("not_found", f"{self.name} has no deployment {request.deployment_id}", "deployment_id")
-        if deployment.state != "active":
+        if deployment.state != "active" and any(isinstance(each, SubmitOrders) for each in request.commands):
             raise Refused("not_active", f"{deployment.id} is {deployment.state}: {deployment.reason}", "deployment_id")
         return self._commands(request.deployment_id, request.commands)
 
@@ -298,7 +298,7 @@ class TradingAccount(VenueLink):
         names = [order.client_order_id for order in command.orders] if isinstance(command, SubmitOrders) else []
         found = [(name, self.engine.blotter.get(name)) for name in names]
         return [
-            Denied(index=index, client_order_id=name, code=working.reason_code, reason=working.reason)
+            Denied(index=index, client_order_id=name, code=working.reason_code, reason=working.reason, told=True)
             for name, working in found
             if working is not None and working.state == "denied"
         ]

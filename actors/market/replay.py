@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +28,8 @@ from protocols.control import Message, Probe, ProbeReport
 from protocols.market import DELAYED, BookUpdate, GetBookPosition, LevelChange, Quote, RequestSnapshot, pack_levels
 from protocols.nanos import NANO
 from runtime import Actor, Mailbox, OnCrash, receive
+from runtime.clock import VirtualClock
+from runtime.quiescence import virtual_moment
 
 _BATCH: Final = 256
 # Published updates after which the books must have caught up. Below every keeper's mailbox, so that none can lose.
@@ -48,6 +52,10 @@ class _Played(Message, frozen=True, gc=False, tag="replay_played"):
     entries: tuple[Entry, ...]
 
 
+class BeginReplay(Message, frozen=True, gc=False, tag="begin_replay"):
+    """To a replay that is held: begin."""
+
+
 class _AtEnd(Message, frozen=True, gc=False, tag="replay_at_end"):
     round: int
     fault: str
@@ -56,6 +64,9 @@ class _AtEnd(Message, frozen=True, gc=False, tag="replay_at_end"):
 
 class ReplaySession(Actor):
     """Plays `file` at `speed` times its own pace (0: flat out), over and over with `loop`.
+
+    On a node with a virtual clock there is no pace: it moves the clock to each entry, and waits until all actors have
+    done what follows from it. Entries of one moment are played together. `hold`: it waits for BeginReplay.
 
     It stands where the venue stands: a book that asks for a snapshot gets it, as of the place where the replay is. Flat
     out it waits for the books (`books`: their paths) every thousand updates, so nothing is lost on the way. Everything
@@ -75,8 +86,10 @@ class ReplaySession(Actor):
         books: Sequence[str] = (),
         marks: Sequence[str] = (),
         use_yes_price: bool | None = None,
+        hold: bool = False,
     ) -> None:
         self.file = Path(file)
+        self.hold = hold
         self.speed = speed
         self.loop = loop
         self.books = tuple(books)
@@ -99,7 +112,15 @@ class ReplaySession(Actor):
 
     def on_start(self) -> None:
         """Begin to play."""
-        self.spawn(self._play, name="player")
+        if not self.hold:
+            self.spawn(self._play, name="player")
+
+    @receive
+    def begin(self, message: BeginReplay) -> None:
+        """Begin to play, if it was held."""
+        if self.hold:
+            self.hold = False
+            self.spawn(self._play, name="player")
 
     # -- the reader ----------------------------------------------------------------------------------------
 
@@ -140,6 +161,9 @@ class ReplaySession(Actor):
         while entries := await self.offload(recording.take, _BATCH, timeout=_READ_S):
             if first is None:
                 begin, first = trio.current_time(), entries[0].ts
+            if isinstance(self.clock, VirtualClock):
+                await self._play_virtually(self.clock, entries)
+                continue
             if self.speed == 0:
                 await self._hand_over(entries)
                 continue
@@ -153,6 +177,12 @@ class ReplaySession(Actor):
                     await trio.sleep_until(when)
                 due.append(entry)
             await self._hand_over(due)
+
+    async def _play_virtually(self, clock: VirtualClock, entries: Sequence[Entry]) -> None:
+        """Each moment whole, and all that follows from it, before the next one."""
+        for _, group in itertools.groupby(entries, key=lambda entry: entry.ts):
+            together = list(group)
+            await virtual_moment(self.node, clock, together[0].ts, partial(self._hand_over, together))
 
     async def _hand_over(self, entries: list[Entry]) -> None:
         await self._window.acquire()

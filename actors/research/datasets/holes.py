@@ -3,7 +3,8 @@
 With a calendar a bar should be there for every interval of a session (of a day or longer: one for every session).
 Without one the bars tell by themselves when their market is open: a week is divided into slots of an interval (at most
 an hour; of less than three weeks a working day and a free one), and a slot is open that has at least a fifth of the
-bars that the middle one of those with bars has, or that came by but once. Weekends and nights that are always empty are then no holes.
+bars that the middle one of those with bars has, or that came by but once. Weekends and nights that are always empty are
+then no holes.
 """
 
 from __future__ import annotations

@@ -215,7 +215,7 @@ class DatasetKeeper(Actor):
         """Answer with a place for a file."""
         self._ready()
         if len(self.uploads) + len(self.queue) >= self.settings.waiting:
-            raise Refused("too_many", f"expected at most {self.settings.waiting} files that wait to be read")
+            raise Refused("overloaded", f"expected at most {self.settings.waiting} files that wait to be read")
         self.begun += 1
         dataset_id = self._new_id(f"upload {self.begun}")
         self.uploads.add(dataset_id)
@@ -425,7 +425,7 @@ class DatasetKeeper(Actor):
         ]
         if not any(path.is_relative_to(folder) for folder in allowed):
             message = f"expected a recording below datasets.recordings or the data folder, got {path}"
-            raise Refused("not_allowed", message, "reference")
+            raise Refused("forbidden", message, "reference")
         if not path.exists():
             raise Refused("not_found", f"there is no file {path}", "reference")
         return str(path)

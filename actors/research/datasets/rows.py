@@ -91,7 +91,7 @@ class UploadPlace(Message, frozen=True, gc=False, tag="upload_place"):
 
 
 class BeginUpload(Request[UploadPlace], frozen=True, gc=False, tag="begin_dataset_upload"):
-    """Asks for a place for a file. Refused `too_many` (waiting imports), `not_ready`."""
+    """Asks for a place for a file. Refused `overloaded` (waiting imports), `not_ready`."""
 
 
 class AbandonUpload(Message, frozen=True, gc=False, tag="abandon_dataset_upload"):
@@ -104,7 +104,7 @@ class ImportDataset(Request[DatasetState], frozen=True, gc=False, kw_only=True, 
     """Makes a data set of a file in its place (`dataset_id` of `BeginUpload`), or refers to a recording (`reference`).
 
     Answered as soon as it is accepted: it goes on in a process of its own. `options` are the fields of `ReadOptions`,
-    checked. `recording`: the file is kept as a recording. Refused `invalid`, `not_found`, `not_allowed` (a reference
+    checked. `recording`: the file is kept as a recording. Refused `invalid`, `not_found`, `forbidden` (a reference
     outside of the folders of the settings).
     """
 

@@ -12,6 +12,7 @@ import msgspec
 
 from protocols.control import Message, Request, Row
 from protocols.deployments import OrdersTaken, PositionShown
+from protocols.instruments import Instrument
 from protocols.orders import Order, OrderCommand, Side
 
 EXECUTION: Final = "/execution"
@@ -48,6 +49,7 @@ class OpenAccount(Request["AccountView"], frozen=True, gc=False, kw_only=True, t
     mode: AccountMode = "paper"
     session: str = ""
     name: str = ""
+    description: str = ""
     markets: tuple[str, ...] = ()
 
 
@@ -119,6 +121,83 @@ class AccountList(Message, frozen=True, gc=False, tag="account_list"):
 
 class ListAccounts(Request[AccountList], frozen=True, gc=False, tag="list_accounts"):
     """Asks the roster for all accounts."""
+
+
+class AccountOpened(Message, frozen=True, gc=False, tag="account_opened"):
+    """What an account was opened with: AccountSpec as JSON, and when (ns)."""
+
+    account: str
+    settings: msgspec.Raw
+    created: int
+
+
+class GetAccountSettings(Request[AccountOpened], frozen=True, gc=False, tag="get_account_settings"):
+    """Asks the roster what an account was opened with. Refused `not_found`."""
+
+    account: str
+
+
+class MarketShown(Message, frozen=True, gc=False, kw_only=True, tag="market_shown"):
+    """A market as an account sees it. None: not known. `rate`: one unit of its currency in the account's, nanos.
+
+    `volatility`: annualised, of the account's own samples. `ts`: of the newest price, ns; 0: there was none.
+    """
+
+    instrument: Instrument
+    bid: int | None
+    bid_size: int
+    ask: int | None
+    ask_size: int
+    last: int | None
+    ts: int
+    rate: int | None
+    volatility: float | None
+    is_open: bool | None
+
+
+class GetMarket(Request[MarketShown], frozen=True, gc=False, tag="get_market"):
+    """Asks an account to follow a market, and how it stands; answered when its definition is there.
+
+    Refused `not_found`, `instrument_unknown`.
+    """
+
+    market: str
+
+
+class HoldingShown(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """A position with what it is worth: `price` at which it could be left, `value` in the account's currency."""
+
+    market: str
+    quantity: int
+    price: int | None
+    value: str | None
+    rate: int | None
+    instrument: Instrument | None
+
+
+class RiskShown(Message, frozen=True, gc=False, kw_only=True, tag="risk_shown"):
+    """What an account's risk is measured by. Money in nanos as text. `limits`: RiskLimits as JSON.
+
+    `deployments`: the limits of each deployment.
+    """
+
+    account: str
+    currency: str
+    equity: str | None
+    day_start: str | None
+    peak: str | None
+    margin_used: str | None
+    open_orders: int
+    holdings: tuple[HoldingShown, ...]
+    limits: msgspec.Raw
+    deployments: tuple[tuple[str, msgspec.Raw], ...]
+    denied: tuple[tuple[str, int], ...]
+    """How many orders were denied since the last start, by code."""
+    ts: int
+
+
+class GetRisk(Request[RiskShown], frozen=True, gc=False, tag="get_risk"):
+    """Asks an account for what its risk is measured by."""
 
 
 class OrderList(Message, frozen=True, gc=False, tag="order_list"):
@@ -306,9 +385,10 @@ class DeploymentView(Message, frozen=True, gc=False, kw_only=True, tag="deployme
 
 class StartDeployment(Request[DeploymentView], frozen=True, gc=False, kw_only=True, tag="start_deployment"):
     """Asks the roster for a new deployment. `settings`: DeploymentSettings as JSON. Refused `invalid`, `not_found`,
-    `exists`, `live_disabled`."""
+    `exists`, `live_disabled`. `active` False: it is there, and stopped."""
 
     settings: msgspec.Raw
+    active: bool = True
 
 
 class SwitchDeployment(Request[DeploymentView], frozen=True, gc=False, tag="switch_deployment"):

@@ -24,6 +24,7 @@ class AccountSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     mode: AccountMode = "paper"
     session: str = ""
     name: str = ""
+    description: str = ""
     markets: tuple[str, ...] = ()
     instruments: tuple[dict[str, Any], ...] = ()
     snapshot_inputs: Annotated[int, msgspec.Meta(ge=100)] = 20_000

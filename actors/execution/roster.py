@@ -23,6 +23,7 @@ from protocols.deployments import GetDeployment
 from protocols.execution import (
     ACCOUNTS,
     AccountList,
+    AccountOpened,
     AccountView,
     ApplyDeployment,
     CloseAccount,
@@ -33,6 +34,7 @@ from protocols.execution import (
     FlattenAccount,
     FlattenView,
     GetAccount,
+    GetAccountSettings,
     GetFlatten,
     KillReport,
     KillSwitch,
@@ -58,8 +60,9 @@ FLATTEN_S: Final = 120.0
 class _Account:
     """An account as the roster knows it."""
 
-    def __init__(self, spec: AccountSpec) -> None:
+    def __init__(self, spec: AccountSpec, created: int) -> None:
         self.spec = spec
+        self.created = created
         self.up = False
         self.closed = False
 
@@ -146,7 +149,7 @@ class ExecutionRoster(Actor):
             if found.event == "closed":
                 continue
             if kind == "account":
-                self._add(msgspec.json.decode(found.settings, type=AccountSpec))
+                self._add(msgspec.json.decode(found.settings, type=AccountSpec), found.created)
             else:
                 settings = msgspec.json.decode(found.settings, type=DeploymentSettings)
                 state: Any = "stopped" if found.event in ("opened", "changed") else found.event
@@ -160,11 +163,11 @@ class ExecutionRoster(Actor):
             if settings.deployment_id not in self.deployments:
                 self.spawn(self._begin_configured, settings, name=f"deploy {settings.deployment_id}")
 
-    def _add(self, spec: AccountSpec) -> None:
+    def _add(self, spec: AccountSpec, created: int = 0) -> None:
         name = spec.engine.account.account_id
         spec = msgspec.structs.replace(spec, instruments=(*self.instruments, *spec.instruments))
         if name not in self.accounts:
-            self.accounts[name] = _Account(spec)
+            self.accounts[name] = _Account(spec, created or self.clock.now())
             self.spawn(self._bring_up, name, name=f"start {name}")
 
     async def _bring_up(self, name: str) -> None:
@@ -243,6 +246,7 @@ class ExecutionRoster(Actor):
             "mode": request.mode,
             "session": request.session,
             "name": request.name,
+            "description": request.description,
             "markets": request.markets,
         }
         try:
@@ -308,6 +312,12 @@ class ExecutionRoster(Actor):
             )
         )
 
+    @receive
+    def account_settings(self, request: GetAccountSettings) -> AccountOpened:
+        """What an account was opened with."""
+        account = self._account(request.account)
+        return AccountOpened(request.account, msgspec.Raw(msgspec.json.encode(account.spec)), account.created)
+
     # -- deployments -------------------------------------------------------------------------------------------
 
     @receive
@@ -326,7 +336,7 @@ class ExecutionRoster(Actor):
         if (settings.mode == "live") != (account.spec.mode == "live"):
             raise Refused("invalid", f"expected {account.spec.mode}, as the account is, got {settings.mode}", "mode")
         self._check_shares(settings.account, settings.deployment_id, settings.capital_share)
-        self.answer_later(self._deployed, settings)
+        self.answer_later(self._deployed, settings, "active" if request.active else "stopped")
 
     def _check_shares(self, account: str, deployment_id: str, share: float) -> None:
         others = sum(
@@ -343,15 +353,15 @@ class ExecutionRoster(Actor):
                 "capital_share",
             )
 
-    async def _deployed(self, settings: DeploymentSettings) -> DeploymentView:
+    async def _deployed(self, settings: DeploymentSettings, state: DeploymentState = "active") -> DeploymentView:
         ref = self.lookup(account_actor(settings.account))
         for market in settings.markets:
             await ref.ask(FollowMarket(market), ASK_S)
-        apply = ApplyDeployment(msgspec.Raw(msgspec.json.encode(settings)), "active", "", self.clock.now())
+        apply = ApplyDeployment(msgspec.Raw(msgspec.json.encode(settings)), state, "", self.clock.now())
         await ref.ask(apply, ASK_S)
-        self.ref.tell(_Keep(settings, "active", "", "active"))
+        self.ref.tell(_Keep(settings, state, "", state))
         view = await ref.ask(FiguresOf(settings.deployment_id), ASK_S)
-        return self._shown(view, settings, "active", "", self.clock.now())
+        return self._shown(view, settings, state, "", self.clock.now())
 
     @receive
     def keep(self, message: _Keep) -> None:

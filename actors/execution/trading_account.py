@@ -43,6 +43,7 @@ from actors.execution.journal_reading import journal_rows, last_snapshot
 from actors.execution.live_account import VenueLink
 from actors.execution.market_following import instruments_of
 from actors.execution.risk.limits import RiskLimits
+from actors.execution.risk_views import market_shown, risk_shown, sized
 from protocols.control import ExitReason, Refused, Unknown
 from protocols.deployments import Denied, OrdersTaken, PlaceOrders
 from protocols.execution import (
@@ -56,11 +57,17 @@ from protocols.execution import (
     FlattenView,
     GetAccount,
     GetFlatten,
+    GetMarket,
     GetOrders,
+    GetRisk,
+    MarketShown,
     MoneyIn,
     OrderByHand,
     OrderChecked,
     OrderList,
+    PositionSized,
+    RiskShown,
+    SizePosition,
     SwitchTrading,
 )
 from protocols.orders import AmendOrder, CancelOrder, NewOrder, OrderCommand, SubmitOrders
@@ -417,6 +424,26 @@ class TradingAccount(VenueLink):
             recovered=self.recovered,
             recovery_ms=self.recovery_ms,
         )
+
+    @receive
+    def market(self, request: GetMarket) -> None:
+        """A market, as soon as it is followed."""
+        self.follow(request.market)
+        self.answer_later(self._market_shown, request.market)
+
+    async def _market_shown(self, market: str) -> MarketShown:
+        await self.wait_for(market)
+        return market_shown(self.engine, market)
+
+    @receive
+    def risk(self, request: GetRisk) -> RiskShown:
+        """What risk is measured by."""
+        return risk_shown(self.engine)
+
+    @receive
+    def sized(self, request: SizePosition) -> PositionSized:
+        """How much may be bought or sold."""
+        return sized(self.engine, request)
 
     @receive
     def figures(self, request: FiguresOf) -> DeploymentView:

@@ -10,21 +10,13 @@ Prices, sizes and money are nanos, times nanoseconds since the Unix epoch.
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Literal
 
 import msgspec
 
 from protocols.control import Message, Request
 from protocols.instruments import Instrument
 from protocols.orders import Leg, NewOrder, OrderKind, Side, TimeInForce, VenueFilled
-
-GATEWAYS: Final = "/execution/gateways"
-
-
-def gateway(account: str) -> str:
-    """The path of an account's gateway."""
-    return f"{GATEWAYS}/{account}"
-
 
 # Account to gateway.
 

@@ -205,6 +205,8 @@ class GatewayCore:
     def adopt(self, orders: Sequence[Adopted], ts: int) -> None:
         """Look after orders of an earlier life; ask for each of them."""
         for each in orders:
+            # Of an earlier life the venue may say a name that only this makes ours again.
+            self.venue.identify(each.order.client_order_id)
             self._reports += self.tracker.adopt(each)
             tracked = self.tracker.orders[each.order.client_order_id]
             # It may have left until that life ended, which was not after now.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal, Protocol
 
 import msgspec
@@ -120,7 +121,7 @@ class Gathering(Protocol):
     def take(self, call: Call, status: int, body: bytes, ts: int) -> Call | None:
         """Read an answer; the next call, or None at the end. Raises VenueError."""
 
-    def state(self, account: str, ours: dict[str, str]) -> VenueState:
+    def state(self, account: str, ours: Mapping[str, str]) -> VenueState:
         """What was found. `ours`: our client order ids by the venue's order ids."""
 
     def first(self) -> Call:
@@ -163,8 +164,9 @@ class Venue(Protocol):
     def opening(self) -> tuple[Call, ...]:
         """Questions to begin with: the venue's time, the account's limits."""
 
-    def gather(self, since: int | None, markets: tuple[str, ...]) -> Gathering:
-        """Ask for everything, fills and settlements since then; None: for open orders alone."""
+    def gather(self, since: int | None, markets: tuple[str, ...], ours: Mapping[str, str]) -> Gathering:
+        """Ask for everything, fills and settlements since then; None: for open orders alone. `ours`: our client order
+        ids by the venue's."""
 
     def read(self, call: Call, status: int, body: bytes, ts: int) -> Heard:
         """An answer."""

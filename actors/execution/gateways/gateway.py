@@ -21,9 +21,9 @@ from actors.execution.gateways.findings import Call, Gathering
 from actors.execution.gateways.http import GatewayHttp, NoAnswer, NotSent
 from actors.execution.gateways.settings import GatewaySettings
 from actors.execution.gateways.stream import PrivateStream
-from actors.execution.gateways.venues import open_venue, urls_of
+from actors.execution.gateways.venues import LIMITS, open_venue, urls_of
 from actors.market.venue_clock import VenueClock
-from protocols.budget import CONNECT, SetBudget, TakeBudget
+from protocols.budget import CONNECT
 from protocols.control import ExitReason, Message, Probe, ProbeReport, Refused, Unknown
 from protocols.gateways import (
     AdoptOrders,
@@ -45,6 +45,7 @@ from protocols.instruments import GetInstrument, Instrument
 from protocols.orders import NewOrder, VenueRefusedChange, VenueRejected, VenueReport
 from protocols.paths import INSTRUMENTS, VENUE, venue_budget
 from protocols.venues.errors import VenueError, WireError
+from protocols.venues.rest import RestCall
 from protocols.venues.simulated import GetVenueAddress
 from runtime import Actor, ActorRef, Mailbox, receive
 
@@ -52,6 +53,9 @@ _ASK_S: Final = 5.0
 _INSTRUMENT_S: Final = 2.0
 _SEND_S: Final = 60.0
 _TICK_S: Final = 0.25
+_CONNECT: Final = Call(
+    what="clock", rest=RestCall(purpose="connect", path=""), buckets=((CONNECT, 1.0),), priority="recovery"
+)
 _AGAIN_S: Final = 1.0
 
 
@@ -171,6 +175,7 @@ class Gateway(Actor):
             venue.prepared,
             timeout_s=settings.timeout_s,
             budget_s=settings.budget_s,
+            limits=LIMITS[settings.venue],
         )
         self.core.begin()
         self.spawn(self._stream_for_ever, name="stream")
@@ -302,7 +307,7 @@ class Gateway(Actor):
         self.answer_later(self._reconcile, request, self.core)
 
     async def _reconcile(self, request: Reconcile, core: GatewayCore) -> VenueState:
-        gathering = core.venue.gather(request.since, request.markets)
+        gathering = core.venue.gather(request.since, request.markets, core.tracker.ids())
         reason = await self._gather(gathering)
         if reason:
             raise Refused("unavailable", reason)
@@ -318,7 +323,8 @@ class Gateway(Actor):
             for call in core.take_calls():
                 self._line_up(call)
             for name, tokens, tokens_s in core.limits:
-                self._budget().tell(SetBudget(name, tokens, tokens_s))
+                assert self._http is not None
+                self._http.limit(name, tokens, tokens_s)
             core.limits.clear()
             if core.wants_survey and not self._surveying:
                 core.wants_survey, self._surveying = False, True
@@ -397,7 +403,7 @@ class Gateway(Actor):
 
     async def _survey(self, core: GatewayCore) -> None:
         markets = tuple(sorted({each.order.market for each in core.tracker.open()}))
-        gathering = core.venue.gather(None, markets)
+        gathering = core.venue.gather(None, markets, core.tracker.ids())
         reason = await self._gather(gathering)
         await self.ref.send(_Surveyed(gathering, reason), timeout=_SEND_S)
 
@@ -446,9 +452,10 @@ class Gateway(Actor):
                 await self.ref.send(_Heard(connection, raw), timeout=_SEND_S)
 
             try:
-                await self._budget().ask(TakeBudget(CONNECT), timeout=_SEND_S)
-            except (Refused, Unknown) as error:
-                reason = f"no budget: {error}"
+                assert self._http is not None
+                await self._http.admit(_CONNECT, trio.current_time())
+            except NotSent as error:
+                reason = str(error)
             else:
                 headers = venue.handshake(self._now())
                 reason = await stream.run(headers, lambda: venue.subscriptions(self._now()), opened, heard)

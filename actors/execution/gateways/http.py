@@ -6,7 +6,7 @@ An order must never be sent twice, so nothing is repeated here: not after a refu
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import httpx
@@ -14,8 +14,9 @@ import msgspec
 import trio
 
 from actors.execution.gateways.findings import Call
+from actors.execution.gateways.own_budget import OwnBudget
 from actors.market.venue_clock import VenueClock
-from protocols.budget import CANCEL, NORMAL, RECOVERY, CloseBudget, TakeBudget
+from protocols.budget import CANCEL, NORMAL, RECOVERY, CloseBudget, SetBudget, TakeBudget
 from protocols.control import Refused, Unknown
 from protocols.venues.rest import RestCall
 from protocols.venues.simulated import MARKS_HEADER
@@ -75,6 +76,7 @@ class GatewayHttp:
         *,
         timeout_s: float,
         budget_s: float,
+        limits: Sequence[tuple[str, float, float]],
     ) -> None:
         self.base_url = base_url.rstrip("/")
         self.calls = 0
@@ -82,6 +84,8 @@ class GatewayHttp:
         self._venue_clock = venue_clock
         self._budget = budget
         self._prepare = prepare
+        self.own = OwnBudget(limits)
+        """Used while nobody keeps the venue's budget."""
         self._timeout_s = timeout_s
         self._budget_s = budget_s
         self._client = httpx.AsyncClient(
@@ -105,11 +109,14 @@ class GatewayHttp:
             left_s = since + self._budget_s - trio.current_time()
             if left_s <= 0:
                 raise NotSent(f"no budget for {self._budget_s:g} s")
+            priority = _PRIORITIES[call.priority]
             try:
-                request = TakeBudget(bucket, tokens, _PRIORITIES[call.priority])
-                await self._budget.ask(request, timeout=left_s)
+                await self._budget.ask(TakeBudget(bucket, tokens, priority), timeout=left_s)
             except (Refused, Unknown) as error:
-                raise NotSent(f"no budget: {error}") from None
+                if not (isinstance(error, Refused) and error.code == "not_found"):
+                    raise NotSent(f"no budget: {error}") from None
+                if not await self.own.take(bucket, tokens, priority, left_s):
+                    raise NotSent(f"no budget for {self._budget_s:g} s") from None
 
     async def send(self, call: Call) -> HttpAnswer:
         """Make the call once, now. Raises NotSent, NoAnswer."""
@@ -151,3 +158,9 @@ class GatewayHttp:
         seconds = float(retry_after) if retry_after.isascii() and retry_after.isdigit() else _RETRY_S
         for bucket, _ in call.buckets:
             self._budget.tell(CloseBudget(bucket, seconds))
+            self.own.close(bucket, seconds)
+
+    def limit(self, bucket: str, tokens: float, tokens_s: float) -> None:
+        """The venue has named the account's limits."""
+        self._budget.tell(SetBudget(bucket, tokens, tokens_s))
+        self.own.change(bucket, tokens, tokens_s)

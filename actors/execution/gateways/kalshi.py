@@ -8,8 +8,8 @@ Nothing cancels orders when nobody is connected: order groups end by a limit on 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import ClassVar, Final
 from urllib.parse import urlsplit
 
 import msgspec
@@ -82,6 +82,8 @@ class KalshiVenue:
     # Of the smallest account's bucket of writes, less the reserve for cancels: 10 tokens an order.
     most_batch: int = 8
     not_done: frozenset[str] = frozenset()
+    # The Basic tier, with room for the way to the venue being uneven; it names the account's own.
+    LIMITS: ClassVar[tuple[tuple[str, float, float], ...]] = (("rest", 180.0, 190.0), ("write", 90.0, 95.0))
 
     def __init__(self, settings: GatewaySettings, rest_url: str, signer: Signer) -> None:
         self._prefix = urlsplit(rest_url).path
@@ -196,9 +198,9 @@ class KalshiVenue:
         rest = _rest("GET", "/account/limits")
         return (Call(what="limits", rest=rest, buckets=((REST, float(wire.DEFAULT_COST)),), priority="recovery"),)
 
-    def gather(self, since: int | None, markets: tuple[str, ...]) -> Gathering:
+    def gather(self, since: int | None, markets: tuple[str, ...], ours: Mapping[str, str]) -> Gathering:
         """Everything of the account."""
-        return KalshiGathering(since)
+        return KalshiGathering(since, ours)
 
     # -- answers ---------------------------------------------------------------------------------------------
 

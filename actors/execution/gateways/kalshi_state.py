@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final, Literal
 
 import msgspec
@@ -75,10 +76,12 @@ def status_of(word: str) -> Literal["open", "filled", "ended"]:
 
 
 class KalshiGathering:
-    """`since` None: open orders alone."""
+    """`since` None: open orders alone. Fills do not name our ids: `ours` does by the venue's, and the orders of other
+    fills are asked for."""
 
-    def __init__(self, since: int | None) -> None:
+    def __init__(self, since: int | None, ours: Mapping[str, str]) -> None:
         self.as_of = 0
+        self._names = dict(ours)
         self.orders: list[OrderSeen] = []
         self._since = since
         self._paths = [_ORDERS] if since is None else [_ORDERS, _POSITIONS, _BALANCE, _FILLS, _SETTLEMENTS]
@@ -116,6 +119,7 @@ class KalshiGathering:
         if path == _ORDERS:
             orders = wire.read(wire.OrdersPage, status, body)
             self.orders += [order_seen(row) for row in orders.orders]
+            self._names |= {row.order_id: row.client_order_id for row in orders.orders}
             return orders.cursor
         if path == _POSITIONS:
             positions = wire.read(wire.PositionsPage, status, body)
@@ -131,7 +135,15 @@ class KalshiGathering:
         if path == _FILLS:
             fills = wire.read(wire.FillsPage, status, body)
             self._fills += [fill_seen(row) for row in fills.fills]
+            for id in dict.fromkeys(row.order_id for row in fills.fills):
+                if id not in self._names:
+                    self._names[id] = ""
+                    self._paths.append(f"{_ORDERS}/{id}")
             return fills.cursor
+        if path.startswith(_ORDERS):
+            one = wire.read(wire.OneOrder, status, body).order
+            self._names[one.order_id] = one.client_order_id
+            return None
         settled = wire.read(wire.SettlementsPage, status, body)
         for each in settled.settlements:
             revenue = wire.of_cents(each.revenue) if each.revenue_dollars is None else exact_nanos(each.revenue_dollars)
@@ -141,7 +153,7 @@ class KalshiGathering:
             )
         return settled.cursor
 
-    def state(self, account: str, ours: dict[str, str]) -> VenueState:
+    def state(self, account: str, ours: Mapping[str, str]) -> VenueState:
         """What was found."""
         fills = sorted(self._fills, key=lambda each: (each.ts, each.fill_id))
         return VenueState(
@@ -151,7 +163,7 @@ class KalshiGathering:
             positions=tuple(self._positions),
             balances=tuple(self._balances),
             fills=tuple(
-                filled(each, each.client_order_id or ours.get(each.venue_order_id, ""), None)
+                filled(each, ours.get(each.venue_order_id) or self._names.get(each.venue_order_id, ""), None)
                 for each in fills
                 if each.ts >= (self._since or 0)
             ),
@@ -159,7 +171,7 @@ class KalshiGathering:
         )
 
 
-def open_at_venue(seen: OrderSeen, ours: dict[str, str]) -> OpenAtVenue:
+def open_at_venue(seen: OrderSeen, ours: Mapping[str, str]) -> OpenAtVenue:
     """An open order of a list. Raises KeyError for one that does not say what it is."""
     if seen.side is None or seen.size is None or seen.filled is None:
         raise ValueError(f"order {seen.venue_order_id} without side, size or what is filled")

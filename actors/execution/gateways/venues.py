@@ -14,6 +14,11 @@ from protocols.gateways import NativeKinds
 from protocols.venues import binance_signing, kalshi_signing
 from protocols.venues.binance_orders import STREAM_PATH
 
+LIMITS: Final[dict[str, tuple[tuple[str, float, float], ...]]] = {
+    "kalshi": KalshiVenue.LIMITS,
+    "binance": BinanceVenue.LIMITS,
+}
+"""Of an account at each venue, where no feed shares them: (bucket, tokens, tokens a second)."""
 _URLS: Final = {"kalshi": kalshi.URLS, "binance": binance.URLS}
 
 

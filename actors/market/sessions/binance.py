@@ -34,8 +34,9 @@ class BinanceSpotSession(BinanceSession):
     REST_URL = "https://api.binance.com"
     REST = "actors.market.rest.binance:BinanceSpotRest"
     OFFERED = frozenset({BOOK, TRADES, TICKERS, BARS})
-    # Request weight 6,000 a minute and 300 connects in five minutes, each for one address.
-    BUDGETS = (("rest", 6000.0, 100.0), ("connect", 300.0, 1.0))
+    # Request weight 6,000 a minute and 300 connects in five minutes, each for one address; 50 unfilled orders in ten
+    # seconds for one account, wherever the venue's ten seconds begin.
+    BUDGETS = (("rest", 6000.0, 100.0), ("connect", 300.0, 1.0), ("write", 25.0, 2.4))
     DEPTH_PATH = "/api/v3/depth"
     DEPTH_WEIGHTS: ClassVar[tuple[tuple[int, int], ...]] = ((100, 5), (500, 25), (1000, 50), (5000, 250))
 

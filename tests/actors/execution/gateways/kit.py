@@ -14,8 +14,8 @@ from actors.execution.matching.exchange import Execution
 from actors.market.simulated.flow import Traded
 from actors.market.simulated.kalshi_face import KEY_ID, KalshiFace
 from actors.market.simulated.standin import StandIn, StandInSettings
-from protocols import gateways
 from protocols.control import Lagged, Message
+from protocols.execution import gateway_actor
 from protocols.gateways import GatewayState, UseInstruments
 from protocols.instruments import Instrument, PriceRange
 from protocols.market import Side
@@ -80,7 +80,7 @@ class Trading:
 
     @property
     def gateway(self) -> Any:
-        return self.node.ref(gateways.gateway(ACCOUNT))
+        return self.node.ref(gateway_actor(ACCOUNT))
 
     @property
     def kalshi(self) -> KalshiFace:
@@ -191,7 +191,7 @@ async def trading(
             arguments={"venue": venue, "limits": limits},
         )
         gateway = ChildSpec(
-            name=ACCOUNT,
+            name="gateway",
             actor="actors.execution.gateways.gateway:Gateway",
             arguments={
                 "settings": fields | QUICK | settings,
@@ -199,14 +199,13 @@ async def trading(
                 "report_to": "/account",
             },
         )
-        children = (
-            supervisor("market", supervisor("budgets", keeper)),
-            ChildSpec(name="account", actor=Account),
-        )
+        branch = supervisor("execution", supervisor("accounts", supervisor(ACCOUNT, gateway)))
+        budgets = (supervisor("market", supervisor("budgets", keeper)),) if limits else ()
+        children = (*budgets, ChildSpec(name="account", actor=Account))
         kinds = [*get_args(VenueReport), Noted]
         async with open_node(NodeSettings(data_dir=str(tmp_path)), children) as node:
             with node.open_tap(*((kind, None) for kind in kinds), path="test", capacity=100_000) as tap:
-                await node.ref("/").ask(StartChild(supervisor("execution", supervisor("gateways", gateway))))
+                await node.ref("/").ask(StartChild(branch))
                 run = Trading(node, tap, standin)
                 run.tell(UseInstruments(instruments))
                 if wait:

@@ -257,7 +257,7 @@ async def test_a_new_life_finds_out_what_became_of_the_orders_of_the_last(tmp_pa
         kept, lost, never = coins("kept"), coins("odd name: 1", dollars=49_000), coins("never")
         run.tell(SendOrders((kept, lost)))
         accepted = {each.client_order_id: each.venue_order_id for each in await run.all(VenueAccepted, 2)}
-        await run.node.ref("/execution/gateways").ask(KillChild(ACCOUNT))
+        await run.node.ref(f"/execution/accounts/{ACCOUNT}").ask(KillChild("gateway"))
         other(run, "ask", 49_000, 15)
         run.tell(
             AdoptOrders(

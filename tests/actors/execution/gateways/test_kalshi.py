@@ -356,6 +356,26 @@ async def test_a_risk_exit_leaves_before_the_orders_that_wait(tmp_path: Path) ->
         assert len(run.kalshi.trading.account.orders) < 15
 
 
+async def test_where_no_feed_shares_the_limit_the_gateway_keeps_it_itself(tmp_path: Path) -> None:
+    async with trading(tmp_path, limits=[], budget_s=10.0) as run:
+        run.tell(*(SendOrder(order(f"o{number}", contracts=1)) for number in range(15)))
+        await run.all(VenueAccepted, 15)
+        assert run.kalshi.limited == 0
+
+
+async def test_fills_of_orders_that_nobody_has_named_are_named_by_asking(tmp_path: Path) -> None:
+    async with trading(tmp_path) as run:
+        run.tell(SendOrder(order("a")))
+        await run.next(VenueAccepted)
+        run.other("ask", 40, 10)
+        await run.next(VenueFilled)
+        await run.node.ref(f"/execution/accounts/{ACCOUNT}").ask(KillChild("gateway"))
+        await run.state("connecting")
+        await run.state("live")
+        state = await run.gateway.ask(Reconcile(0))
+        assert [(each.client_order_id, each.size) for each in state.fills] == [("a", 10 * NANO)]
+
+
 async def test_the_venues_too_many_is_no_unknown_outcome(tmp_path: Path) -> None:
     async with trading(tmp_path) as run:
         run.tell(SendOrder(order("a")))
@@ -379,7 +399,7 @@ async def test_a_new_life_finds_out_what_became_of_the_orders_of_the_last(tmp_pa
         accepted = {each.client_order_id: each.venue_order_id for each in await run.all(VenueAccepted, 3)}
         run.other("ask", 40, 4)
         first = await run.next(VenueFilled)
-        await run.node.ref("/execution/gateways").ask(KillChild(ACCOUNT))
+        await run.node.ref(f"/execution/accounts/{ACCOUNT}").ask(KillChild("gateway"))
         run.other("ask", 39, 9)
         known = {"known": True, "filled": 4 * NANO, "fill_ids": (first.fill_id,)}
         run.tell(

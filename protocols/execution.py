@@ -281,6 +281,20 @@ class ChangeLimits(Request[None], frozen=True, gc=False, tag="change_limits"):
     deployment_id: str = ""
 
 
+class SwitchBreaker(Request[None], frozen=True, gc=False, tag="switch_breaker"):
+    """Opens an account's breaker by hand, or closes it. While it is open only what reduces passes."""
+
+    open: bool
+    reason: str = ""
+
+
+class TakeLocksAway(Request[None], frozen=True, gc=False, tag="take_locks_away"):
+    """Ends the locks of protections: of a market, or (empty) of all."""
+
+    market: str = ""
+    deployment_id: str = ""
+
+
 class SwitchTrading(Request[None], frozen=True, gc=False, tag="switch_trading"):
     """Lets an account trade again (`active`), only reduce, or not at all."""
 

@@ -35,15 +35,18 @@ from actors.execution.inputs import (
     MoveDeployment,
     Opened,
     Restarted,
+    SetBreaker,
     SetLimits,
     SettleMarket,
     SetTrading,
     SkipSignals,
     TakeSignal,
     Tick,
+    Unlock,
 )
 from actors.execution.risk.limits import Denial
 from actors.execution.risk.protections import ClosedTrade as RiskTrade
+from actors.execution.risk.protections import exit_of
 from actors.execution.sizing_orders import size_of
 from actors.execution.volatility import Volatility
 from protocols.instruments import Instrument
@@ -171,6 +174,8 @@ class Engine(OrderDesk):
             SetTrading: self._set_trading,
             SetLimits: self._set_limits,
             SettleMarket: self._settle_market,
+            SetBreaker: self._set_breaker,
+            Unlock: self._unlock,
             AlignCash: self._align_cash,
             AlignPosition: self._align_position,
             Restarted: self._restarted,
@@ -405,6 +410,9 @@ class Engine(OrderDesk):
             self.account.deposit(item.amount, self.now, currency=item.currency, reference=item.reference)
         except ValueError as error:
             self.problems.append(str(error))
+            return
+        if item.currency in ("", self.settings.account.currency):
+            self.gate.on_transfer(item.amount, self.now)
         self._sample_at = 0
 
     def _set_limits(self, item: SetLimits, ts: int) -> None:
@@ -418,11 +426,23 @@ class Engine(OrderDesk):
         if item.state == "active":
             self.flattening.forget()
 
+    def _set_breaker(self, item: SetBreaker, ts: int) -> None:
+        self._reach(ts)
+        if item.open:
+            self.gate.trip(item.reason, self.now)
+        else:
+            self.gate.reset(self.now)
+
+    def _unlock(self, item: Unlock, ts: int) -> None:
+        self._reach(ts)
+        self.gate.unlock(item.market or "*", item.deployment_id)
+
     def _flatten(self, item: Flatten, ts: int) -> None:
         self._reach(ts)
         if item.deployment_id:
             if (deployment := self.deployments.get(item.deployment_id)) is not None:
                 deployment.state, deployment.reason = "stopped", item.reason
+                self.gate.set_trading("halted", item.reason, item.deployment_id)
         else:
             self.trading, self.trading_reason = "halted", item.reason
             self.gate.set_trading("halted", item.reason)
@@ -473,6 +493,7 @@ class Engine(OrderDesk):
         deployment = self.deployments.get(item.deployment_id)
         if deployment is not None:
             deployment.state, deployment.reason = item.state, item.reason
+            self.gate.set_trading("active" if item.state == "active" else "reducing", item.reason, item.deployment_id)
 
     def _take_signal(self, item: TakeSignal, ts: int) -> None:
         self._reach(ts)
@@ -626,7 +647,7 @@ class Engine(OrderDesk):
                     ts_closed=trade.exit_ts,
                     profit=trade.pnl,
                     stake=abs(trade.entry_cost),
-                    exit=trade.exit_reason,
+                    exit=self._exit_of(trade),
                     deployment_id=trade.deployment_id,
                 ),
                 ts,
@@ -639,6 +660,10 @@ class Engine(OrderDesk):
                     deployment.returns.append(trade.return_ / NANO)
                     del deployment.returns[:-MOST_RETURNS]
         return bool(trades)
+
+    def _exit_of(self, trade: ClosedTrade) -> str:
+        closer = self.blotter.get(trade.exit_client_order_id)
+        return trade.exit_reason if closer is None else exit_of(closer.order)
 
     def would_deny(self, order: NewOrder, ts: int) -> Denial | None:
         """Why an order would be denied now; None: it would pass. Nothing is counted."""

@@ -270,7 +270,9 @@ class OrderDesk(EngineState):
         name = working.order.client_order_id
         del self.blotter.open[name]
         try:
-            left = msgspec.structs.replace(changed, size=changed.size - working.filled)
+            size = changed.size - working.filled
+            display = None if changed.display is None else min(changed.display, size)
+            left = msgspec.structs.replace(changed, size=size, display=display)
             return self.gate.check(left, self, ts)
         finally:
             self.blotter.open[name] = working

@@ -82,6 +82,20 @@ class SetTrading(Message, frozen=True, gc=False, tag="set_trading"):
     reason: str
 
 
+class SetBreaker(Message, frozen=True, gc=False, tag="set_breaker"):
+    """Opens the breaker by hand (only what reduces passes), or closes it."""
+
+    open: bool
+    reason: str = ""
+
+
+class Unlock(Message, frozen=True, gc=False, tag="unlock"):
+    """Takes the locks of protections away: of a market, or of all."""
+
+    market: str = ""
+    deployment_id: str = ""
+
+
 class SetLimits(Message, frozen=True, gc=False, tag="set_limits"):
     """Other limits, of the account or of one deployment."""
 
@@ -133,6 +147,8 @@ OwnInput = (
     | Flatten
     | SetTrading
     | SetLimits
+    | SetBreaker
+    | Unlock
     | SettleMarket
     | AlignCash
     | AlignPosition

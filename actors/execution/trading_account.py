@@ -31,11 +31,13 @@ from actors.execution.inputs import (
     MoveDeployment,
     Opened,
     Restarted,
+    SetBreaker,
     SetLimits,
     SetTrading,
     SkipSignals,
     TakeSignal,
     Tick,
+    Unlock,
     decode,
 )
 from actors.execution.journal import InputJournal, journal_stream, snapshot_stream
@@ -68,7 +70,9 @@ from protocols.execution import (
     PositionSized,
     RiskShown,
     SizePosition,
+    SwitchBreaker,
     SwitchTrading,
+    TakeLocksAway,
 )
 from protocols.orders import AmendOrder, CancelOrder, NewOrder, OrderCommand, SubmitOrders
 from protocols.paths import HUB, QUERIES
@@ -347,6 +351,16 @@ class TradingAccount(VenueLink):
         except msgspec.ValidationError as error:
             raise Refused("invalid", str(error), "limits") from None
         self.take(SetLimits(limits, request.deployment_id))
+
+    @receive
+    def breaker(self, request: SwitchBreaker) -> None:
+        """Open or close the breaker by hand."""
+        self.take(SetBreaker(request.open, request.reason))
+
+    @receive
+    def locks(self, request: TakeLocksAway) -> None:
+        """End locks of protections."""
+        self.take(Unlock(request.market, request.deployment_id))
 
     @receive
     def trading(self, request: SwitchTrading) -> None:

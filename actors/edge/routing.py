@@ -31,7 +31,7 @@ class RouteError(Exception):
 
 
 class Route:
-    """One method on one path, and the function that answers it. Made by `get`, `post`, `put`, `delete`, `websocket`."""
+    """One method on one path, and the function that answers it. Made by `get`, `post` … `websocket`."""
 
     __slots__ = (
         "body_bytes",
@@ -138,6 +138,33 @@ def put(
     """A replacement; the keywords are those of `post`."""
     return Route(
         "PUT",
+        path,
+        handler,
+        summary=summary,
+        tags=tags,
+        token=token,
+        status=status,
+        timeout_s=timeout_s,
+        body_bytes=body_bytes,
+        stores=stores,
+    )
+
+
+def patch(
+    path: str,
+    handler: Handler,
+    *,
+    summary: str = "",
+    tags: Sequence[str] = (),
+    token: bool = True,
+    status: int = 200,
+    timeout_s: float | None = None,
+    body_bytes: int | None = None,
+    stores: bool = True,
+) -> Route:
+    """A change of some fields; the keywords are those of `post`."""
+    return Route(
+        "PATCH",
         path,
         handler,
         summary=summary,
@@ -258,7 +285,7 @@ class Router:
             return found
         name = method.decode("ascii")
         if path == b"*":  # OPTIONS of the server as a whole
-            return _OPTIONS, {"allow": "DELETE, GET, HEAD, OPTIONS, POST, PUT"}
+            return _OPTIONS, {"allow": "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"}
         endpoints, values = self._endpoints_at(path)
         endpoint = endpoints.get(name) or (endpoints.get("GET") if name == "HEAD" else None)
         if endpoint is None:

@@ -126,7 +126,11 @@ def test_the_best_combination_is_run_every_one_that_ran_is_a_trial_and_wrong_one
     dsr = by_key(found.metrics)["dsr"]
     assert dsr.value is None or dsr.value <= by_key(found.metrics)["psr"].value
     back = decode(encode(found))
-    assert (back.run, back.metrics, back.search) == (found.run, found.metrics, found.search)
+    assert (back.run.equity, back.run.round_trips, back.metrics) == (
+        found.run.equity,
+        found.run.round_trips,
+        found.metrics,
+    )
 
 
 def test_two_processes_find_what_one_finds() -> None:

@@ -52,8 +52,7 @@ def nanos(column: Any, field: str, faults: Faults, first_row: int = 1, *, size: 
     """
     texts = texts_of(column)
     decimals, others = _decimals(texts, _READ, field, first_row)
-    if len(texts) and decimals.null_count < len(texts):
-        faults[CUT] += _count(pc.match_substring_regex(texts, _FINER))
+    faults[CUT] += _count(pc.match_substring_regex(texts, _FINER))
     kept = pc.cast(decimals, _KEPT, safe=False)
     low, high = _halves(kept)
     values = low.copy()

@@ -193,9 +193,12 @@ class DatasetKeeper(Actor):
 
     async def _preview(self, row: DatasetRow, request: PreviewDataset) -> PreviewRows:
         stop = min(request.offset + request.limit, row.row_count)
-        if stop <= PREVIEWED or row.kind == "recording":
+        tail = max(PREVIEWED, row.row_count - PREVIEWED)
+        if stop <= PREVIEWED or request.offset >= tail or row.kind == "recording":
             kept = msgspec.json.decode(await self._bytes(row.dataset_id, PREVIEW), type=dict[str, list[msgspec.Raw]])
-            return PreviewRows(msgspec.Raw(msgspec.json.encode(kept["head"][request.offset : stop])))
+            at_end = request.offset >= tail and row.kind != "recording"
+            part, first = ("tail", tail) if at_end else ("head", 0)
+            return PreviewRows(msgspec.Raw(msgspec.json.encode(kept[part][request.offset - first : stop - first])))
         job = Job(task="preview", folder=str(self._folder(row)), offset=request.offset, limit=request.limit)
         answer = await processes.run(job)
         if answer.preview is None:

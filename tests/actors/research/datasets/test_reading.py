@@ -18,6 +18,8 @@ from actors.market.history_files import History
 from actors.market.tables.options import ReadOptions
 from actors.research.datasets.collected import collect
 from actors.research.datasets.hashing import content_hash
+from actors.research.datasets.importing import preview
+from actors.research.datasets.jobs import Job
 from actors.research.datasets.reading import (
     DatasetError,
     chunks,
@@ -308,6 +310,16 @@ def test_files_that_cannot_be_read_are_told(tmp_path: Path) -> None:
         open_file(tmp_path / "latin.csv")
     with pytest.raises(DatasetError, match=r"dataset_id: expected hex digits, got '\.\./x'"):
         folder_of(tmp_path, "../x")
+
+
+def test_rows_from_the_middle_are_shown_as_text(tmp_path: Path) -> None:
+    folder = stored(text(tmp_path / "a.csv", HEAD, *minutes(9)), tmp_path / "set")
+    shown = preview(Job(task="preview", folder=str(folder), offset=4, limit=2))
+    assert [(row["start"], row["open"], row["volume"]) for row in shown] == [
+        ("2024-01-01T00:04:00.000000000Z", "4.5", "4.1"),
+        ("2024-01-01T00:05:00.000000000Z", "5.5", "5.1"),
+    ]
+    assert preview(Job(task="preview", folder=str(folder), offset=9, limit=2)) == []
 
 
 def test_a_table_of_one_market_is_its_own(tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ class BarMatcher:
     def __init__(self, market: SimulatedMarket) -> None:
         self._market = market
         self._bar: Bar
+        self._reference: int | None = None
         self._volume = 0
         self._left: int | None = None
         self._active: list[Working] = []
@@ -50,6 +51,9 @@ class BarMatcher:
         """Fill what this bar fills of these orders. The mark still says what was known before the bar."""
         market = self._market
         self._bar = bar
+        # What protects market orders looks at what was known when they were sent, what begins to trail at the open.
+        self._reference = market.mark.last
+        market.mark.last = bar.open
         self._volume = scaled(bar.volume)[0] if bar.volume else 0
         self._left = most_of(market.desk.settings.slippage, self._volume, market.definition.lot)
         self._active = [order for order in orders if order.arrived <= bar.start]
@@ -115,7 +119,7 @@ class BarMatcher:
         settings = self._market.desk.settings
         if share is None and settings.protection:
             share = exact_nanos(settings.protection)
-        reference = self._market.mark.last
+        reference = self._reference
         if share is None or reference is None:
             return False
         distance = abs(reference) * share // NANO
@@ -242,6 +246,7 @@ class BarMatcher:
                 self._limit_child(order, at)
                 continue
             if stop.trails:
+                stop.stop = order.order.stop_price
                 stop.follow(at)
             if stop.stop is None or not self._in_range(order):
                 continue
@@ -277,10 +282,13 @@ class BarMatcher:
         while desk.released:
             name = desk.released.pop(0)
             order = desk.working.get(name)
-            if order is None or order.state != "held":
+            if order is None:
                 continue
             if order.order.market != self._market.market:
                 others.append(name)
+                continue
+            if order.state != "held":
+                # A market order with more to do: the next open is its.
                 continue
             order.arrived = self._bar.start
             self._market.arrive(order)

@@ -59,7 +59,7 @@ class Liquidity:
     def traded(self, leg: Leg, price: int, size: int, ts_event: int, displayed: int) -> None:
         """A trade took `size` of a level that shows `displayed`, and does not show the trade."""
         self.prints.append(Print(leg, price, size, ts_event))
-        self.seen[leg].setdefault(price, displayed)
+        self.seen[leg][price] = displayed
 
     def changed(self, leg: Leg, price: int, displayed: int) -> int:
         """A level that we follow shows `displayed` now. Returns what it showed before."""

@@ -325,6 +325,8 @@ class SimulatedMarket:
             )
             if self.crossed:
                 self.depth_matcher.cross(depth)
+            if self.desk.released:
+                self.desk.settle()
             if self.takers_wait:
                 self._resume()
             if self.triggers.stops and not self._last_decides():
@@ -493,7 +495,7 @@ class SimulatedMarket:
         if order.order.display:
             order.shown = min(order.order.display, order.open)
         if size is not None:
-            self.liquidity.seen[leg].setdefault(order.price, size)
+            self.liquidity.seen[leg][order.price] = size
 
     def show_more(self, order: Working, size: int) -> None:
         """An iceberg was filled: where its shown part is used up, the next one goes to the back of the queue."""
@@ -516,6 +518,8 @@ class SimulatedMarket:
     def release(self, order: Working) -> None:
         """A held order may go to work, or one that waits has more to do."""
         if order.state == "held":
+            # It takes part in nothing that began before its parent filled.
+            order.arrived = self.desk.now
             self.arrive(order)
         elif order.state == "waiting":
             self._work(order)

@@ -117,7 +117,8 @@ def load(state: VenueState, desk: Desk, markets: Mapping[str, SimulatedMarket]) 
 
 
 def _market_state(market: SimulatedMarket) -> MarketState:
-    view, mark, liquidity = market.levels.view(), market.mark, market.liquidity
+    mark, liquidity = market.mark, market.liquidity
+    liquidity.prune(market.resting)
     return MarketState(
         market=market.market,
         instrument=market.instrument,
@@ -128,16 +129,7 @@ def _market_state(market: SimulatedMarket) -> MarketState:
         trades_seen=market.trades_seen,
         gaps=market.gaps,
         expected=market.expected,
-        book=BookState(
-            view.bids,
-            view.asks,
-            view.session,
-            view.seq,
-            view.ts_event,
-            view.ts_recv,
-            market.levels.stale,
-            market.levels.marks,
-        ),
+        book=_book_state(market),
         quote=market.top.quote,
         quote_stale=market.top.stale,
         mark=(mark.bid, mark.bid_size, mark.ask, mark.ask_size, mark.last, mark.ts),
@@ -151,6 +143,15 @@ def _market_state(market: SimulatedMarket) -> MarketState:
         resting_asks=market.resting["ask"],
         stops=list(market.triggers.stops.values()),
     )
+
+
+def _book_state(market: SimulatedMarket) -> BookState:
+    levels = market.levels
+    if levels.stale:
+        # Nobody looks at the levels of a stale book before the next snapshot.
+        return BookState((), (), "", 0, 0, 0, levels.stale, ())
+    view = levels.view()
+    return BookState(view.bids, view.asks, view.session, view.seq, view.ts_event, view.ts_recv, "", levels.marks)
 
 
 def _load_market(state: MarketState, market: SimulatedMarket, desk: Desk) -> None:
@@ -179,7 +180,6 @@ def _load_market(state: MarketState, market: SimulatedMarket, desk: Desk) -> Non
 def _load_book(state: MarketState, market: SimulatedMarket) -> None:
     book = state.book
     market.levels.phase = state.phase
-    # Nobody looks at the levels of a stale book before the next snapshot.
     if not book.stale:
         market.levels.apply(
             BookUpdate(

@@ -221,8 +221,9 @@ class SimulatedVenue:
     def _refusal(self, order: NewOrder, market: SimulatedMarket) -> tuple[str, str] | None:
         if market.instrument is None:
             return "unknown_market", f"market: expected one that is defined, got {order.market!r}"
-        if market.phase in _OVER or market.instrument.status in ("closed", "settled"):
-            return f"market_{market.phase}", f"{order.market} is {market.phase}"
+        over = market.phase if market.phase in _OVER else market.instrument.status
+        if over in _OVER:
+            return f"market_{over}", f"{order.market} is {over}"
         if market.phase != "active" and not order.parent:
             immediate = order.kind == "market" or order.time_in_force in ("IOC", "FOK")
             if immediate:

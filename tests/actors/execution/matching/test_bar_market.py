@@ -4,9 +4,22 @@ import msgspec
 import pytest
 
 from actors.execution.matching.settings import Constant, LatencySettings, SlippageSettings
+from protocols.market import Bar
 from protocols.nanos import NANO
 from protocols.orders import VenueFilled, VenueTriggered
-from tests.actors.execution.matching.kit import CENT, bar, ends, fills, first_fill, order, quote, send, tell, venue
+from tests.actors.execution.matching.kit import (
+    CENT,
+    bar,
+    ends,
+    fills,
+    first_fill,
+    instrument,
+    order,
+    quote,
+    send,
+    tell,
+    venue,
+)
 
 MINUTE = 60 * NANO
 
@@ -255,3 +268,35 @@ def test_a_fill_inside_a_bar_is_never_told_before_the_bar() -> None:
     made.bar(bar(1, 103, 110, 90, 105), 2 * MINUTE)
     assert [each for each in made.take(2 * MINUTE - 1) if isinstance(each, VenueFilled)] == []
     assert fills(made.take(2 * MINUTE)) == [("a", 103, 5)]
+
+
+def test_a_trailing_child_begins_where_its_parent_was_filled() -> None:
+    made = venue()
+    tell(made, bar(0, 110, 111, 109, 110))
+    send(made, order("p", "buy", 5), order("c", "sell", 5, kind="trailing_stop", trail=5, parent="p"), ts=MINUTE)
+    # The open gaps down by ten: the stop stands at 95 and not at 105.
+    assert fills(tell(made, bar(1, 100, 101, 97, 98))) == [("p", 100, 5)]
+    assert fills(tell(made, bar(2, 98, 99, 90, 91))) == [("c", 96, 5)]
+
+
+def test_markets_with_bars_are_filled_each_by_its_own_and_links_hold_between_them() -> None:
+    made = venue(instrument("M"), instrument("N"))
+
+    def of(market: str, made_bar: Bar) -> Bar:
+        return msgspec.structs.replace(made_bar, market=market)
+
+    for market in "MN":
+        tell(made, of(market, bar(0, 100, 101, 99, 100)))
+    send(
+        made,
+        order("m", "buy", 5),
+        order("n", "buy", 5, 90, market="N", oco="g"),
+        order("o", "sell", 5, 110, market="M", oco="g"),
+        order("child", "sell", 5, market="N", parent="m"),
+        ts=MINUTE,
+    )
+    told = tell(made, of("M", bar(1, 103, 112, 102, 105)))
+    assert (fills(told), ends(told)) == ([("m", 103, 5), ("o", 110, 5)], [("n", "oco")])
+    assert fills(tell(made, of("N", bar(1, 50, 112, 40, 105)))) == []
+    assert fills(tell(made, of("N", bar(2, 60, 112, 40, 105)))) == [("child", 60, 5)]
+    assert made.marks["M"].last == 105 * CENT

@@ -487,6 +487,7 @@ class Engine(OrderDesk):
         if known is not None:
             deployment.take_over(known)
         self.gate.define(item.settings.deployment_id, item.settings.limits)
+        self._sample_deployment(deployment, False)
 
     def _move_deployment(self, item: MoveDeployment, ts: int) -> None:
         self._reach(ts)

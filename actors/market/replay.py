@@ -53,7 +53,7 @@ class _Played(Message, frozen=True, gc=False, tag="replay_played"):
 
 
 class BeginReplay(Message, frozen=True, gc=False, tag="begin_replay"):
-    """To a replay that is held: begin."""
+    """To a replay under a virtual clock: begin."""
 
 
 class _AtEnd(Message, frozen=True, gc=False, tag="replay_at_end"):
@@ -66,7 +66,8 @@ class ReplaySession(Actor):
     """Plays `file` at `speed` times its own pace (0: flat out), over and over with `loop`.
 
     On a node with a virtual clock there is no pace: it moves the clock to each entry, and waits until all actors have
-    done what follows from it. Entries of one moment are played together. `hold`: it waits for BeginReplay.
+    done what follows from it. Entries of one moment are played together, sessions keep their recorded names, and it
+    begins when it is told to (BeginReplay).
 
     It stands where the venue stands: a book that asks for a snapshot gets it, as of the place where the replay is. Flat
     out it waits for the books (`books`: their paths) every thousand updates, so nothing is lost on the way. Everything
@@ -86,10 +87,8 @@ class ReplaySession(Actor):
         books: Sequence[str] = (),
         marks: Sequence[str] = (),
         use_yes_price: bool | None = None,
-        hold: bool = False,
     ) -> None:
         self.file = Path(file)
-        self.hold = hold
         self.speed = speed
         self.loop = loop
         self.books = tuple(books)
@@ -112,14 +111,13 @@ class ReplaySession(Actor):
 
     def on_start(self) -> None:
         """Begin to play."""
-        if not self.hold:
+        if not isinstance(self.clock, VirtualClock):
             self.spawn(self._play, name="player")
 
     @receive
     def begin(self, message: BeginReplay) -> None:
-        """Begin to play, if it was held."""
-        if self.hold:
-            self.hold = False
+        """Begin to play, under a virtual clock."""
+        if isinstance(self.clock, VirtualClock) and not self.round:
             self.spawn(self._play, name="player")
 
     # -- the reader ----------------------------------------------------------------------------------------
@@ -199,7 +197,7 @@ class ReplaySession(Actor):
             self.report.feed,
             marks=self.marks,
             use_yes_price=self.use_yes_price,
-            prefix=f"{self.report.feed}-{self.incarnation}",
+            prefix="" if isinstance(self.clock, VirtualClock) else f"{self.report.feed}-{self.incarnation}",
             connections=self.replay.connections,
         )
         self.report.keep("connected", "", f"{self.file.name}, speed {self.speed:g}")

@@ -53,7 +53,8 @@ class PositionShown(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
     `average_price` is rounded, for people. `invested`: how much money went from the cash into it: the cost of what was
     bought, the collateral of a short position of a prediction market, "0" where it is on margin. Its value is this
-    plus its unrealized profit. `price`: what it could be closed at, None: not known. `realized`: profit of all that was
+    plus its unrealized profit. `price`: what it could be closed at, `value`: what that would bring (a short one costs:
+    negative), `unrealized`: the profit that it would take; None: not known. `realized`: profit of all that was
     closed in this market since the deployment began, fees not taken off.
     """
 
@@ -64,6 +65,8 @@ class PositionShown(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     realized: str = "0"
     price: int | None = None
     opened: int = 0
+    value: str | None = None
+    unrealized: str | None = None
 
 
 class RuleShown(msgspec.Struct, frozen=True, gc=False, kw_only=True):

@@ -37,6 +37,8 @@ def position_shown(engine: Engine, position: Position) -> PositionShown:
         realized=decimal_text(position.realized),
         price=None if mark is None or not position.quantity else mark.exit(position.quantity),
         opened=opened,
+        value=text(exit_value(position, engine.marks)),
+        unrealized=text(unrealized(position, engine.marks)),
     )
 
 

@@ -18,8 +18,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+import msgspec
+
 from actors.execution.gateways.findings import (
     Call,
+    FillSeen,
     Finding,
     Gathering,
     Heard,
@@ -213,6 +216,9 @@ class GatewayCore:
             tracked.sent, tracked.since = ts, each.sent or ts - _DAY
             if not tracked.over:
                 self._ask(tracked, ts)
+            if tracked.nameless and tracked.venue_order_id:
+                # Before a new fill could be taken for one of those.
+                self._calls.append(self.venue.fills(tracked))
 
     def _ask(self, tracked: Tracked, ts: int) -> None:
         tracked.asked, tracked.asking = ts, True
@@ -259,6 +265,9 @@ class GatewayCore:
         if heard.next is not None:
             self._calls.append(heard.next)
             return
+        if call.what == "fills":
+            for tracked in self._tracked(call):
+                self._reports += self.tracker.listed(tracked)
         if call.what == "cancel_all":
             self.wants_survey = True
         for tracked in self._tracked(call):
@@ -282,6 +291,10 @@ class GatewayCore:
                 self._reports += self.tracker.rejected(tracked, "never_arrived", reason, ts)
         elif isinstance(finding, Refusal):
             self._refused(call, finding, ts)
+        elif call.what == "fills":
+            tracked = self.tracker.find(finding.client_order_id, finding.venue_order_id)
+            if tracked is not None:
+                tracked.listing.append(finding)
         else:
             self._reports += self.tracker.fill(finding)
 
@@ -364,7 +377,10 @@ class GatewayCore:
             if findings and not self.streaming:
                 self.streaming = self.wants_survey = True
             return
-        for finding in findings:
+        for each in findings:
+            finding = each
+            if isinstance(finding, OrderSeen | FillSeen) and not finding.ts:
+                finding = msgspec.structs.replace(finding, ts=ts)
             if isinstance(finding, OrderSeen):
                 self._reports += self.tracker.order(finding)
                 tracked = self.tracker.find(finding.client_order_id, finding.venue_order_id)
@@ -407,7 +423,7 @@ class GatewayCore:
             elif doubt or not tracked.owed:
                 self._ask(tracked, ts)
             else:
-                tracked.asked, tracked.asking = ts, True
+                tracked.asked, tracked.asking, tracked.listing = ts, True, []
                 self._calls.append(self.venue.fills(tracked))
 
     @property

@@ -37,6 +37,7 @@ from protocols.orders import NewOrder
 from protocols.venues import kalshi, kalshi_commands
 from protocols.venues import kalshi_orders as wire
 from protocols.venues.errors import VenueError, WireError
+from protocols.venues.kalshi_messages import event_time
 from protocols.venues.kalshi_signing import Signer
 from protocols.venues.rest import RestCall
 from protocols.venues.rfc3339 import rfc3339_nanos
@@ -369,7 +370,7 @@ def _fill_told(body: kalshi.FillBody) -> FillSeen:
         liquidity="taker" if body.is_taker else "maker",
         fee=exact_nanos(body.fee_cost or "0"),
         fee_currency="USD",
-        ts=0 if body.ts_ms is None else body.ts_ms * _MILLISECOND,
+        ts=event_time(body.ts_ms, body.ts),
     )
 
 

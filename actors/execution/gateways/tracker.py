@@ -35,7 +35,8 @@ class Tracked:
 
     `doing`: the change that is under way; `waiting`: what was asked meanwhile. `sent`: when its request left, venue's
     time; `changed`: when that of `doing` did. `end`: the code of its end, once the venue has said that it is over.
-    `asking`: a question about it is out; `asked`: when the last one began, or a reason to ask came up.
+    `asking`: a question about it is out; `asked`: when the last one began, or a reason to ask came up. `nameless`: of
+    `told`, what an earlier life has booked by ids that were not said; `listing`: its fills as far as they are listed.
     """
 
     __slots__ = (
@@ -48,10 +49,13 @@ class Tracked:
         "end",
         "filled",
         "fills",
+        "listing",
+        "nameless",
         "order",
         "price",
         "puzzling",
         "reason",
+        "said",
         "sent",
         "since",
         "size",
@@ -81,6 +85,10 @@ class Tracked:
         self.asked: int | None = None
         self.asking = False
         self.changed = 0
+        self.nameless = 0
+        self.listing: list[FillSeen] = []
+        self.said: list[VenueReport] = []
+        """What was reported, for an account that has begun anew."""
         self.puzzling = False
         """It rests no more, and the venue has not said why."""
         self.since = sent
@@ -111,13 +119,14 @@ class Tracker:
         """Fills that were told again."""
         self.foreign = 0
         """Messages about orders that are not ours."""
+        self._live: dict[str, Tracked] = {}
         self._by_venue_id: dict[str, str] = {}
         self._orphans: dict[str, list[FillSeen]] = {}
         self._ended: deque[str] = deque()
 
     def open(self) -> list[Tracked]:
         """What is not over."""
-        return [each for each in self.orders.values() if not each.over]
+        return list(self._live.values())
 
     def ids(self) -> dict[str, str]:
         """Our ids by the venue's."""
@@ -130,17 +139,29 @@ class Tracker:
         if order.client_order_id in self.orders:
             return None
         tracked = self.orders[order.client_order_id] = Tracked(order, ts)
+        self._live[order.client_order_id] = tracked
         return tracked
 
     def adopt(self, adopted: Adopted) -> list[VenueReport]:
-        """Look after an order of an earlier life."""
+        """Look after an order of an earlier life; of one known here, tell what the account's new life may lack."""
         tracked = self.send(adopted.order, adopted.sent)
         if tracked is None:
-            return []
+            return self._again(self.orders[adopted.order.client_order_id], adopted)
         tracked.fills = set(adopted.fill_ids)
         tracked.told = tracked.filled = adopted.filled
+        tracked.nameless = 0 if adopted.fill_ids else adopted.filled
         tracked.stage = "working" if adopted.known else "unknown"
         return self._named(tracked, adopted.venue_order_id)
+
+    def _again(self, tracked: Tracked, adopted: Adopted) -> list[VenueReport]:
+        amended = [each for each in tracked.said if isinstance(each, VenueAmended)]
+        return [
+            each
+            for each in tracked.said
+            if not (isinstance(each, VenueAccepted) and adopted.known)
+            and not (isinstance(each, VenueFilled) and each.fill_id in adopted.fill_ids)
+            and not (isinstance(each, VenueAmended) and each is not amended[-1])
+        ]
 
     # -- what the venue says ---------------------------------------------------------------------------------
 
@@ -190,22 +211,35 @@ class Tracker:
         tracked.fills.add(seen.fill_id)
         tracked.told += seen.size
         tracked.filled = max(tracked.filled, tracked.told)
-        reports.append(filled(seen, tracked.id, max(0, tracked.size - tracked.told)))
+        reports.append(self._say(tracked, filled(seen, tracked.id, max(0, tracked.size - tracked.told))))
         return reports + self._finish(tracked, seen.ts)
+
+    def listed(self, tracked: Tracked) -> list[VenueReport]:
+        """All its fills are listed: the oldest are those that an earlier life has booked."""
+        distinct = {each.fill_id: each for each in tracked.listing}
+        listing, tracked.listing = sorted(distinct.values(), key=lambda each: (each.ts, each.fill_id)), []
+        for seen in listing:
+            if 0 < seen.size <= tracked.nameless and seen.fill_id not in tracked.fills:
+                tracked.nameless -= seen.size
+                tracked.fills.add(seen.fill_id)
+            else:
+                break
+        tracked.nameless = 0
+        return [report for seen in listing for report in self.fill(seen)]
 
     def rejected(self, tracked: Tracked, code: str, reason: str, ts: int) -> list[VenueReport]:
         """The venue did not take it, or never will."""
         if tracked.stage == "working" or tracked.over:
             return []
         self._over(tracked)
-        return [VenueRejected(tracked.id, code, reason, ts)]
+        return [self._say(tracked, VenueRejected(tracked.id, code, reason, ts))]
 
     def killed(self, tracked: Tracked, reason: str, ts: int) -> list[VenueReport]:
         """Fill-or-kill, and it was killed: it was an order, and is over."""
         if tracked.stage == "working" or tracked.over:
             return []
         self._over(tracked)
-        return [VenueCancelled(tracked.id, "fok", ts, reason)]
+        return [self._say(tracked, VenueCancelled(tracked.id, "fok", ts, reason))]
 
     def unknown(
         self, tracked: Tracked, what: Literal["submit", "cancel", "amend"], reason: str, ts: int
@@ -231,11 +265,15 @@ class Tracker:
 
     # -- small parts -----------------------------------------------------------------------------------------
 
+    def _say(self, tracked: Tracked, report: VenueReport) -> VenueReport:
+        tracked.said.append(report)
+        return report
+
     def _accept(self, tracked: Tracked, venue_order_id: str, ts: int) -> list[VenueReport]:
         reports: list[VenueReport] = []
         if tracked.stage in ("sending", "unknown"):
             tracked.stage = "working"
-            reports.append(VenueAccepted(tracked.id, venue_order_id, ts))
+            reports.append(self._say(tracked, VenueAccepted(tracked.id, venue_order_id, ts)))
         return reports + self._named(tracked, venue_order_id)
 
     def _named(self, tracked: Tracked, venue_order_id: str) -> list[VenueReport]:
@@ -266,7 +304,7 @@ class Tracker:
         if asked is not None:
             tracked.size = tracked.size if asked.size is None else asked.size
             tracked.price = tracked.price if asked.price is None else asked.price
-        return [VenueAmended(tracked.id, tracked.size, tracked.price, None, seen.ts)]
+        return [self._say(tracked, VenueAmended(tracked.id, tracked.size, tracked.price, None, seen.ts))]
 
     def _finish(self, tracked: Tracked, ts: int) -> list[VenueReport]:
         """Report the end, once all fills are told."""
@@ -278,7 +316,7 @@ class Tracker:
         if not tracked.end:
             return []
         self._over(tracked)
-        return [VenueCancelled(tracked.id, tracked.end, ts, tracked.reason)]
+        return [self._say(tracked, VenueCancelled(tracked.id, tracked.end, ts, tracked.reason))]
 
     def _late(self, tracked: Tracked, ts: int) -> list[VenueReport]:
         """It is filled; a change that was under way came too late."""
@@ -309,6 +347,7 @@ class Tracker:
     def _over(self, tracked: Tracked) -> None:
         tracked.stage = "ended"
         tracked.waiting.clear()
+        self._live.pop(tracked.id, None)
         self._ended.append(tracked.id)
         while len(self._ended) > _MOST_ENDED:
             old = self.orders.pop(self._ended.popleft(), None)

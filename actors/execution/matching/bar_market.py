@@ -30,13 +30,13 @@ from protocols.market import Bar
 from protocols.nanos import NANO, exact_nanos, scaled
 
 if TYPE_CHECKING:
-    from actors.execution.matching.market import SimulatedMarket
+    from actors.execution.matching.standing import StandingOrders
 
 
 class BarMatcher:
     """Fills the orders of one market from its bars."""
 
-    def __init__(self, market: SimulatedMarket) -> None:
+    def __init__(self, market: StandingOrders) -> None:
         self._market = market
         self._bar: Bar
         self._reference: int | None = None

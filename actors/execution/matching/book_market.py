@@ -26,7 +26,7 @@ from protocols.market import Trade
 from protocols.nanos import NANO, exact_nanos
 
 if TYPE_CHECKING:
-    from actors.execution.matching.market import SimulatedMarket
+    from actors.execution.matching.standing import StandingOrders
 
 
 class VenueBook(Book):
@@ -63,7 +63,7 @@ Depth = VenueBook | TopOfBook
 class DepthMatcher:
     """Fills the orders of one market from its depth and its trades."""
 
-    def __init__(self, market: SimulatedMarket) -> None:
+    def __init__(self, market: StandingOrders) -> None:
         self._market = market
         self._through = market.desk.settings.bracket == "pessimistic"
 

@@ -14,112 +14,33 @@ from collections.abc import Callable
 from typing import Final
 
 from actors.execution.matching.bar_market import BarMatcher
-from actors.execution.matching.book_market import Depth, DepthMatcher, VenueBook
+from actors.execution.matching.book_market import Depth
 from actors.execution.matching.desk import Desk, Source
-from actors.execution.matching.liquidity import Liquidity
 from actors.execution.matching.mark import Mark
-from actors.execution.matching.queue_models import QueueModel
-from actors.execution.matching.quote_market import TopOfBook
-from actors.execution.matching.triggers import TriggerBook
-from actors.execution.matching.working import Working
+from actors.execution.matching.standing import BARS, BOOK, QUOTES, TRADES, StandingOrders
 from actors.market.book import Gap
-from protocols.instruments import Instrument
-from protocols.market import Bar, BookStale, BookUpdate, MarketPhase, MarketStatus, Quote, Trade
+from protocols.market import Bar, BookStale, BookUpdate, MarketStatus, Quote, Trade
 from protocols.market import Side as Leg
-
-NOTHING: Final = 0
-BARS: Final = 1
-TRADES: Final = 2
-QUOTES: Final = 3
-BOOK: Final = 4
 
 _OVER: Final = frozenset({"closed", "determined", "settled"})
 
 
-class SimulatedMarket:
+class SimulatedMarket(StandingOrders):
     """One market of a venue. `before(ts)` runs everything of the venue's own that comes before `ts`."""
 
-    __slots__ = (
-        "_apply",
-        "_before",
-        "bars",
-        "busy",
-        "crossed",
-        "depth_matcher",
-        "desk",
-        "expected",
-        "front",
-        "gaps",
-        "instrument",
-        "interval",
-        "interval_ns",
-        "levels",
-        "liquidity",
-        "mark",
-        "market",
-        "orders",
-        "phase",
-        "queue",
-        "rank",
-        "resting",
-        "takers_wait",
-        "top",
-        "trades_seen",
-        "triggers",
-        "unplaced",
-    )
+    __slots__ = ("_apply", "_before", "bars", "expected", "gaps", "interval", "interval_ns")
 
     def __init__(self, market: str, desk: Desk, mark: Mark, before: Callable[[int], None]) -> None:
-        self.market = market
-        self.desk = desk
-        self.mark = mark
+        super().__init__(market, desk, mark)
         self._before = before
-        self.instrument: Instrument | None = None
-        self.phase: MarketPhase = "active"
-        self.rank = NOTHING
+        self._apply = self.levels.apply
+        self.bars = BarMatcher(self)
         self.interval = ""
         """Of the bars that decide; empty where none do."""
         self.interval_ns = 0
-        self.trades_seen = False
         self.gaps = 0
         self.expected = 0
         """Commands on their way to this market."""
-        self.busy = True
-        self.levels = VenueBook(market)
-        self._apply = self.levels.apply
-        self.top = TopOfBook()
-        self.liquidity = Liquidity()
-        self.queue = QueueModel(desk.settings.queue, desk.settings.queue_exponent)
-        self.orders: dict[str, Working] = {}
-        """All that live here, held ones left out."""
-        self.resting: dict[Leg, dict[int, list[str]]] = {"bid": {}, "ask": {}}
-        self.front: dict[Leg, int | None] = {"bid": None, "ask": None}
-        """The best price of those that rest. This and the next two spare most messages a look at every order."""
-        self.unplaced = True
-        """Whether an order may not know its place."""
-        self.crossed = True
-        """Whether the depth stood at or beyond an order that rests."""
-        self.takers_wait = True
-        """Whether an order may wait for a depth."""
-        self.triggers = TriggerBook()
-        self.depth_matcher = DepthMatcher(self)
-        self.bars = BarMatcher(self)
-
-    @property
-    def definition(self) -> Instrument:
-        """The instrument. Raises ValueError before there is one; no order is taken then."""
-        if self.instrument is None:
-            raise ValueError(f"{self.market} has no definition")
-        return self.instrument
-
-    @property
-    def depth(self) -> Depth | None:
-        """What fills takers; None where there is none, or it cannot be trusted."""
-        if self.phase != "active":
-            return None
-        if self.rank == BOOK:
-            return None if self.levels.stale else self.levels
-        return self.top if self.rank == QUOTES and not self.top.stale else None
 
     # -- messages --------------------------------------------------------------------------------------
 
@@ -197,14 +118,14 @@ class SimulatedMarket:
         if update.snapshot:
             for leg, prices in seen.items():
                 for price in sorted(prices):
-                    self._level(leg, price, levels.side(leg).sizes.get(price, 0), update.ts_event)
+                    self.level_changed(leg, price, levels.side(leg).sizes.get(price, 0), update.ts_event)
         else:
             for each in update.changes:
                 # A message may name a level twice; what counts is what it shows behind the whole of it.
                 if each.price in seen[each.side]:
                     calm = False
                     shown = levels.side(each.side).sizes.get(each.price, 0)
-                    self._level(each.side, each.price, shown, update.ts_event)
+                    self.level_changed(each.side, each.price, shown, update.ts_event)
         if calm:
             # Neither a best price nor a level of ours has changed: nobody can be filled who could not before.
             return None
@@ -226,7 +147,7 @@ class SimulatedMarket:
             for price in sorted(prices):
                 displayed = top.now(leg, price)
                 if displayed is not None:
-                    self._level(leg, price, displayed, message.ts_event)
+                    self.level_changed(leg, price, displayed, message.ts_event)
         if liquidity.prints:
             liquidity.caught_up(message.ts_event)
         self._match(ts)
@@ -243,7 +164,7 @@ class SimulatedMarket:
             self._print(message, depth)
         if (depth is not None or self.rank == TRADES) and self.phase == "active":
             if self.desk.settings.trigger != "quote":
-                self._trigger(self.triggers.move(message.price, message.price))
+                self.trigger(self.triggers.move(message.price, message.price))
             self.desk.settle()
         self._finish()
 
@@ -302,22 +223,12 @@ class SimulatedMarket:
         mark.ask, mark.ask_size = quote.ask, quote.ask_size
         mark.ts = ts
 
-    def _level(self, leg: Leg, price: int, displayed: int, ts_event: int) -> None:
-        """A level that we follow shows this size now."""
-        before = self.liquidity.changed(leg, price, displayed)
-        if before == displayed:
-            return
-        for name in self.resting[leg].get(price, ()):
-            place = self.orders[name].place
-            if place is not None:
-                self.queue.depth(place, before, displayed, ts_event)
-
     def _match(self, ts: int) -> None:
         """The depth has changed: whoever can be filled is."""
         depth = self.depth
         if depth is not None:
             if self.unplaced:
-                self._find_places(depth)
+                self.find_places(depth)
             ask, bid = depth.side("ask").best, depth.side("bid").best
             buys, sells = self.front["bid"], self.front["ask"]
             self.crossed = (ask is not None and buys is not None and ask <= buys) or (
@@ -328,46 +239,12 @@ class SimulatedMarket:
             if self.desk.released:
                 self.desk.settle()
             if self.takers_wait:
-                self._resume()
-            if self.triggers.stops and not self._last_decides():
-                self._trigger(self.triggers.move(ask, bid))
+                self.resume()
+            if self.triggers.stops and not self.last_decides():
+                self.trigger(self.triggers.move(ask, bid))
             if self.desk.released:
                 self.desk.settle()
         self._finish()
-
-    def _find_places(self, depth: Depth) -> None:
-        """Places that were not known, of levels that are."""
-        self.unplaced = False
-        for leg, prices in self.resting.items():
-            for price, names in prices.items():
-                for name in names:
-                    order = self.orders[name]
-                    if order.place is not None and order.place.ahead is None:
-                        size = depth.rest_size(leg, price)
-                        if size is None:
-                            self.unplaced = True
-                        else:
-                            self.queue.show(order.place, size)
-                            self.liquidity.seen[leg][price] = size
-
-    def _last_decides(self) -> bool:
-        trigger = self.desk.settings.trigger
-        return trigger == "last" or (trigger == "auto" and self.trades_seen)
-
-    def _trigger(self, names: list[str]) -> None:
-        for name in names:
-            order = self.orders.get(name)
-            if order is not None:
-                self.desk.triggered(order)
-                self._work(order)
-
-    def _resume(self) -> None:
-        """Takers that waited for a depth."""
-        self.takers_wait = False
-        for order in [each for each in self.orders.values() if each.state == "waiting" and each.open]:
-            if not order.done:
-                order.note = order.note or "waited for a market"
-                self._work(order)
 
     def _print(self, trade: Trade, depth: Depth) -> None:
         """Let the trade take from its level until the level shows it, unless the book is younger."""
@@ -412,144 +289,3 @@ class SimulatedMarket:
     def _followed(self) -> int:
         resting = self.resting
         return len(resting["bid"]) + len(resting["ask"])
-
-    # -- orders ----------------------------------------------------------------------------------------
-
-    def arrive(self, order: Working) -> None:
-        """An order that was checked goes to work."""
-        self.orders[order.name] = order
-        self.busy = True
-        told = order.order
-        if told.kind in ("market", "limit"):
-            order.kind = told.kind
-            order.price = told.price if told.kind == "limit" else None
-            self._work(order)
-            return
-        order.state = "stop"
-        reference = self._reference(order)
-        self.triggers.add(told, reference)
-        self.desk.accept(order)
-        live = self.phase == "active" and self.rank > BARS
-        if live and reference is not None and self.triggers.stops[order.name].reached(reference):
-            self.triggers.remove(order.name)
-            self._trigger([order.name])
-
-    def _reference(self, order: Working) -> int | None:
-        """The price that a stop looks at now."""
-        best = self.mark.ask if order.buys else self.mark.bid
-        if self.rank in (QUOTES, BOOK) and not self._last_decides():
-            return best
-        return best if self.mark.last is None else self.mark.last
-
-    def _work(self, order: Working) -> None:
-        """A market or limit order at the market as it is: it takes, then rests, waits or ends."""
-        depth = self.depth
-        desk = self.desk
-        if not order.open:
-            # A child that has filled all that its parent has: it is released again with the next fill.
-            return
-        if depth is None:
-            self.takers_wait = True
-            desk.accept(order)
-            # Bars and trades decide later; so does a depth that is not there yet. In a pause a limit order may rest.
-            order.state = "waiting"
-            if not order.immediate and self.rank != BARS:
-                self._rest(order, None)
-            return
-        leg: Leg = "ask" if order.buys else "bid"
-        best = depth.side(leg).best
-        sign = depth.side(leg).sign
-        marketable = best is not None and (order.price is None or best * sign >= order.price * sign)
-        if marketable and order.order.post_only:
-            desk.cancel(order, "post_only", "it would have taken")
-            return
-        own: Leg = "bid" if order.buys else "ask"
-        ahead = None
-        if not marketable and order.price is not None and not order.immediate:
-            ahead = self.queue.rest(depth.rest_size(own, order.price)).ahead
-        desk.accept(order, ahead)
-        code = self.depth_matcher.take(order, depth) if marketable or order.immediate else ""
-        if order.done:
-            return
-        if not order.immediate:
-            self._rest(order, depth)
-        elif order.open:
-            force = order.order.time_in_force
-            if order.kind == "limit" and code != "random":
-                code = "fok" if force == "FOK" else "ioc"
-            desk.cancel(order, code or "no_liquidity")
-
-    def _rest(self, order: Working, depth: Depth | None) -> None:
-        if order.price is None:
-            return
-        leg: Leg = "bid" if order.buys else "ask"
-        order.state = "resting"
-        order.number = self.desk.number()
-        self.resting[leg].setdefault(order.price, []).append(order.name)
-        front = self.front[leg]
-        if front is None or (order.price > front if order.buys else order.price < front):
-            self.front[leg] = order.price
-        self.unplaced = self.crossed = True
-        size = None if depth is None else depth.rest_size(leg, order.price)
-        order.place = self.queue.rest(size)
-        if order.order.display:
-            order.shown = min(order.order.display, order.open)
-        if size is not None:
-            self.liquidity.seen[leg][order.price] = size
-
-    def show_more(self, order: Working, size: int) -> None:
-        """An iceberg was filled: where its shown part is used up, the next one goes to the back of the queue."""
-        display = order.order.display
-        if order.done or not display or order.price is None:
-            return
-        order.shown -= size
-        if order.shown > 0 or not order.open:
-            return
-        order.shown = min(display, order.open)
-        order.number = self.desk.number()
-        leg: Leg = "bid" if order.buys else "ask"
-        depth = self.depth
-        order.place = self.queue.rest(None if depth is None else depth.rest_size(leg, order.price))
-        self.unplaced = True
-        names = self.resting[leg][order.price]
-        names.remove(order.name)
-        names.append(order.name)
-
-    def release(self, order: Working) -> None:
-        """A held order may go to work, or one that waits has more to do."""
-        if order.state == "held":
-            # It takes part in nothing that began before its parent filled.
-            order.arrived = self.desk.now
-            self.arrive(order)
-        elif order.state == "waiting":
-            self._work(order)
-
-    def withdraw(self, order: Working) -> None:
-        """The order is final: it stands nowhere any more."""
-        self.orders.pop(order.name, None)
-        self.triggers.remove(order.name)
-        self.unrest(order)
-
-    def unrest(self, order: Working) -> None:
-        """It rests no more."""
-        if order.state != "resting" or order.price is None:
-            return
-        leg: Leg = "bid" if order.buys else "ask"
-        names = self.resting[leg].get(order.price)
-        if names is not None and order.name in names:
-            names.remove(order.name)
-            if not names:
-                del self.resting[leg][order.price]
-                if self.front[leg] == order.price:
-                    self.find_front(leg)
-
-    def find_front(self, leg: Leg) -> None:
-        """Look up the best price of those that rest."""
-        best = max if leg == "bid" else min
-        self.front[leg] = best(self.resting[leg], default=None)
-
-    def move(self, order: Working) -> None:
-        """A limit order that rests no more has another price or more size: it goes to the back, and may take."""
-        order.place = None
-        order.price = order.order.price
-        self._work(order)

@@ -8,10 +8,12 @@ from types import TracebackType
 from typing import Any, Protocol
 
 from actors.research.backtest.opening import Opened
-from actors.research.backtest.sandboxed_run import load_of, sandboxed_steps
+from actors.research.backtest.sandboxed_run import load_of
+from actors.research.backtest.sandboxed_steps import sandboxed_steps
 from actors.research.backtest.single import OnProgress, Outcome, Stage, run_trusted
 from actors.research.backtest.sources import Source
 from actors.research.backtest.spec import BacktestSpec, SpecError
+from actors.research.backtest.trading_run import RanAheadTooFar
 from actors.strategies.sandbox.wire import MOST_BATCH
 from protocols.backtests import SANDBOX_THREAD
 
@@ -76,6 +78,20 @@ class LocalPasses:
         """One pass over these sources. `most`: inputs of a batch to a worker."""
         if not spec.strategy.sandboxed:
             return run_trusted(spec, sources, trade_from=trade_from, progress=progress, keep_log=keep_log)
+        try:
+            return self._sandboxed(spec, sources, trade_from, progress, keep_log, most)
+        except RanAheadTooFar:
+            return self._sandboxed(spec, sources, trade_from, progress, keep_log, 1)
+
+    def _sandboxed(
+        self,
+        spec: BacktestSpec,
+        sources: list[Source],
+        trade_from: int | None,
+        progress: OnProgress | None,
+        keep_log: bool,
+        most: int,
+    ) -> Outcome:
         stage = Stage(spec, sources, trade_from=trade_from, keep_log=keep_log)
         markets = spec.markets or stage.view.markets
         if not markets:

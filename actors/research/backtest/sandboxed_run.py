@@ -17,8 +17,8 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from actors.research.backtest.bar_making import BarMaker
-from actors.research.backtest.single import OnProgress, Outcome, Stage
-from actors.research.backtest.sources import Batch, merged
+from actors.research.backtest.single import OnProgress, Stage
+from actors.research.backtest.sources import Batch
 from actors.research.backtest.spec import BacktestSpec, SpecError
 from actors.strategies.package import Package
 from actors.strategies.sandbox.drafts import SignalError
@@ -29,6 +29,7 @@ from actors.strategies.signal_path import SignalPath
 from actors.strategies.status import EMPTY, Run
 from protocols.control import Refused
 from protocols.market import Bar, BookUpdate, Quote, Trade
+from protocols.signals import Signal
 
 LOG_BYTES: Final = 1_048_576
 MOST_AHEAD: Final = 20_000
@@ -45,7 +46,7 @@ class Ask(NamedTuple):
 Reply = Done | Failed
 
 
-class _Told(NamedTuple):
+class Told(NamedTuple):
     """A market message, and what the strategy is told because of it."""
 
     ts: int
@@ -98,7 +99,7 @@ class SandboxedRun:
     def steps(self, batches: Iterator[Batch], progress: OnProgress | None) -> Generator[Ask, Reply, None]:
         """The whole stream."""
         session = self.session
-        ahead: list[_Told] = []
+        ahead: list[Told] = []
         inputs: list[Input] = []
         for batch in batches:
             if not batch.ts:
@@ -107,10 +108,10 @@ class SandboxedRun:
                 session.begin(batch.ts[0], self.view.markets)
             for ts, message in zip(batch.ts, batch.messages, strict=True):
                 causes = self._causes(message)
-                ahead.append(_Told(ts, message, causes))
+                ahead.append(Told(ts, message, causes))
                 if causes:
                     now = ts + session.latency
-                    inputs += [_input(cause, now) for cause in causes]
+                    inputs += [input_of(cause, now) for cause in causes]
                 if len(inputs) >= self._most or len(ahead) >= MOST_AHEAD:
                     yield from self._round(ahead, inputs)
                     ahead, inputs = [], []
@@ -122,7 +123,7 @@ class SandboxedRun:
         yield from self._round(ahead, inputs)
         session.recorder.drain()
 
-    def _round(self, ahead: list[_Told], inputs: list[Input]) -> Generator[Ask, Reply, None]:
+    def _round(self, ahead: list[Told], inputs: list[Input]) -> Generator[Ask, Reply, None]:
         """Hand the inputs over, then follow."""
         said: dict[int, list[WireSignal]] = {}
         base = 0
@@ -140,7 +141,7 @@ class SandboxedRun:
         for told in ahead:
             place = self._follow(told, place, said)
 
-    def _follow(self, told: _Told, place: int, said: dict[int, list[WireSignal]]) -> int:
+    def _follow(self, told: Told, place: int, said: dict[int, list[WireSignal]]) -> int:
         """The engine gets a message; then what the strategy said of it is put in."""
         session, message, ts = self.session, told.message, told.ts
         if ts > session.wake:
@@ -202,13 +203,18 @@ class SandboxedRun:
             self.way.assessor.quote(cause)
 
     def _act(self, said: WireSignal, cause: Quote | Trade | Bar, marks: tuple[str, ...], now: int) -> None:
-        try:
-            signal = self.way.signal(said, cause, marks, now)
-        except SignalError as error:
-            self.session.recorder.declined[f"invalid_{error.field}"] += 1
-            return
+        signal = self._signal(said, cause, marks, now)
         if signal is not None:
             self.session.act(signal, now)
+
+    def _signal(
+        self, said: WireSignal, cause: Quote | Trade | Bar | None, marks: tuple[str, ...], now: int
+    ) -> Signal | None:
+        try:
+            return self.way.signal(said, cause, marks, now)
+        except SignalError as error:
+            self.session.recorder.declined[f"invalid_{error.field}"] += 1
+            return None
 
     def _note(self, reply: Reply) -> None:
         self.logs += [line.text for line in reply.logs][: max(0, 100 - len(self.logs))]
@@ -229,7 +235,8 @@ class SandboxedRun:
         return found
 
 
-def _input(cause: Quote | Trade | Bar, now: int) -> Input:
+def input_of(cause: Quote | Trade | Bar, now: int) -> Input:
+    """What a worker is told of a message."""
     if isinstance(cause, Bar):
         return bar_input(cause, now)
     return quote_input(cause, now) if isinstance(cause, Quote) else trade_input(cause, now)
@@ -268,24 +275,3 @@ def _path(spec: BacktestSpec, markets: Sequence[str]) -> SignalPath:
         return SignalPath(strategy.name, run)
     except Refused as refused:
         raise SpecError(f"strategy.settings.{refused.field or ''}".rstrip("."), refused.message) from None
-
-
-def sandboxed_steps(
-    stage: Stage,
-    ready: Ready,
-    *,
-    progress: OnProgress | None = None,
-    most: int = MOST_BATCH,
-    run_id: str = "",
-) -> Generator[Ask, Reply, Outcome]:
-    """A sandboxed strategy over the stage's sources, once. Raises SpecError, SourceError, SandboxFailed."""
-    markets = stage.spec.markets or stage.view.markets
-    run = SandboxedRun(stage, ready, stage.maker(stage.spec.strategy.timeframes), markets, most)
-    yield from run.steps(merged(stage.sources), progress)
-    return stage.outcome(
-        events=run.events,
-        bars=run.bars,
-        parameters=msgspec.json.decode(ready.values or "{}"),
-        warnings=run.warnings(),
-        run_id=run_id,
-    )

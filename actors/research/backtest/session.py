@@ -91,6 +91,16 @@ class Session:
             self.wake = ts
         return self.wake
 
+    def act_now(self, signal: Signal, ts: int) -> None:
+        """A signal that is not to wait: everything of `ts` is with the engine already."""
+        self.signals += 1
+        self.recorder.hear(signal, ts)
+        if ts < self.trade_from or ts >= self._closing.get(signal.symbol, NEVER):
+            self.left_out += 1
+            return
+        self.engine.advance(ts)
+        self.engine.signal(DEPLOYMENT, signal, ts)
+
     def before(self, ts: int) -> int:
         """Do everything that is due before `ts`; returns the next moment to wake at."""
         while True:

@@ -1,0 +1,252 @@
+"""A strategy of the SDK that trades: between its inputs it is told what became of its orders and of its account.
+
+Order of things at one moment: all market messages of the moment reach the engine, then the strategy is told of them one
+by one (what it commands is done at once), then of what happened to its orders. That is what a node does, where the news
+of an account takes one more step than the market's message.
+
+While nothing of it works and the account stands still, its inputs depend on nothing that it does: the worker runs ahead
+until its first command. Should the account move all the same (a margin call), the pass is made again in single steps.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
+from typing import Any, Final
+
+from actors.execution.account_views import account_shown, deploy_run
+from actors.research.backtest.bar_making import BarMaker
+from actors.research.backtest.sandboxed_run import Ask, Reply, SandboxedRun, Told, input_of
+from actors.research.backtest.single import OnProgress, Stage
+from actors.research.backtest.sources import Batch
+from actors.research.backtest.spec import ACCOUNT, DEPLOYMENT
+from actors.strategies.sandbox.orders import Desk
+from actors.strategies.sandbox.wire import Failed, Input, Ready
+from protocols.market import Bar, BookUpdate, Quote, Trade
+from protocols.orders import OrderEvent
+
+QUIET: Final = (BookUpdate, Quote, Trade, Bar)
+"""Messages that move an account only through an order."""
+Cause = Quote | Trade | Bar
+
+
+class RanAheadTooFar(Exception):
+    """The account has moved while the worker ran ahead: what it said then is worth nothing."""
+
+
+class TradingRun(SandboxedRun):
+    """Feeds engine and worker, and the worker with news. `most` 1: single steps from the beginning to the end."""
+
+    def __init__(self, stage: Stage, ready: Ready, maker: BarMaker, markets: Sequence[str], most: int) -> None:
+        super().__init__(stage, ready, maker, markets, most)
+        self.engine = stage.engine
+        self._markets = tuple(markets)
+        self._ahead: deque[Told] = deque()
+        """Market messages that the engine has not got yet."""
+        self._later: deque[tuple[int, Cause]] = deque()
+        """What the strategy is to be told, and when."""
+        self._news: deque[OrderEvent] = deque()
+        self._desk: Desk | None = None
+
+    def steps(self, batches: Iterator[Batch], progress: OnProgress | None) -> Generator[Ask, Reply, None]:
+        """As SandboxedRun."""
+        session = self.session
+        waiting = 0
+        for batch in batches:
+            if not batch.ts:
+                continue
+            if not session.begun:
+                session.begin(batch.ts[0], dict.fromkeys((*self._markets, *self.view.markets)))
+                yield from self._deploy(batch.ts[0])
+            for ts, message in zip(batch.ts, batch.messages, strict=True):
+                causes = self._causes(message)
+                self._ahead.append(Told(ts, message, causes))
+                waiting += len(causes)
+                if waiting >= self._most or len(self._ahead) >= 4096:
+                    yield from self._work()
+                    waiting = 0
+            self.events += len(batch.ts)
+            session.last = batch.ts[-1]
+            if progress is not None:
+                progress(session.last, self.events)
+        yield from self._work()
+        yield from self._until(session.last + session.latency + 1)
+
+    def _deploy(self, ts: int) -> Generator[Ask, Reply, None]:
+        deployment = self.engine.deployments[DEPLOYMENT]
+        desk = self._desk = Desk(deploy_run(self.engine, deployment, ACCOUNT), self._markets)
+        for instrument in self.engine.instruments.values():
+            desk.define(instrument)
+        yield from self._tell(desk.deploy_input(ts), None, ts)
+
+    # -- running ahead -----------------------------------------------------------------------------------------
+
+    def _work(self) -> Generator[Ask, Reply, None]:
+        """Everything that waits."""
+        while self._ahead:
+            count = self._quiet() if self._most > 1 else 0
+            if count:
+                yield from self._run_ahead(count)
+            else:
+                told = self._ahead.popleft()
+                yield from self._until(told.ts)
+                self._take(told)
+
+    def _quiet(self) -> int:
+        """How many of the messages that wait cannot move the account; 0 while something works."""
+        if self.engine.blotter.open or self._later or self._news:
+            return 0
+        due = self.engine.due()
+        inputs = count = 0
+        for told in self._ahead:
+            if not isinstance(told.message, QUIET) or (due is not None and told.ts > due):
+                break
+            inputs += len(told.causes)
+            if inputs > self._most:
+                break
+            count += 1
+        return count
+
+    def _run_ahead(self, count: int) -> Generator[Ask, Reply, None]:
+        ready = [self._ahead.popleft() for _ in range(count)]
+        latency = self.session.latency
+        given: list[Input] = [input_of(cause, told.ts + latency) for told in ready for cause in told.causes]
+        if not given:
+            self._follow_quietly(ready)
+            return
+        reply = yield Ask(tuple(given), until_command=True)
+        self._note(reply)
+        handled = reply.count + isinstance(reply, Failed)
+        if isinstance(reply, Failed):
+            self._failed(reply)
+        if handled >= len(given) and not (reply.orders or reply.signals):
+            for told in ready:
+                for cause in told.causes:
+                    self._heard(cause)
+            self._follow_quietly(ready)
+            return
+        if reply.signals and reply.signals[0].index < handled - 1:
+            raise RanAheadTooFar
+        yield from self._stop_at(ready, handled, reply)
+
+    def _stop_at(self, ready: list[Told], handled: int, reply: Reply) -> Generator[Ask, Reply, None]:
+        """The worker has stopped behind input `handled`; the engine gets there, and what it commanded is done."""
+        place = stop = 0
+        while place + len(ready[stop].causes) < handled:
+            place += len(ready[stop].causes)
+            stop += 1
+        self._follow_quietly(ready[:stop])
+        at = ready[stop]
+        marks: tuple[str, ...] = ()
+        for told in ready[:stop]:
+            for cause in told.causes:
+                self._heard(cause)
+        self._enter(at)
+        for cause in at.causes[: handled - place]:
+            marks = self._heard(cause)
+        moment = at.ts + self.session.latency
+        self._later.extend((moment, cause) for cause in at.causes[handled - place :])
+        self._ahead.extendleft(reversed(ready[stop + 1 :]))
+        # Whatever else reaches the engine until then comes first.
+        while self._ahead and self._ahead[0].ts <= moment:
+            self._take(self._ahead.popleft())
+        self.engine.advance(moment)
+        self._collect()
+        if self._news:
+            raise RanAheadTooFar
+        yield from self._done(reply, at.causes[handled - place - 1], marks, moment)
+
+    def _follow_quietly(self, ready: Sequence[Told]) -> None:
+        for told in ready:
+            self._enter(told)
+        self._collect()
+        if self._news:
+            raise RanAheadTooFar
+
+    # -- single steps ------------------------------------------------------------------------------------------
+
+    def _take(self, told: Told) -> None:
+        """The engine gets a message; the strategy is told of it later."""
+        self._enter(told)
+        moment = told.ts + self.session.latency
+        self._later.extend((moment, cause) for cause in told.causes)
+        self._collect()
+
+    def _enter(self, told: Told) -> None:
+        session, message, ts = self.session, told.message, told.ts
+        if ts > session.wake:
+            session.before(ts)
+        if not self.view.takes(message.market):
+            return
+        if message.market not in session.defined:
+            instrument = session.define(message.market, ts)
+            if self._desk is not None:
+                self._desk.define(instrument)
+        self._match(message, ts)
+
+    def _until(self, ts: int) -> Generator[Ask, Reply, None]:
+        """Everything before `ts`: what the engine has to do, what the strategy is told, what it says."""
+        while True:
+            due = self.engine.due()
+            told = self._later[0][0] if self._later else None
+            news = self._news[0].ts if self._news else None
+            moment = min((each for each in (due, told, news) if each is not None), default=None)
+            if moment is None or moment >= ts:
+                return
+            if due is not None and due <= moment:
+                self.engine.advance(moment)
+                self._collect()
+            elif self._later and self._later[0][0] <= moment:
+                _, cause = self._later.popleft()
+                marks = self._heard(cause)
+                yield from self._tell(input_of(cause, moment), cause, moment, marks)
+            else:
+                yield from self._tell_news(self._news.popleft())
+
+    def _tell_news(self, event: OrderEvent) -> Generator[Ask, Reply, None]:
+        assert self._desk is not None
+        shown = None
+        if event.fill is not None:
+            shown = account_shown(self.engine, self.engine.deployments[DEPLOYMENT])
+        moment = max(event.ts, self.engine.now)
+        yield from self._tell(self._desk.order_input(event, shown, moment), None, moment)
+
+    def _tell(
+        self, given: Input, cause: Cause | None, moment: int, marks: tuple[str, ...] = ()
+    ) -> Generator[Ask, Reply, None]:
+        reply = yield Ask((given,))
+        self._note(reply)
+        if isinstance(reply, Failed):
+            self._failed(reply)
+        yield from self._done(reply, cause, marks, moment)
+
+    def _done(
+        self, reply: Reply, cause: Cause | None, marks: tuple[str, ...], moment: int
+    ) -> Generator[Ask, Reply, None]:
+        """Do what the strategy said at `moment`."""
+        for signal in reply.signals:
+            self._act_now(signal, cause, marks, moment)
+        if reply.orders:
+            assert self._desk is not None
+            taken = self._desk.commands(reply.orders, marks or self.way.marks.of(()), moment)
+            for command in taken.commands:
+                if moment >= self.session.trade_from:
+                    self.engine.handle(command, moment)
+            self._collect()
+            for refused in taken.refused:
+                yield from self._tell(refused, None, moment)
+        self._collect()
+
+    def _act_now(self, said: Any, cause: Cause | None, marks: tuple[str, ...], moment: int) -> None:
+        if (signal := self._signal(said, cause, marks, moment)) is not None:
+            self.session.act_now(signal, moment)
+
+    def _heard(self, cause: Cause) -> tuple[str, ...]:
+        self._assess(cause)
+        return self.way.marks.of(cause.marks)
+
+    def _collect(self) -> None:
+        """News of orders since the last time."""
+        self._news.extend(
+            event for event in self.session.recorder.drain() if event.order.order.deployment_id == DEPLOYMENT
+        )

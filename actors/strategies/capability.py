@@ -65,6 +65,9 @@ class StrategySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     """Filters, cooldown and the like of a sandboxed strategy: the fields of `POST /api/strategies/…/configure`."""
     exchange: str = ""
     """What its signals say of where the market is; empty: the venue of the feed."""
+    journal: bool = False
+    """Whether everything that it is given is written to the database's table `journal` before it handles it, so that
+    what it did can be derived again."""
 
 
 class RunsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -143,6 +146,7 @@ def entries(configuration: Configuration) -> tuple[Entry, ...]:
             interval_s=each.execution_interval_s,
             exchange=each.exchange or only,
             exchanges={} if each.exchange else {name: venues[name] for name in each.markets if name in venues},
+            journal=each.journal,
         )
         if each.source:
             issues += _sandboxed_issues(configuration, place, each)

@@ -51,6 +51,8 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     interval_s: float | None = None
     exchange: str = ""
     exchanges: dict[str, str] = {}
+    journal: bool = False
+    """Whether everything that it is given is in the node's log before it handles it (table `journal`)."""
 
     def windows(self) -> tuple[tuple[str, str], ...]:
         """(market, timeframe), each once."""
@@ -65,7 +67,10 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         """Its branch of the tree. `path`: the import path of a trusted strategy of the library."""
         if self.source and not path:
             runner = ChildSpec(
-                name=RUNNER, actor="actors.strategies.sandboxed:SandboxedStrategy", arguments={"name": self.name}
+                name=RUNNER,
+                actor="actors.strategies.sandboxed:SandboxedStrategy",
+                arguments={"name": self.name},
+                journal=self.journal,
             )
         else:
             arguments = {
@@ -76,7 +81,8 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
                 "exchange": self.exchange,
                 "exchanges": self.exchanges,
             }
-            runner = ChildSpec(name=RUNNER, actor="actors.strategies.runner:StrategyRunner", arguments=arguments)
+            trusted = "actors.strategies.runner:StrategyRunner"
+            runner = ChildSpec(name=RUNNER, actor=trusted, arguments=arguments, journal=self.journal)
         return supervisor(self.name, runner, restart=Restart.TRANSIENT, limit=LIMIT, backoff=BACKOFF)
 
 

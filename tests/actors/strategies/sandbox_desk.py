@@ -37,6 +37,7 @@ from protocols.paths import EDGE, HUB
 from protocols.signals import ReadSignals, SignalStored, StoredSignal
 from protocols.strategies import StrategyChanged
 from runtime import ChildSpec, Node, NodeSettings, Tap, open_node, supervisor
+from runtime.clock import Clock
 from runtime.log import open_log
 
 LIMIT_S = 20.0
@@ -130,6 +131,7 @@ async def sandbox_desk(
     providers: tuple[ProviderSettings, ...] = (),
     children: tuple[ChildSpec, ...] = (),
     market: tuple[ChildSpec, ...] = (),
+    clock: Clock | None = None,
     **limits: Any,
 ) -> AsyncIterator[SandboxDesk]:
     """A desk; `children` are there before the strategies, `market` beneath /market. `limits`: of SandboxSettings."""
@@ -150,7 +152,7 @@ async def sandbox_desk(
         specs.append(ChildSpec(name="edge", actor="actors.edge.edge:Edge", arguments=arguments))
     log = open_log(folder / "log", segment_bytes=1 << 20, max_bytes=1 << 26, reserve_bytes=0)
     try:
-        async with open_node(NodeSettings(data_dir=str(folder)), tuple(specs), log=log) as node:
+        async with open_node(NodeSettings(data_dir=str(folder)), tuple(specs), log=log, clock=clock) as node:
             with node.open_tap(
                 (SignalStored, None),
                 (StrategyChanged, None),

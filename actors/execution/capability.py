@@ -15,10 +15,10 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from actors.edge.routing import Route
 from actors.execution.account_settings import AccountSpec
 from actors.execution.accounts.rows import ROWS as ACCOUNT_ROWS
 from actors.execution.deployments import DeploymentSettings
+from actors.execution.http.routes import routes as routes
 from actors.execution.more_rows import ExecutionTradeRow, ExecutionVerdictRow
 from actors.execution.roster_rows import ExecutionRosterRow
 from protocols.control import Row
@@ -56,7 +56,6 @@ sections: dict[str, Any] = {
     ACCOUNTS_SECTION: tuple[AccountSpec, ...],
     DEPLOYMENTS_SECTION: tuple[DeploymentSettings, ...],
 }
-routes: list[Route] = []
 
 
 def children(configuration: Configuration, whole: Whole) -> list[ChildSpec]:

@@ -1,0 +1,660 @@
+"""The HTTP routes of accounts: how they stand, what is stored of them, money, limits, orders, the kill switch."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+
+from actors.edge.call import Call
+from actors.edge.errors import HttpError
+from actors.edge.routing import Route, delete, get, patch, post, put
+from actors.execution.http import reading
+from actors.execution.http.bodies import (
+    AccountBody,
+    DeploymentBody,
+    EquityBody,
+    FillBody,
+    FlattenBody,
+    OrderBody,
+    PositionBody,
+    PostingBody,
+    TradeBody,
+    VerdictBody,
+    account_body,
+    deployment_body,
+    equity_body,
+    fill_row_body,
+    flatten_body,
+    order_body,
+    position_body,
+    posting_body,
+    raw,
+    trade_body,
+    verdict_body,
+)
+from actors.execution.http.explaining import Explanation, explanation
+from actors.execution.http.exposing import ExposureAnswer, exposed
+from actors.execution.http.numbers import Amount, moment, nanos
+from actors.execution.http.orders import (
+    AmendRequest,
+    OrderRequest,
+    amended,
+    cancelled,
+    known_order,
+    market_of,
+    orders_of,
+    placed,
+)
+from actors.execution.risk.exposure import ExposureLimits
+from actors.execution.risk.limits import RiskLimits
+from protocols.control import Refused
+from protocols.deployments import DEPLOYMENTS
+from protocols.execution import (
+    AccountOpened,
+    AccountView,
+    AlignWithVenue,
+    ChangeLimits,
+    CloseAccount,
+    GetAccount,
+    GetAccountSettings,
+    GetReconciliation,
+    GetRisk,
+    KillSwitch,
+    ListAccounts,
+    ListDeployments,
+    MoneyIn,
+    OpenAccount,
+    SwitchTrading,
+    account_actor,
+)
+from protocols.signal_stream import FreeObject
+
+TAGS: Final = ("execution",)
+ASK_S: Final = 15.0
+OPEN_S: Final = 40.0
+KILL_S: Final = 130.0
+ONE: Final = "/api/v1/accounts/{account_id}"
+
+Limit = Annotated[int, msgspec.Meta(ge=1, le=499)]
+Before = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class OneAccount(msgspec.Struct, frozen=True):
+    """Which account."""
+
+    account_id: str
+
+
+class AccountQuery(msgspec.Struct, frozen=True):
+    """Whose accounts; empty: everybody's."""
+
+    user: str = ""
+    mode: str = ""
+
+
+class AccountLine(msgspec.Struct, frozen=True):
+    """An account as lists have it."""
+
+    account_id: str
+    user: str
+    mode: str
+    session_id: str
+    name: str
+    up: bool
+
+
+class AccountLines(msgspec.Struct, frozen=True):
+    """Accounts, by their ids."""
+
+    accounts: tuple[AccountLine, ...]
+
+
+class NewAccount(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """An account to be opened. `account`: fields of AccountSettings; `engine`: the other fields of EngineSettings
+    (fills, limits, breaker, protections …). `symbols`: markets that it follows from the start."""
+
+    account: dict[str, Any]
+    engine: dict[str, Any] = {}
+    name: str = ""
+    description: str = ""
+    symbols: tuple[str, ...] = ()
+
+
+class SettingsAnswer(msgspec.Struct, frozen=True):
+    """What an account was opened with, and the limits that hold now."""
+
+    account_id: str
+    created_at: str | None
+    settings: FreeObject
+    limits: FreeObject
+    deployment_limits: dict[str, FreeObject]
+    denied: dict[str, int]
+
+
+class Closed(msgspec.Struct, frozen=True):
+    """The account does not run any more; what is stored of it stays."""
+
+    message: str
+    account_id: str
+
+
+class Money(msgspec.Struct, frozen=True, kw_only=True):
+    """Money in or out. A repeat with the same `reference` moves nothing."""
+
+    account_id: str
+    amount: Amount
+    currency: str = ""
+    reference: Annotated[str, msgspec.Meta(max_length=200)] = ""
+
+
+class NewLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """Limits (RiskLimits) in the place of those that hold, of the account or of a deployment."""
+
+    account_id: str
+    limits: RiskLimits
+    deployment_id: str = ""
+
+
+class TradingState(msgspec.Struct, frozen=True, kw_only=True):
+    """Trade (`active`), only reduce, or neither."""
+
+    account_id: str
+    state: Literal["active", "reducing", "halted"]
+    reason: str = "by hand"
+
+
+class StoredQuery(msgspec.Struct, frozen=True):
+    """Which rows: those before a place (the `next` of the page before), the newest first; filters may be empty."""
+
+    account_id: str
+    before: Before = reading.LAST
+    limit: Limit = 100
+    symbol: str = ""
+    deployment_id: str = ""
+
+
+class OrdersQuery(msgspec.Struct, frozen=True):
+    """As StoredQuery; `state`: only orders in it."""
+
+    account_id: str
+    before: Before = reading.LAST
+    limit: Limit = 100
+    symbol: str = ""
+    deployment_id: str = ""
+    state: str = ""
+
+
+class FillsQuery(msgspec.Struct, frozen=True):
+    """As StoredQuery; `client_order_id`: of one order."""
+
+    account_id: str
+    before: Before = reading.LAST
+    limit: Limit = 100
+    symbol: str = ""
+    deployment_id: str = ""
+    client_order_id: str = ""
+
+
+class LedgerQuery(msgspec.Struct, frozen=True):
+    """As StoredQuery; `reference`: of one fill, funding, settlement or transfer."""
+
+    account_id: str
+    before: Before = reading.LAST
+    limit: Limit = 100
+    symbol: str = ""
+    reference: str = ""
+
+
+class VerdictQuery(msgspec.Struct, frozen=True):
+    """As StoredQuery; `signal_id`: of one signal."""
+
+    account_id: str
+    before: Before = reading.LAST
+    limit: Limit = 100
+    deployment_id: str = ""
+    signal_id: str = ""
+
+
+class OrderPage(msgspec.Struct, frozen=True):
+    """Orders as they stand, that which changed last first. `behind`: rows that the database has not got yet."""
+
+    orders: tuple[OrderBody, ...]
+    next: int | None
+    behind: int
+
+
+class FillPage(msgspec.Struct, frozen=True):
+    """Fills, the newest first."""
+
+    fills: tuple[FillBody, ...]
+    next: int | None
+    behind: int
+
+
+class LedgerPage(msgspec.Struct, frozen=True):
+    """Postings, the newest first."""
+
+    postings: tuple[PostingBody, ...]
+    next: int | None
+    behind: int
+
+
+class EquityPage(msgspec.Struct, frozen=True):
+    """Samples of equity, the newest first."""
+
+    samples: tuple[EquityBody, ...]
+    next: int | None
+    behind: int
+
+
+class TradePage(msgspec.Struct, frozen=True):
+    """Round trips, the newest first."""
+
+    trades: tuple[TradeBody, ...]
+    next: int | None
+    behind: int
+
+
+class VerdictPage(msgspec.Struct, frozen=True):
+    """What deployments made of signals, the newest first."""
+
+    verdicts: tuple[VerdictBody, ...]
+    next: int | None
+    behind: int
+
+
+class AccountOrder(OrderRequest, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """An order for an account."""
+
+    account_id: str
+
+
+class OneOrder(msgspec.Struct, frozen=True):
+    """Which order of which account."""
+
+    account_id: str
+    order_id: str
+
+
+class AccountAmend(AmendRequest, frozen=True, kw_only=True):
+    """A change of an order."""
+
+    account_id: str
+
+
+class Ordered(msgspec.Struct, frozen=True):
+    """The order as it stands, and those of its bracket. `denied` is a state: `reason_code` says by which limit."""
+
+    order: OrderBody
+    bracket: tuple[OrderBody, ...]
+
+
+class OrderId(msgspec.Struct, frozen=True):
+    """Which order; `account_id` where several accounts have one of this id."""
+
+    client_order_id: str
+    account_id: str = ""
+
+
+class Kill(msgspec.Struct, frozen=True, kw_only=True):
+    """The kill switch: of one account or (empty) of all. `close`: positions, too; `stop_strategies`: their runs end."""
+
+    reason: Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
+    account_id: str = ""
+    close: bool = True
+    stop_strategies: bool = False
+
+
+class Killed(msgspec.Struct, frozen=True):
+    """What became of each account, and which strategies were stopped."""
+
+    accounts: tuple[FlattenBody, ...]
+    stopped_strategies: tuple[str, ...]
+
+
+class ExposureQuery(msgspec.Struct, frozen=True):
+    """In which currency, and (optionally) limits to hold it against, decimal text."""
+
+    currency: str = "USD"
+    max_gross: str | None = None
+    max_net: str | None = None
+    max_market_gross: str | None = None
+    max_market_net: str | None = None
+    max_currency_gross: str | None = None
+
+
+class DeploymentQuery(msgspec.Struct, frozen=True):
+    """Which deployments; empty: all."""
+
+    account_id: str = ""
+    strategy_id: str = ""
+    state: str = ""
+
+
+class DeploymentPage(msgspec.Struct, frozen=True):
+    """Deployments, the newest first; figures are shown of one alone."""
+
+    deployments: tuple[DeploymentBody, ...]
+
+
+class DifferenceBody(msgspec.Struct, frozen=True):
+    """Something on which the venue and we do not agree."""
+
+    kind: str
+    what: str
+    ours: str
+    theirs: str
+
+
+class ReconciliationBody(msgspec.Struct, frozen=True):
+    """What the last comparison with the venue found; null: there was none."""
+
+    account_id: str
+    compared_at: str | None
+    differences: tuple[DifferenceBody, ...]
+
+
+class Positions(msgspec.Struct, frozen=True):
+    """Positions of an account."""
+
+    positions: tuple[PositionBody, ...]
+
+
+async def view_of(call: Call, account: str) -> AccountView:
+    """How an account stands. Raises Refused `not_found`."""
+    try:
+        return await call.ref(account_actor(account)).ask(GetAccount(), ASK_S)
+    except Refused as refused:
+        if refused.code in ("not_found", "stopped"):
+            await call.ref(DEPLOYMENTS).ask(GetAccountSettings(account), ASK_S)  # says that there is none
+            raise Refused("unavailable", f"{account} is being started") from None
+        raise
+
+
+async def list_accounts(request: AccountQuery, call: Call) -> AccountLines:
+    """Answer the accounts that there are."""
+    found = await call.ref(DEPLOYMENTS).ask(ListAccounts(), ASK_S)
+    lines = (AccountLine(*each) for each in found.accounts)
+    return AccountLines(
+        tuple(each for each in lines if request.user in ("", each.user) and request.mode in ("", each.mode))
+    )
+
+
+async def opened(
+    call: Call,
+    account: dict[str, Any],
+    engine: dict[str, Any],
+    *,
+    name: str = "",
+    description: str = "",
+    session: str = "",
+    symbols: tuple[str, ...] = (),
+) -> AccountView:
+    """Open a paper account. Raises Refused `invalid` (with the field), `exists`."""
+    return await call.ref(DEPLOYMENTS).ask(
+        OpenAccount(
+            engine=raw({**engine, "account": account}),
+            name=name,
+            description=description,
+            session=session,
+            markets=symbols,
+        ),
+        OPEN_S,
+    )
+
+
+async def open_account(request: NewAccount, call: Call) -> AccountBody:
+    """Open a paper account; answered when it trades."""
+    fields = {"account_id": f"acc-{secrets.token_hex(5)}", **request.account}
+    view = await opened(
+        call,
+        fields,
+        request.engine,
+        name=request.name,
+        description=request.description,
+        symbols=request.symbols,
+    )
+    return account_body(view)
+
+
+async def one_account(request: OneAccount, call: Call) -> AccountBody:
+    """Answer how an account stands."""
+    return account_body(await view_of(call, request.account_id))
+
+
+async def settings_of(call: Call, account: str) -> AccountOpened:
+    """What an account was opened with. Raises Refused `not_found`."""
+    return await call.ref(DEPLOYMENTS).ask(GetAccountSettings(account), ASK_S)
+
+
+async def account_settings(request: OneAccount, call: Call) -> SettingsAnswer:
+    """Answer what an account was opened with, and the limits that hold."""
+    said = await settings_of(call, request.account_id)
+    risk = await call.ref(account_actor(request.account_id)).ask(GetRisk(), ASK_S)
+    return SettingsAnswer(
+        request.account_id,
+        moment(said.created),
+        said.settings,
+        risk.limits,
+        dict(risk.deployments),
+        dict(risk.denied),
+    )
+
+
+async def close_account(request: OneAccount, call: Call) -> Closed:
+    """Cancel what is open and end an account; positions are kept in its rows. 409 while a deployment is active."""
+    await call.ref(DEPLOYMENTS).ask(CloseAccount(request.account_id), KILL_S)
+    return Closed(f"{request.account_id} is closed; its rows stay", request.account_id)
+
+
+async def deposit(request: Money, call: Call) -> AccountBody:
+    """Put money into a paper account."""
+    return await _move(request, call, 1)
+
+
+async def withdraw(request: Money, call: Call) -> AccountBody:
+    """Take money out of a paper account."""
+    return await _move(request, call, -1)
+
+
+async def _move(request: Money, call: Call, sign: int) -> AccountBody:
+    amount = nanos(request.amount, "amount", positive=True)
+    view = await view_of(call, request.account_id)
+    reference = request.reference or f"http-{secrets.token_hex(8)}"
+    message = MoneyIn(amount=sign * amount, currency=request.currency or view.currency, reference=reference)
+    await call.ref(account_actor(request.account_id)).ask(message, ASK_S)
+    return account_body(await view_of(call, request.account_id))
+
+
+async def limits(request: NewLimits, call: Call) -> SettingsAnswer:
+    """Set other limits."""
+    if request.deployment_id and request.deployment_id not in (await view_of(call, request.account_id)).deployments:
+        raise HttpError(404, "not_found", f"there is no deployment {request.deployment_id}", "deployment_id")
+    change = ChangeLimits(raw(request.limits), request.deployment_id)
+    await call.ref(account_actor(request.account_id)).ask(change, ASK_S)
+    return await account_settings(OneAccount(request.account_id), call)
+
+
+async def trading(request: TradingState, call: Call) -> AccountBody:
+    """Let an account trade, only reduce, or neither; what is open stays open."""
+    switch = SwitchTrading(request.state, request.reason)
+    await view_of(call, request.account_id)
+    await call.ref(account_actor(request.account_id)).ask(switch, ASK_S)
+    return account_body(await view_of(call, request.account_id))
+
+
+async def positions(request: OneAccount, call: Call) -> Positions:
+    """Answer an account's positions."""
+    return Positions(tuple(map(position_body, (await view_of(call, request.account_id)).positions)))
+
+
+async def orders(request: OrdersQuery, call: Call) -> OrderPage:
+    """Answer an account's orders as they stand, that which changed last first."""
+    page = await reading.orders(
+        call,
+        request.account_id,
+        request.before,
+        request.limit,
+        request.symbol,
+        request.deployment_id,
+        request.state,
+    )
+    return OrderPage(tuple(order_body(row.order()) for row in page.rows), page.next, page.behind)
+
+
+async def fills(request: FillsQuery, call: Call) -> FillPage:
+    """Answer an account's fills with their reasons."""
+    page = await reading.fills(
+        call,
+        request.account_id,
+        request.before,
+        request.limit,
+        request.symbol,
+        request.deployment_id,
+        request.client_order_id,
+    )
+    return FillPage(tuple(map(fill_row_body, page.rows)), page.next, page.behind)
+
+
+async def ledger(request: LedgerQuery, call: Call) -> LedgerPage:
+    """Answer an account's postings."""
+    page = await reading.postings(
+        call, request.account_id, request.before, request.limit, request.symbol, request.reference
+    )
+    return LedgerPage(tuple(map(posting_body, page.rows)), page.next, page.behind)
+
+
+async def equity(request: StoredQuery, call: Call) -> EquityPage:
+    """Answer samples of an account's equity."""
+    page = await reading.equity(call, request.account_id, request.before, request.limit)
+    return EquityPage(tuple(map(equity_body, page.rows)), page.next, page.behind)
+
+
+async def trades(request: StoredQuery, call: Call) -> TradePage:
+    """Answer an account's round trips."""
+    page = await reading.trades(
+        call, request.account_id, request.before, request.limit, request.symbol, request.deployment_id
+    )
+    return TradePage(tuple(map(trade_body, page.rows)), page.next, page.behind)
+
+
+async def verdicts(request: VerdictQuery, call: Call) -> VerdictPage:
+    """Answer what deployments of an account made of signals."""
+    page = await reading.verdicts(
+        call, request.account_id, request.before, request.limit, request.deployment_id, request.signal_id
+    )
+    return VerdictPage(tuple(map(verdict_body, page.rows)), page.next, page.behind)
+
+
+async def order(request: AccountOrder, call: Call) -> Ordered:
+    """Order by hand; answered when it is judged and on disk. A repeat of an id is the same order."""
+    await view_of(call, request.account_id)
+    market = await market_of(call, request.account_id, request.symbol)
+    found = [order_body(each) for each in await placed(call, request.account_id, orders_of(request, market))]
+    return Ordered(found[0], tuple(found[1:]))
+
+
+async def one_order(request: OneOrder, call: Call) -> OrderBody:
+    """Answer how an order stands; of one that ended long ago, how it ended."""
+    try:
+        return order_body(await known_order(call, request.account_id, request.order_id))
+    except HttpError:
+        found = await reading.order_events(call, request.account_id, request.order_id)
+        if not found:
+            raise
+        return order_body(found[-1].order())
+
+
+async def cancel_order(request: OneOrder, call: Call) -> OrderBody:
+    """Cancel an order; it has ended when its state says so."""
+    return order_body(await cancelled(call, request.account_id, request.order_id))
+
+
+async def amend_order(request: AccountAmend, call: Call) -> OrderBody:
+    """Change the quantity or a price of an open order."""
+    return order_body(await amended(call, request.account_id, request))
+
+
+async def reconciliation(request: OneAccount, call: Call) -> ReconciliationBody:
+    """Answer what an account's venue says otherwise."""
+    found = await call.ref(account_actor(request.account_id)).ask(GetReconciliation(), ASK_S)
+    return ReconciliationBody(
+        found.account,
+        moment(found.compared),
+        tuple(DifferenceBody(each.kind, each.what, each.ours, each.theirs) for each in found.differences),
+    )
+
+
+async def align(request: OneAccount, call: Call) -> ReconciliationBody:
+    """Say that the venue is right: its money and positions are taken over."""
+    reference = f"http-{secrets.token_hex(8)}"
+    await call.ref(account_actor(request.account_id)).ask(AlignWithVenue(reference), OPEN_S)
+    return await reconciliation(request, call)
+
+
+async def kill(request: Kill, call: Call) -> Killed:
+    """Flatten, in order and with deadlines; answered at the end. Trading stays halted until somebody allows it."""
+    asked = KillSwitch(
+        reason=request.reason,
+        account=request.account_id,
+        close=request.close,
+        stop_actors=request.stop_strategies,
+    )
+    report = await call.ref(DEPLOYMENTS).ask(asked, KILL_S)
+    return Killed(tuple(map(flatten_body, report.accounts)), report.stopped)
+
+
+async def exposure(request: ExposureQuery, call: Call) -> ExposureAnswer:
+    """Answer net and gross exposure over all accounts."""
+    fields = msgspec.structs.asdict(request)
+    currency = fields.pop("currency")
+    try:
+        limits = msgspec.convert(fields, ExposureLimits)
+    except msgspec.ValidationError as error:
+        field, _, why = str(error).partition(": ")
+        raise HttpError(400, "invalid", why or str(error), field) from None
+    return await exposed(call, currency, limits)
+
+
+async def deployments(request: DeploymentQuery, call: Call) -> DeploymentPage:
+    """Answer the deployments."""
+    question = ListDeployments(account=request.account_id, strategy_id=request.strategy_id, state=request.state)
+    found = await call.ref(DEPLOYMENTS).ask(question, ASK_S)
+    return DeploymentPage(tuple(map(deployment_body, found.deployments)))
+
+
+async def explain(request: OrderId, call: Call) -> Explanation:
+    """Answer the whole chain of an order: signal, verdict, events, fills with their reasons, postings, outcome."""
+    return await explanation(call, request.client_order_id, request.account_id)
+
+
+routes: list[Route] = [
+    get("/api/v1/accounts", list_accounts, summary="Accounts", tags=TAGS),
+    post("/api/v1/accounts", open_account, summary="Open a paper account", tags=TAGS, status=201, timeout_s=OPEN_S),
+    get(ONE, one_account, summary="How an account stands", tags=TAGS),
+    delete(ONE, close_account, summary="Close an account", tags=TAGS, timeout_s=KILL_S),
+    get(f"{ONE}/settings", account_settings, summary="What an account was opened with", tags=TAGS),
+    post(f"{ONE}/deposit", deposit, summary="Put money in", tags=TAGS),
+    post(f"{ONE}/withdraw", withdraw, summary="Take money out", tags=TAGS),
+    put(f"{ONE}/limits", limits, summary="Set limits", tags=TAGS),
+    post(f"{ONE}/trading", trading, summary="Let trade, or not", tags=TAGS, stores=False),
+    get(f"{ONE}/positions", positions, summary="Positions", tags=TAGS),
+    get(f"{ONE}/orders", orders, summary="Orders as they stand", tags=TAGS),
+    post(f"{ONE}/orders", order, summary="Order by hand", tags=TAGS, status=201),
+    get(f"{ONE}/orders/{{order_id}}", one_order, summary="How an order stands", tags=TAGS),
+    delete(f"{ONE}/orders/{{order_id}}", cancel_order, summary="Cancel an order", tags=TAGS),
+    patch(f"{ONE}/orders/{{order_id}}", amend_order, summary="Change an order", tags=TAGS),
+    get(f"{ONE}/fills", fills, summary="Fills, and why", tags=TAGS),
+    get(f"{ONE}/ledger", ledger, summary="Postings", tags=TAGS),
+    get(f"{ONE}/equity", equity, summary="Samples of equity", tags=TAGS),
+    get(f"{ONE}/trades", trades, summary="Round trips", tags=TAGS),
+    get(f"{ONE}/verdicts", verdicts, summary="What deployments made of signals", tags=TAGS),
+    get(f"{ONE}/reconciliation", reconciliation, summary="What differs from the venue", tags=TAGS),
+    post(f"{ONE}/align", align, summary="Take over what the venue has", tags=TAGS, timeout_s=OPEN_S),
+    get("/api/v1/orders/{client_order_id}/explain", explain, summary="Why an order, from signal to outcome", tags=TAGS),
+    post("/api/v1/execution/kill-switch", kill, summary="Flatten accounts", tags=TAGS, timeout_s=KILL_S, stores=False),
+    get("/api/v1/execution/exposure", exposure, summary="Exposure over all accounts", tags=TAGS),
+    get("/api/v1/execution/deployments", deployments, summary="Deployments", tags=TAGS),
+]

@@ -1,0 +1,8 @@
+"""All HTTP routes of execution."""
+
+from __future__ import annotations
+
+from actors.edge.routing import Route
+from actors.execution.http import account_routes
+
+routes: list[Route] = [*account_routes.routes]

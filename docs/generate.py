@@ -120,7 +120,8 @@ def command_line() -> Iterator[str]:
     yield f"`bin/troupe install`: {parser.INSTALL}."
     for name, target in sorted(installation.registered_commands().items()):
         yield f"## {name}"
-        yield f"`bin/troupe {name} --help` lists its verbs: {_lower(installation.summary_of(target))}."
+        what = "arguments" if " " in name else "verbs"
+        yield f"`bin/troupe {name} --help` lists its {what}: {_lower(installation.summary_of(target))}."
         common = parser.Parser(prog=name, add_help=False)
         parser.common_options(common)
         yield _table(("Argument", "Meaning"), [_argument(action) for action in common._actions])

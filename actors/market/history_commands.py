@@ -42,7 +42,11 @@ def data(arguments: Sequence[str], configuration: Configuration | None) -> tuple
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="troupe data", description=(data.__doc__ or "").partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="troupe data",
+        description=(data.__doc__ or "").partition("\n")[0],
+        epilog="Data sets: troupe data import, show and validate, each with --help.",
+    )
     verbs = parser.add_subparsers(dest="verb", required=True)
     get = verbs.add_parser("download", help="get what is missing of a span; run again, it goes on where it was")
     get.add_argument("venue", metavar="VENUE", help=f"one of {', '.join(sorted(VENUES))}")

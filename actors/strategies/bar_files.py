@@ -1,31 +1,23 @@
-"""Bars out of files, for trying a strategy: CSV (plain or .gz), and folders that `troupe data download` has written.
+"""Bars out of files, for trying a strategy: CSV (plain, .gz, .zst), parquet, and downloaded histories.
 
-A CSV needs a first line that names its columns. They are found by the usual names, in any order and case:
-
-    time     timestamp, time, date, datetime, open_time, start (or `date` and `time` beside each other)
-    prices   open, high, low, close
-    others   volume, trades, vwap; symbol, where the file has several
-
-Times are ISO 8601 (UTC where they name no zone), dd.mm.yyyy, or a number since the epoch in s, ms, us or ns. A time is
-the start of its bar. Columns are parted by commas, semicolons or tabs; lines that begin with # are left out.
+What columns and times may be called is in `actors/market/tables/`. A time is the start of its bar, and of UTC where it
+names no zone.
 """
 
 from __future__ import annotations
 
-import csv
-import gzip
 import heapq
 import importlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from itertools import islice, pairwise
-from math import isfinite, nan
+from math import nan
 from pathlib import Path
-from typing import Any, Final, NamedTuple, TextIO
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -37,17 +29,8 @@ from protocols.nanos import NANO
 
 PEEKED: Final = 1000
 """Rows of which the interval of a file is told."""
-NAMES: Final = {
-    "time": ("timestamp", "time", "datetime", "date", "ts", "opentime", "starttime", "start", "bartime"),
-    "open": ("open", "openprice"),
-    "high": ("high", "highprice"),
-    "low": ("low", "lowprice"),
-    "close": ("close", "closeprice"),
-    "volume": ("volume", "vol"),
-    "trades": ("trades", "tradescount", "tradecount", "numberoftrades", "count"),
-    "vwap": ("vwap",),
-    "symbol": ("symbol", "ticker", "market", "instrument", "pair"),
-}
+_ANY: Final = "1ms"
+"""The interval that a file is read with: every other is a multiple of it."""
 _PRICES: Final = ("open", "high", "low", "close")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -69,7 +52,7 @@ class BarFile:
         self.path = path = _history_in(path) if path.is_dir() else path
         self._only = symbol
         self._manifest = _manifest_of(path) if path.is_dir() else None
-        self._named = self._manifest is None and _has_symbols(path)
+        self._named = self._manifest is None and _table(path, interval=_ANY).has_markets
         if self._manifest is not None:
             self.symbols: tuple[str, ...] = (symbol or self._manifest.market,)
             interval = interval or self._manifest.interval
@@ -180,83 +163,50 @@ class Coarser:
         )  # fmt: skip
 
 
-# -- CSV -----------------------------------------------------------------------------------------------------
+# -- CSV and parquet -----------------------------------------------------------------------------------------
 
 
-def _opened(path: Path) -> TextIO:
+def _table(path: Path, symbol: str = "", interval: str = "") -> Any:
+    """The file opened as a table of bars. Raises BarFileError."""
+    # Imported where a file is read, and by nobody who only looks.
+    canonical = importlib.import_module("actors.market.tables.canonical")
+    options = importlib.import_module("actors.market.tables.options")
+    if not path.exists():
+        raise BarFileError(f"{path}: No such file or directory")
+    with _told(path):
+        return canonical.TableFile(path, options.ReadOptions(kind="bars", market=symbol, interval=interval))
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    faults = importlib.import_module("actors.market.tables.faults")
     try:
-        if path.suffix == ".gz":
-            return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
-        return path.open(encoding="utf-8-sig", newline="")
-    except OSError as error:
-        raise BarFileError(f"{path}: {error.strerror or error}") from None
-
-
-def _table(file: TextIO, path: Path) -> tuple[Any, dict[str, int]]:
-    """The reader of the lines behind the first, and the places of the columns."""
-    lines = (line for line in file if not line.startswith("#"))
-    try:
-        head = next(lines, "")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise BarFileError(f"{path}: {error}") from None
-    delimiter = max(",;\t", key=head.count)
-    names = [re.sub(r"[^a-z0-9]", "", name.lower()) for name in next(csv.reader([head], delimiter=delimiter), [])]
-    places: dict[str, int] = {}
-    for field, known in NAMES.items():
-        for name in known:
-            if name in names:
-                places[field] = names.index(name)
-                break
-    if "date" in names and "time" in names and "timestamp" not in names:
-        places["time"], places["hour"] = names.index("date"), names.index("time")
-    for field in ("time", *_PRICES):
-        if field not in places:
-            shown = ", ".join(names)[:200] or "nothing"
-            raise BarFileError(f"{path}: expected a first line that names the column {field}, got: {shown}")
-    return csv.reader(lines, delimiter=delimiter), places
-
-
-def _has_symbols(path: Path) -> bool:
-    with _opened(path) as file:
-        return "symbol" in _table(file, path)[1]
+        yield
+    except faults.TableError as error:
+        where = f"{path}, bar {error.row}: {error.field}" if error.row else f"{path}"
+        raise BarFileError(f"{where}: {error.message}") from None
 
 
 def _lines(path: Path, symbol: str) -> Iterator[_Row]:
-    with _opened(path) as file:
-        rows, places = _table(file, path)
-        optional = [(field, places.get(field)) for field in ("volume", "trades", "vwap")]
-        try:
-            for cells in rows:
-                if not cells:
-                    continue
-                where = f"{path}, bar {rows.line_num}"
-                try:
-                    text = cells[places["time"]].strip()
-                    if "hour" in places:
-                        text = f"{text} {cells[places['hour']].strip()}"
-                    open_, high, low, close = [_number(cells[places[field]], field, where) for field in _PRICES]
-                    volume, trades, vwap = [
-                        nan if place is None or not cells[place].strip() else _number(cells[place], field, where)
-                        for field, place in optional
-                    ]
-                    name = cells[places["symbol"]].strip() if "symbol" in places else symbol
-                except IndexError:
-                    raise BarFileError(
-                        f"{where}: expected {max(places.values()) + 1} columns, got {len(cells)}"
-                    ) from None
-                yield _Row(name, nanos_of(text, where), (open_, high, low, close, volume, trades, vwap), where)
-        except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
-            raise BarFileError(f"{path}: {error}") from None
-
-
-def _number(text: str, field: str, where: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = nan
-    if not isfinite(value):
-        raise BarFileError(f"{where}: {field}: expected a number, got {text[:50]!r}")
-    return value
+    """The bars of a file as they stand in it. Raises BarFileError."""
+    file = _table(path, interval=_ANY)
+    number = 0
+    with _told(path):
+        for batch in file.batches():
+            columns = {name: batch[name].to_pylist() for name in batch.schema.names}
+            names = columns.get("market") or [symbol] * batch.num_rows
+            rest = [columns.get(name) or [None] * batch.num_rows for name in ("volume", "trades", "vwap")]
+            prices = [columns[name] for name in _PRICES]
+            for name, start, *figures in zip(names, columns["start"], *prices, *rest, strict=True):
+                number += 1
+                where = f"{path}, bar {number}"
+                *four, volume, trades, vwap = figures
+                for field, value in (("time", start), *zip(_PRICES, four, strict=True)):
+                    if value is None:
+                        raise BarFileError(f"{where}: {field}: expected a number, got none or one out of range")
+                open_, high, low, close = (value / NANO for value in four)
+                more = (_float(volume), _float(trades), nan if vwap is None else vwap / NANO)
+                yield _Row(name, start, (open_, high, low, close, *more), where)
 
 
 def nanos_of(text: str, where: str = "time") -> int:

@@ -10,18 +10,10 @@ be taken grows only by what was newly displayed, and nothing is taken twice.
 
 from __future__ import annotations
 
-import msgspec
-
 from protocols.market import Side as Leg
 
-
-class Print(msgspec.Struct):
-    """A trade that the level it took from does not show yet."""
-
-    leg: Leg
-    price: int
-    size: int
-    ts_event: int
+Print = tuple[int, int]
+"""A trade that the level it took from does not show yet: the venue's time of it, and its size."""
 
 
 class Liquidity:
@@ -33,16 +25,21 @@ class Liquidity:
         self.consumed: dict[Leg, dict[int, int]] = {"bid": {}, "ask": {}}
         self.seen: dict[Leg, dict[int, int]] = {"bid": {}, "ask": {}}
         """The last displayed size of the levels that matter to us."""
-        self.prints: list[Print] = []
+        self.prints: dict[Leg, dict[int, list[Print]]] = {"bid": {}, "ask": {}}
 
     def __bool__(self) -> bool:
         """Whether anything is to be followed."""
-        return bool(self.prints or self.consumed["bid"] or self.consumed["ask"])
+        return bool(self.prints["bid"] or self.prints["ask"] or self.consumed["bid"] or self.consumed["ask"])
+
+    @property
+    def waits(self) -> bool:
+        """Whether there are trades that the levels do not show yet."""
+        return bool(self.prints["bid"] or self.prints["ask"])
 
     def available(self, leg: Leg, price: int, displayed: int) -> int:
         """What can be taken of a level that shows this size."""
         left = displayed - self.consumed[leg].get(price, 0)
-        if self.prints:
+        if price in self.prints[leg]:
             left -= self.printed(leg, price)
         return max(left, 0)
 
@@ -54,11 +51,11 @@ class Liquidity:
 
     def printed(self, leg: Leg, price: int) -> int:
         """Trades that this level does not show yet."""
-        return sum(each.size for each in self.prints if each.price == price and each.leg == leg)
+        return sum(size for _, size in self.prints[leg].get(price, ()))
 
     def traded(self, leg: Leg, price: int, size: int, ts_event: int, displayed: int) -> None:
         """A trade took `size` of a level that shows `displayed`, and does not show the trade."""
-        self.prints.append(Print(leg, price, size, ts_event))
+        self.prints[leg].setdefault(price, []).append((ts_event, size))
         self.seen[leg][price] = displayed
 
     def changed(self, leg: Leg, price: int, displayed: int) -> int:
@@ -75,26 +72,31 @@ class Liquidity:
                     self.consumed[leg][price] = taken
                 else:
                     del self.consumed[leg][price]
-        if displayed != before and self.prints:
-            self.prints = [each for each in self.prints if each.price != price or each.leg != leg]
+        if displayed != before:
+            self.prints[leg].pop(price, None)
         return before
 
     def caught_up(self, ts_event: int) -> None:
         """The whole book is as of `ts_event` now (0: the venue does not say): it shows every older trade."""
-        self.prints = [each for each in self.prints if 0 < ts_event <= each.ts_event]
+        for prints in self.prints.values():
+            for price, trades in list(prints.items()):
+                left = [each for each in trades if 0 < ts_event <= each[0]]
+                if left:
+                    prints[price] = left
+                else:
+                    del prints[price]
 
     def forget(self, leg: Leg, price: int) -> None:
         """A level is gone for good."""
         self.consumed[leg].pop(price, None)
         self.seen[leg].pop(price, None)
 
-    def prune(self, resting: dict[Leg, dict[int, list[str]]]) -> None:
+    def prune(self, resting: dict[Leg, dict[int, list[str]]], *, thoroughly: bool = False) -> None:
         """Follow only levels of which something is kept, or where an order rests."""
         for leg, seen in self.seen.items():
-            if not seen:
+            # Levels may count twice here: then something is left for the next time.
+            if not thoroughly and len(seen) <= len(resting[leg]) + len(self.consumed[leg]) + len(self.prints[leg]):
                 continue
-            kept = self.consumed[leg]
-            rests = resting[leg]
-            for price in [price for price in seen if price not in kept and price not in rests]:
-                if not self.printed(leg, price):
-                    del seen[price]
+            kept, prints, rests = self.consumed[leg], self.prints[leg], resting[leg]
+            for price in [each for each in seen if each not in kept and each not in prints and each not in rests]:
+                del seen[price]

@@ -113,7 +113,7 @@ class SimulatedMarket(StandingOrders):
             return None
         seen = liquidity.seen
         calm = quote is None and not (
-            update.snapshot or self.crossed or self.unplaced or self.takers_wait or liquidity.prints
+            update.snapshot or self.crossed or self.unplaced or self.takers_wait or liquidity.waits
         )
         if update.snapshot:
             for leg, prices in seen.items():
@@ -129,7 +129,7 @@ class SimulatedMarket(StandingOrders):
         if calm:
             # Neither a best price nor a level of ours has changed: nobody can be filled who could not before.
             return None
-        if liquidity.prints:
+        if liquidity.waits:
             liquidity.caught_up(update.ts_event)
         self._match(ts)
         return quote
@@ -148,7 +148,7 @@ class SimulatedMarket(StandingOrders):
                 displayed = top.now(leg, price)
                 if displayed is not None:
                     self.level_changed(leg, price, displayed, message.ts_event)
-        if liquidity.prints:
+        if liquidity.waits:
             liquidity.caught_up(message.ts_event)
         self._match(ts)
 
@@ -166,7 +166,7 @@ class SimulatedMarket(StandingOrders):
             if self.desk.settings.trigger != "quote":
                 self.trigger(self.triggers.move(message.price, message.price))
             self.desk.settle()
-        self._finish()
+        self.busy = True if depth is not None else bool(self.orders or self.expected or self.liquidity)
 
     def _bar(self, message: Bar, ts: int) -> None:
         self._begin(ts)
@@ -281,11 +281,5 @@ class SimulatedMarket(StandingOrders):
                 self.desk.cancel(order, order.order.time_in_force.lower())
 
     def _finish(self) -> None:
-        liquidity = self.liquidity
-        if len(liquidity.seen["bid"]) + len(liquidity.seen["ask"]) > self._followed():
-            liquidity.prune(self.resting)
-        self.busy = bool(self.orders or self.expected or liquidity)
-
-    def _followed(self) -> int:
-        resting = self.resting
-        return len(resting["bid"]) + len(resting["ask"])
+        self.liquidity.prune(self.resting)
+        self.busy = bool(self.orders or self.expected or self.liquidity)

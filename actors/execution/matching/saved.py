@@ -10,7 +10,6 @@ import msgspec
 from actors.execution.matching.contingencies import Linked
 from actors.execution.matching.desk import Command, Counters, Desk
 from actors.execution.matching.fees import OrderFees
-from actors.execution.matching.liquidity import Print
 from actors.execution.matching.market import SimulatedMarket
 from actors.execution.matching.triggers import Stop
 from actors.execution.matching.working import Working
@@ -67,7 +66,8 @@ class MarketState(msgspec.Struct):
     consumed_asks: dict[int, int]
     seen_bids: dict[int, int]
     seen_asks: dict[int, int]
-    prints: list[Print]
+    printed_bids: dict[int, list[tuple[int, int]]]
+    printed_asks: dict[int, list[tuple[int, int]]]
     orders: list[str]
     resting_bids: dict[int, list[str]]
     resting_asks: dict[int, list[str]]
@@ -118,7 +118,7 @@ def load(state: VenueState, desk: Desk, markets: Mapping[str, SimulatedMarket]) 
 
 def _market_state(market: SimulatedMarket) -> MarketState:
     mark, liquidity = market.mark, market.liquidity
-    liquidity.prune(market.resting)
+    liquidity.prune(market.resting, thoroughly=True)
     return MarketState(
         market=market.market,
         instrument=market.instrument,
@@ -137,7 +137,8 @@ def _market_state(market: SimulatedMarket) -> MarketState:
         consumed_asks=liquidity.consumed["ask"],
         seen_bids=liquidity.seen["bid"],
         seen_asks=liquidity.seen["ask"],
-        prints=liquidity.prints,
+        printed_bids=liquidity.prints["bid"],
+        printed_asks=liquidity.prints["ask"],
         orders=list(market.orders),
         resting_bids=market.resting["bid"],
         resting_asks=market.resting["ask"],
@@ -169,7 +170,7 @@ def _load_market(state: MarketState, market: SimulatedMarket, desk: Desk) -> Non
     liquidity = market.liquidity
     liquidity.consumed = {"bid": state.consumed_bids, "ask": state.consumed_asks}
     liquidity.seen = {"bid": state.seen_bids, "ask": state.seen_asks}
-    liquidity.prints = state.prints
+    liquidity.prints = {"bid": state.printed_bids, "ask": state.printed_asks}
     market.orders.update((name, desk.working[name]) for name in state.orders)
     market.resting = {"bid": state.resting_bids, "ask": state.resting_asks}
     market.find_front("bid")

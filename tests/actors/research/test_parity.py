@@ -210,6 +210,55 @@ class Cross(BaseStrategy):
 """
 
 
+LEANS = """
+from actors.strategies.sdk import BaseStrategy
+
+class Leans(BaseStrategy):
+    def initialize(self):
+        self.long = {}
+
+    def on_bar(self, bar):
+        pass
+
+    def on_quote(self, quote):
+        if quote.bid is None or quote.ask is None:
+            return
+        share = quote.bid_size / (quote.bid_size + quote.ask_size)
+        if share > 0.8 and not self.long.get(quote.symbol):
+            self.long[quote.symbol] = True
+            self.buy(symbol=quote.symbol)
+        elif share < 0.2 and self.long.get(quote.symbol):
+            self.long[quote.symbol] = False
+            self.close_long(symbol=quote.symbol)
+"""
+
+
+async def test_a_sandboxed_strategy_gives_the_same_orders_over_a_recording(tmp_path: Path) -> None:
+    own = spec(strategy={"name": "leans", "code": LEANS, "timeframes": ("1m",), "settings": OPEN}, opposite="close")
+    outcome = await trio.to_thread.run_sync(backtest, own)
+    account = AccountSpec(
+        engine=own.engine(), instruments=tuple(msgspec.to_builtins(own.instrument(market)) for market in own.markets)
+    )
+    execution = execution_branch(ExecutionSettings(), (account,), (own.deployment(),))
+    feed = FeedSettings(name="past", venue="replay", file=str(SAMPLE))
+    options = market_branch((feed,), VenueSettings(rate=0), tmp_path).supervisor
+    assert options is not None
+    market = tuple(child for child in options.children if child.name in ("index", "past", "decoder"))
+    recording = open_recording(SAMPLE)
+    clock = VirtualClock(next(iter(recording)).ts)
+    recording.close()
+    log = OrderLog()
+    async with sandbox_desk(tmp_path, children=(execution,), market=market, clock=clock) as desk:
+        await desk.write("leans", LEANS)
+        await desk.start("leans", *own.markets)
+        with desk.node.open_tap((OrderEvent, None), (FeedStatus, None), path="test", capacity=1_000_000) as tap:
+            for event in await played(desk.node, tap):
+                log.add(event)
+    assert outcome.result.fills > 4
+    assert log.lines == outcome.log.lines
+    assert_derived(own, tmp_path, log)
+
+
 class Index(Actor):
     """The market index of a node with one market that has no book."""
 

@@ -190,10 +190,13 @@ def _told(path: Path) -> Iterator[None]:
 def _lines(path: Path, symbol: str) -> Iterator[_Row]:
     """The bars of a file as they stand in it. Raises BarFileError."""
     file = _table(path, interval=_ANY)
+    floats = importlib.import_module("actors.market.tables.decimals").floats
     number = 0
     with _told(path):
         for batch in file.batches():
-            columns = {name: batch[name].to_pylist() for name in batch.schema.names}
+            columns = {name: batch[name].to_pylist() for name in batch.schema.names if name != "volume"}
+            if "volume" in batch.schema.names:
+                columns["volume"] = floats(batch["volume"]).tolist()
             names = columns.get("market") or [symbol] * batch.num_rows
             rest = [columns.get(name) or [None] * batch.num_rows for name in ("volume", "trades", "vwap")]
             prices = [columns[name] for name in _PRICES]

@@ -71,6 +71,17 @@ def test_volumes_outgrow_nanos_and_stay_exact() -> None:
         volumes(pa.array(["1e30"]), "volume", faults)
 
 
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.none() | st.decimals(-(10**20), 10**20, places=12, allow_nan=False), max_size=20))
+def test_a_volume_as_a_float_is_the_nearest_one(values: list[Decimal | None]) -> None:
+    found = floats(
+        volumes(pa.array([None if each is None else str(each) for each in values], pa.string()), "v", Counter())
+    )
+    assert [None if each != each else each for each in found.tolist()] == [
+        None if each is None else float(each) for each in values
+    ]
+
+
 def test_whole_numbers_may_have_a_point_and_nothing_behind_it() -> None:
     assert integers(pa.array(["1", "+2", "3.0", None]), "trades").tolist() == [1, 2, 3, MISSING]
     with pytest.raises(TableError, match=r"expected a whole number, got '1\.5', in row 2"):

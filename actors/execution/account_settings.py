@@ -7,9 +7,12 @@ from typing import Annotated, Any
 import msgspec
 
 from actors.execution.engine_state import EngineSettings
+from actors.execution.gateways.settings import GatewaySettings
+from actors.execution.gateways.venues import native_kinds
 from protocols.control import Message, Request
 from protocols.deployments import DeployRun
 from protocols.execution import AccountMode
+from protocols.market import MARKS
 
 
 class AccountSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -38,13 +41,30 @@ class AccountSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         live = self.mode == "live"
         if live != (self.gateway is not None):
             raise ValueError(f"gateway: expected one for a live account and none for another, the mode is {self.mode}")
-        if live != (self.engine.venue == "external"):
-            raise ValueError("engine.venue: expected external for a live account, simulated for another")
+        if self.engine.venue == "external" and not live:
+            raise ValueError("engine.venue: expected simulated, as the account is not live, got external")
 
     @property
     def spot(self) -> bool:
         """Whether positions are balances of assets at the venue."""
         return self.gateway is not None and self.gateway.get("venue") == "binance"
+
+
+def resolved(spec: AccountSpec) -> AccountSpec:
+    """With what the venue of a live account decides: who fills, what it takes, which marks it refuses.
+
+    Raises msgspec.ValidationError for a gateway's setting that is none.
+    """
+    if spec.gateway is None:
+        return spec
+    gateway = msgspec.convert({**spec.gateway, "account": spec.engine.account.account_id}, GatewaySettings)
+    engine = msgspec.structs.replace(
+        spec.engine,
+        venue="external",
+        native=native_kinds(gateway.venue),
+        accepts_marks=tuple(sorted(MARKS - gateway.refused_marks)),
+    )
+    return msgspec.structs.replace(spec, engine=engine)
 
 
 class Due(Message, frozen=True, gc=False, tag="account_due"):

@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from actors.execution.account_settings import AccountSpec
+from actors.execution.account_settings import AccountSpec, resolved
 from protocols.execution import account_actor
 from runtime import Backoff, ChildSpec, Restart, RestartLimit, supervisor
 
@@ -17,7 +17,7 @@ BACKOFF: Final = Backoff(first_s=0.05, most_s=2.0)
 def account_branch(spec: AccountSpec, snapshot_inputs: int, *, live: bool) -> ChildSpec:
     """`/execution/accounts/<id>`: transient, so that an account that gives up ends alone. `live`: orders may leave."""
     name = spec.engine.account.account_id
-    fields = msgspec.to_builtins(msgspec.structs.replace(spec, snapshot_inputs=snapshot_inputs))
+    fields = msgspec.to_builtins(msgspec.structs.replace(resolved(spec), snapshot_inputs=snapshot_inputs))
     account = ChildSpec(
         name="account",
         actor="actors.execution.trading_account:TradingAccount",

@@ -77,9 +77,9 @@ class DepthMatcher:
         if order.kind == "market":
             limit = self._protection(order, depth.side(leg).best)
         plan: list[tuple[int, int, int]] = []
-        need = order.open
+        need, lot = order.open, market.definition.lot
         for price, displayed in _reachable(depth, leg, limit):
-            size = min(need, market.liquidity.available(leg, price, displayed))
+            size = min(need, market.liquidity.available(leg, price, displayed)) // lot * lot
             if size:
                 plan.append((price, size, displayed))
                 need -= size
@@ -189,11 +189,11 @@ class DepthMatcher:
     def _crossed(self, order: Working, price: int, depth: Depth, own: Leg, other: Leg) -> None:
         market = self._market
         strictly = self._through or bool(depth.side(own).sizes.get(price))
-        source = Source(depth.session, depth.seq)
+        source, lot = Source(depth.session, depth.seq), market.definition.lot
         for level, displayed in _reachable(depth, other, price):
             if strictly and level == price:
                 return
-            size = min(order.open, market.liquidity.available(other, level, displayed))
+            size = min(order.open, market.liquidity.available(other, level, displayed)) // lot * lot
             if size:
                 market.liquidity.take(other, level, size, displayed)
                 ahead = None if order.place is None else order.place.ahead

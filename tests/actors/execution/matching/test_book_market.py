@@ -438,3 +438,52 @@ def test_the_pessimistic_bracket_waits_for_trades_beyond_and_the_optimistic_one_
         send(made, order("a", "buy", 5, 100), ts=15)
         assert fills(tell(made, trade(2, 100, 50))) == first
         assert fills(tell(made, trade(3, 99, 5))) == second
+
+
+def test_a_stop_and_a_held_child_can_be_amended_before_they_work() -> None:
+    made = venue()
+    tell(made, snapshot(1, ("ask", 101, 5), ("bid", 99, 5)))
+    tell(made, trade(2, 100, 1, "buy", ts=12))
+    send(
+        made,
+        order("s", "sell", 2, kind="stop", stop_price=95),
+        order("p", "buy", 2, 98),
+        order("c", "sell", 2, 105, parent="p"),
+        ts=15,
+    )
+    made.amend("s", 1 * NANO, None, 99 * CENT, 16)
+    made.amend("c", None, 103 * CENT, None, 16)
+    made.amend("p", None, None, 90 * CENT, 16)
+    made.advance(16)
+    stop, child, refused = made.take(16)
+    assert stop == VenueAmended("s", NANO, None, 99 * CENT, 16)
+    assert child == VenueAmended("c", 2 * NANO, 103 * CENT, None, 16)
+    assert isinstance(refused, VenueRefusedChange)
+    assert refused.code == "stop_price"
+    assert fills(tell(made, trade(3, 99, 1, "buy"))) == [("s", 99, 1)]
+    assert fills(tell(made, trade(4, 97, 2, "sell"))) == [("p", 98, 2)]
+    assert fills(tell(made, trade(5, 104, 2, "buy"))) == [("c", 103, 2)]
+
+
+@pytest.mark.parametrize(
+    ("trigger", "by_quote", "by_trade"), [("last", False, True), ("quote", True, False), ("auto", False, True)]
+)
+def test_what_stops_look_at_can_be_chosen(trigger: str, by_quote: bool, by_trade: bool) -> None:
+    made = venue(trigger=trigger)
+    tell(made, snapshot(1, ("ask", 101, 5), ("bid", 99, 5)))
+    tell(made, trade(2, 100, 1, "buy", ts=12))
+    send(made, order("q", "sell", 1, kind="stop", stop_price=97), ts=15)
+    told = tell(made, book(3, ("bid", 99, 0), ("bid", 96, 5)))
+    assert bool(fills(told)) == by_quote
+    send(made, order("t", "buy", 1, kind="stop", stop_price=103), ts=35)
+    assert ("t", 101, 1) not in fills(told)
+    assert (("t", 101, 1) in fills(tell(made, trade(4, 103, 1, "sell")))) == by_trade
+
+
+def test_fills_are_whole_lots_where_levels_and_trades_are_not() -> None:
+    made = venue(instrument(lot=2 * NANO))
+    tell(made, snapshot(1, ("ask", 101, 3), ("ask", 102, 5), ("bid", 99, 1)))
+    assert fills(send(made, order("a", "buy", 4), ts=15)) == [("a", 101, 2), ("a", 102, 2)]
+    send(made, order("b", "buy", 6, 100), ts=16)
+    assert fills(tell(made, trade(2, 98, 3))) == [("b", 100, 2)]
+    assert fills(tell(made, book(3, ("ask", 99, 3), ("bid", 99, 0)))) == [("b", 100, 2)]

@@ -136,9 +136,8 @@ class TradingAccount(VenueLink):
         if last:
             queries = self.lookup(QUERIES)
             snapshot = await last_snapshot(queries, self.name)
-            if snapshot is not None:
-                self.engine.restore(snapshot.payload)
-                seq, number = snapshot.journal_seq, self.engine.inputs
+            if snapshot is not None and self._restored(snapshot.payload):
+                seq = snapshot.journal_seq
             async for rows in journal_rows(queries, log.directory, self.name, seq, last):
                 for row in rows:
                     for item in decode(row.payload):
@@ -152,6 +151,18 @@ class TradingAccount(VenueLink):
         self.recovery_ms = (self.clock.monotonic() - began) / 1e6
         if self.recovered:
             self.logger.info("recovered", inputs=self.recovered, ms=round(self.recovery_ms))
+
+    def _restored(self, payload: bytes) -> bool:
+        """Whether a snapshot could be taken up. One that another version has written is no loss: the journal is all."""
+        try:
+            self.engine.restore(payload)
+        except (msgspec.ValidationError, ValueError, KeyError) as error:
+            self.logger.warning(
+                "a snapshot is of another version: the journal is replayed from its start", why=str(error)
+            )
+            self.engine = Engine(self.spec.engine)
+            return False
+        return True
 
     def on_stop(self, reason: ExitReason) -> None:
         """Leave nothing unwritten, and a snapshot for the next life."""

@@ -89,6 +89,9 @@ class SandboxedRun:
         self.events = self.bars = self.errors = 0
         self.metrics: dict[str, float] = {}
         self.logs: list[str] = []
+        self._quote: dict[str, Quote] = {}
+        self._seen: tuple[str, ...] | None = None
+        self._known: tuple[str, ...] = ()
         self._most = most
         self._most_errors = stage.spec.strategy.most_errors
         self._quotes = "quote" in ready.handles
@@ -154,7 +157,7 @@ class SandboxedRun:
         self._match(message, ts)
         for cause in told.causes:
             self._assess(cause)
-            marks = self.way.marks.of(cause.marks)
+            marks = self._marked(cause.marks)
             for signal in said.get(place, ()):
                 self._act(signal, cause, marks, ts + session.latency)
             place += 1
@@ -197,10 +200,20 @@ class SandboxedRun:
         return tuple(found)
 
     def _assess(self, cause: Quote | Trade | Bar) -> None:
-        if isinstance(cause, Bar):
+        """Tell the assessor; of quotes only the last one before a bar or a signal counts, so the others are left out."""
+        if isinstance(cause, Quote):
+            self._quote[cause.market] = cause
+        elif isinstance(cause, Bar):
+            if (quote := self._quote.pop(cause.market, None)) is not None:
+                self.way.assessor.quote(quote)
             self.way.assessor.bar(cause)
-        elif isinstance(cause, Quote):
-            self.way.assessor.quote(cause)
+
+    def _marked(self, marks: tuple[str, ...]) -> tuple[str, ...]:
+        """The marks of what these lead to."""
+        if marks is not self._seen:
+            self._seen = marks
+            self._known = self.way.marks.of(marks)
+        return self._known
 
     def _act(self, said: WireSignal, cause: Quote | Trade | Bar, marks: tuple[str, ...], now: int) -> None:
         signal = self._signal(said, cause, marks, now)
@@ -210,6 +223,9 @@ class SandboxedRun:
     def _signal(
         self, said: WireSignal, cause: Quote | Trade | Bar | None, marks: tuple[str, ...], now: int
     ) -> Signal | None:
+        for quote in self._quote.values():
+            self.way.assessor.quote(quote)
+        self._quote.clear()
         try:
             return self.way.signal(said, cause, marks, now)
         except SignalError as error:

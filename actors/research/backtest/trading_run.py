@@ -84,13 +84,12 @@ class TradingRun(SandboxedRun):
     def _work(self) -> Generator[Ask, Reply, None]:
         """Everything that waits."""
         while self._ahead:
+            yield from self._until(self._ahead[0].ts)
             count = self._quiet() if self._most > 1 else 0
             if count:
                 yield from self._run_ahead(count)
             else:
-                told = self._ahead.popleft()
-                yield from self._until(told.ts)
-                self._take(told)
+                self._take(self._ahead.popleft())
 
     def _quiet(self) -> int:
         """How many of the messages that wait cannot move the account; 0 while something works."""
@@ -228,7 +227,7 @@ class TradingRun(SandboxedRun):
             self._act_now(signal, cause, marks, moment)
         if reply.orders:
             assert self._desk is not None
-            taken = self._desk.commands(reply.orders, marks or self.way.marks.of(()), moment)
+            taken = self._desk.commands(reply.orders, marks or self._known, moment)
             for command in taken.commands:
                 if moment >= self.session.trade_from:
                     self.engine.handle(command, moment)
@@ -243,7 +242,7 @@ class TradingRun(SandboxedRun):
 
     def _heard(self, cause: Cause) -> tuple[str, ...]:
         self._assess(cause)
-        return self.way.marks.of(cause.marks)
+        return self._marked(cause.marks)
 
     def _collect(self) -> None:
         """News of orders since the last time."""

@@ -200,7 +200,7 @@ class SandboxedRun:
         return tuple(found)
 
     def _assess(self, cause: Quote | Trade | Bar) -> None:
-        """Tell the assessor; of quotes only the last one before a bar or a signal counts, so the others are left out."""
+        """Tell the assessor; of quotes only the last before a bar or a signal counts, so the others are left out."""
         if isinstance(cause, Quote):
             self._quote[cause.market] = cause
         elif isinstance(cause, Bar):

@@ -186,9 +186,12 @@ class SimulatedMarket(StandingOrders):
         self._begin(ts)
         self.phase = message.phase
         try:
-            self.levels.set_phase(message.phase)
+            quote = self.levels.set_phase(message.phase)
         except Gap:
             self.gaps += 1
+        else:
+            if quote is not None:
+                self._show(quote, ts)
         if message.phase in _OVER:
             code = "settled" if message.phase == "settled" else "closed"
             for order in [each for each in self.desk.working.values() if each.order.market == self.market]:

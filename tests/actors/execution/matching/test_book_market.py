@@ -308,6 +308,7 @@ def test_in_a_pause_nothing_is_filled_cancels_pass_and_what_rests_is_filled_when
     assert ends(made.take(32)) == [("b", "user")]
     tell(made, book(4, ("bid", 100, 0), ("ask", 101, 0), ("ask", 95, 2), ("bid", 94, 2)))
     assert fills(tell(made, MarketStatus("M", "active", "s", 50, 50))) == [("a", 99, 2)]
+    assert (made.marks["M"].bid, made.marks["M"].ask) == (94 * CENT, 95 * CENT)
 
 
 @pytest.mark.parametrize(("phase", "code"), [("closed", "closed"), ("determined", "closed"), ("settled", "settled")])

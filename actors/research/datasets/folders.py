@@ -52,9 +52,6 @@ def remove_tree(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def remove_others(folder: Path, kept: set[str]) -> None:
-    """Remove what is in a folder, except these."""
-    if folder.is_dir():
-        for each in folder.iterdir():
-            if each.name not in kept:
-                shutil.rmtree(each, ignore_errors=True)
+def names(folder: Path) -> tuple[str, ...]:
+    """What is in a folder; nothing where there is none."""
+    return tuple(each.name for each in folder.iterdir()) if folder.is_dir() else ()

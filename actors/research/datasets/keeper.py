@@ -65,10 +65,14 @@ ARRIVING: Final = ".arriving"
 
 
 class RowsRead(Message, frozen=True, gc=False, tag="dataset_rows_read"):
-    """The newest rows are read back; None: they cannot be read. `problem`: why they are not all of them."""
+    """The newest rows are read back; None: they cannot be read. `problem`: why they are not all of them.
+
+    `arrived`: ids of what had arrived before the start.
+    """
 
     rows: tuple[DatasetRow, ...] | None
     problem: str
+    arrived: tuple[str, ...] = ()
 
 
 class JobProgress(Message, frozen=True, gc=False, tag="dataset_job_progress"):
@@ -121,6 +125,7 @@ class DatasetKeeper(Actor):
         self.spawn(self._read, name="read")
 
     async def _read(self) -> None:
+        arrived = await self.offload(folders.names, self.root / INCOMING, timeout=FILES_S)
         while True:
             try:
                 rows, problem = await read_newest(self.lookup(QUERIES), self.log.last_seq(STREAM), self.patience_s)
@@ -128,7 +133,7 @@ class DatasetKeeper(Actor):
                 await self.ref.send(RowsRead(None, f"the table cannot be read: {refused.message}"))
                 await trio.sleep(AGAIN_S)
             else:
-                await self.ref.send(RowsRead(rows, problem))
+                await self.ref.send(RowsRead(rows, problem, arrived))
                 return
 
     @receive
@@ -145,12 +150,9 @@ class DatasetKeeper(Actor):
         begun = [row for row in self.shelf.all() if row.status == "processing"]
         for row in begun:
             self._enqueue(row, self._import_job(row))
-        self.spawn(self._sweep, {row.dataset_id for row in begun}, name="sweep")
-
-    async def _sweep(self, kept: set[str]) -> None:
-        """Remove what arrived for nobody before the last start."""
-        before = kept | self.uploads
-        await self.offload(folders.remove_others, self.root / INCOMING, before, timeout=FILES_S)
+        # What arrived for nobody before the last start.
+        for dataset_id in set(message.arrived) - {row.dataset_id for row in begun}:
+            self.spawn(self._remove, self.root / INCOMING / dataset_id)
 
     # Questions.
 

@@ -18,7 +18,7 @@ from multipart import (  # type: ignore[import-untyped]
     parse_options_header,
 )
 
-from actors.edge.errors import HttpError
+from actors.edge.errors import HttpError, unavailable
 
 BUFFER_BYTES: Final = 1 << 20
 FIELD_BYTES: Final = 65_536
@@ -58,9 +58,7 @@ class Arriving:
         in_file = False
         segment: MultipartSegment | None = None
         try:
-            parser = PushMultipartParser(
-                self.boundary, max_segment_count=SEGMENTS, max_segment_size=most_bytes, strict=True
-            )
+            parser = PushMultipartParser(self.boundary, max_segment_count=SEGMENTS, max_segment_size=most_bytes)
             async with _Open(path) as file:
                 async for piece in body:
                     for event in parser.parse(piece):
@@ -91,6 +89,8 @@ class Arriving:
                 raise HttpError(413, "body_too_large", f"a file has at most {most_bytes} bytes here", "file",
                                 close=True) from None  # fmt: skip
             raise HttpError(400, "malformed_form", f"the form cannot be read: {error}", "file", close=True) from None
+        except OSError as error:
+            raise unavailable("not_stored", f"the file cannot be written: {error.strerror}", close=True) from None
         if file_name is None:
             raise HttpError(400, "invalid", "expected a form with a file, got none", "file")
         return Form(fields, file_name, size)

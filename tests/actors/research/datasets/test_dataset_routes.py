@@ -80,6 +80,8 @@ async def test_a_file_becomes_a_data_set_that_is_found_shown_changed_and_deleted
 async def test_data_sets_survive_a_restart_and_what_was_being_read_is_read_again(tmp_path: Path, database: str) -> None:
     async with desk(tmp_path, database) as at:
         sent = await at.sent("minutes.csv", csv(50), symbols="X", frequency="1m")
+    left = tmp_path / "datasets" / ".incoming" / "0123456789abcdef"
+    left.mkdir(parents=True)
     async with desk(tmp_path, database) as at:
         found = await at.made(sent["dataset_id"])
         assert (found["status"], found["row_count"], found["file_name"]) == ("ready", 50, "minutes.csv")

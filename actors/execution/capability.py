@@ -18,7 +18,6 @@ import msgspec
 from actors.execution.account_settings import AccountSpec
 from actors.execution.accounts.rows import ROWS as ACCOUNT_ROWS
 from actors.execution.deployments import DeploymentSettings
-from actors.execution.gateways.settings import LiveSettings
 from actors.execution.http.routes import routes as routes
 from actors.execution.more_rows import ExecutionTradeRow, ExecutionVerdictRow
 from actors.execution.roster_rows import ExecutionRosterRow
@@ -40,7 +39,7 @@ BACKOFF: Final = Backoff(first_s=0.05, most_s=2.0)
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`[execution]`: what holds for all accounts."""
 
-    live: LiveSettings = LiveSettings()
+    live: bool = False
     """Whether accounts may trade at venues at all; each one needs `mode = "live"` and `gateway.live` besides."""
     snapshot_inputs: Annotated[int, msgspec.Meta(ge=100)] = 20_000
     """After so many inputs an account writes a snapshot; a start replays at most as many."""
@@ -81,7 +80,7 @@ def branch(
             "accounts": [msgspec.to_builtins(each) for each in accounts],
             "deployments": [msgspec.to_builtins(each) for each in deployments],
             "instruments": list(settings.instruments),
-            "live": settings.live.enabled,
+            "live": settings.live,
             "snapshot_inputs": settings.snapshot_inputs,
         },
         backoff=BACKOFF,

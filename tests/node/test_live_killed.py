@@ -43,7 +43,7 @@ strategy = "tests.node.strategies:TradeEveryQuote"
 markets = ["SIM-ALPHA"]
 
 [execution]
-live = {{ enabled = true }}
+live = true
 
 [[accounts]]
 mode = "live"

@@ -11,23 +11,21 @@ from __future__ import annotations
 import hashlib
 from collections import deque
 from pathlib import Path
-from typing import Any, ClassVar, Final, Literal
+from typing import Any, ClassVar, Final
 
 import msgspec
 import trio
 
-from actors.market.tables.options import ReadOptions
 from actors.research.datasets import folders, processes
 from actors.research.datasets.archive import read_newest
+from actors.research.datasets.changes import ARRIVING, INCOMING, check_import, fields_of, import_job, validate_job
 from actors.research.datasets.jobs import (
     FOLDER,
     MOST_PREVIEW,
     PREVIEW,
     PREVIEWED,
-    RECORDING,
     Answer,
     Job,
-    Made,
 )
 from actors.research.datasets.rows import (
     STREAM,
@@ -53,15 +51,12 @@ from actors.research.datasets.rows import (
 from actors.research.datasets.settings import DatasetSettings
 from actors.research.datasets.shelf import Shelf, check_words
 from protocols.control import Message, Probe, ProbeReport, Refused
-from protocols.market import MARKS
 from protocols.paths import QUERIES
 from runtime import Actor, Mailbox, receive
 from runtime.log import RowTooLarge
 
 AGAIN_S: Final = 1.0
 FILES_S: Final = 60.0
-INCOMING: Final = ".incoming"
-ARRIVING: Final = ".arriving"
 
 
 class RowsRead(Message, frozen=True, gc=False, tag="dataset_rows_read"):
@@ -149,7 +144,7 @@ class DatasetKeeper(Actor):
         self.read = True
         begun = [row for row in self.shelf.all() if row.status == "processing"]
         for row in begun:
-            self._enqueue(row, self._import_job(row))
+            self._enqueue(row, import_job(self.root, row, self.settings))
         # What arrived for nobody before the last start.
         for dataset_id in set(message.arrived) - {row.dataset_id for row in begun}:
             self.spawn(self._remove, self.root / INCOMING / dataset_id)
@@ -201,7 +196,7 @@ class DatasetKeeper(Actor):
             at_end = request.offset >= tail and row.kind != "recording"
             part, first = ("tail", tail) if at_end else ("head", 0)
             return PreviewRows(msgspec.Raw(msgspec.json.encode(kept[part][request.offset - first : stop - first])))
-        job = Job(task="preview", folder=str(self._folder(row)), offset=request.offset, limit=request.limit)
+        job = Job(task="preview", folder=str(self.root / row.dataset_id), offset=request.offset, limit=request.limit)
         answer = await processes.run(job)
         if answer.preview is None:
             raise Refused("failed", "the data set cannot be read" if answer.problem is None else answer.problem.message)
@@ -242,8 +237,7 @@ class DatasetKeeper(Actor):
     def import_dataset(self, request: ImportDataset) -> DatasetState:
         """Accept a file, and begin to read it when its turn comes."""
         self._ready()
-        check_words(request.name, request.description, request.tags)
-        _check(request)
+        check_import(request)
         reference, dataset_id = "", request.dataset_id
         if request.reference:
             reference, dataset_id = self._reference(request.reference), self._new_id(request.reference)
@@ -276,7 +270,7 @@ class DatasetKeeper(Actor):
         )
         self._store(row)
         self.uploads.discard(dataset_id)
-        self._enqueue(row, self._import_job(row))
+        self._enqueue(row, import_job(self.root, row, self.settings))
         return self._state(row)
 
     @receive
@@ -306,15 +300,7 @@ class DatasetKeeper(Actor):
         if row.dataset_id in self.running or any(each.dataset_id == row.dataset_id for each in self.queue):
             raise Refused("conflict", f"{row.dataset_id} is being read", "dataset_id")
         calendar = row.calendar if request.calendar is None else request.calendar
-        job = Job(
-            task="validate",
-            folder=str(self._folder(row)),
-            source=self._recording_path(row),
-            options=msgspec.json.decode(row.options),
-            calendar=calendar,
-            recording="reference" if row.kind == "recording" else "",
-            memory_mb=self.settings.memory_mb,
-        )
+        job = validate_job(self.root, row, calendar, self.settings)
         self.answer_later(self._validated, self._enqueue(row, job))
 
     async def _validated(self, waiting: _Waiting) -> DatasetState:
@@ -371,7 +357,7 @@ class DatasetKeeper(Actor):
             self.spawn(self._remove, self.root / message.dataset_id)
         elif message.answer.made is not None:
             change = "imported" if message.task == "import" else "validated"
-            fields = _fields(message.answer.made, row) | {"calendar": message.calendar}
+            fields = fields_of(message.answer.made, row) | {"calendar": message.calendar}
             self._changed(row, change, ts_validated=self.clock.now(), **fields)
         elif message.task == "import":
             problem = message.answer.problem
@@ -398,29 +384,6 @@ class DatasetKeeper(Actor):
         )
 
     # Inside.
-
-    def _import_job(self, row: DatasetRow) -> Job:
-        source = row.reference or str(self.root / INCOMING / row.dataset_id / row.file_name)
-        recording: Literal["", "copy", "reference"] = "copy" if row.kind == "recording" else ""
-        return Job(
-            task="import",
-            folder=str(self._folder(row)),
-            source=source,
-            options=msgspec.json.decode(row.options),
-            calendar=row.calendar,
-            marks=row.marks,
-            recording="reference" if row.reference else recording,
-            most_rows=self.settings.max_rows,
-            memory_mb=self.settings.memory_mb,
-        )
-
-    def _recording_path(self, row: DatasetRow) -> str:
-        if row.kind != "recording":
-            return ""
-        return row.reference or str(self._folder(row) / RECORDING / row.file_name)
-
-    def _folder(self, row: DatasetRow) -> Path:
-        return self.root / row.dataset_id
 
     def _reference(self, text: str) -> str:
         path = Path(text).resolve()
@@ -477,42 +440,3 @@ class DatasetKeeper(Actor):
 
     async def _remove(self, folder: Path) -> None:
         await self.offload(folders.remove_tree, folder, timeout=FILES_S)
-
-
-def _check(request: ImportDataset) -> None:
-    """Raises Refused `invalid` for options or marks that cannot be."""
-    try:
-        msgspec.json.decode(request.options, type=ReadOptions)
-    except (msgspec.ValidationError, msgspec.DecodeError) as error:
-        raise Refused("invalid", str(error), "options") from None
-    unknown = sorted(set(request.marks) - MARKS)
-    if unknown:
-        raise Refused(
-            "invalid", f"expected some of {', '.join(sorted(MARKS))}, got {', '.join(unknown)[:100]}", "marks"
-        )
-
-
-def _fields(made: Made, row: DatasetRow) -> dict[str, Any]:
-    """What a row says of what was made."""
-    report = made.report
-    return {
-        "status": "ready" if report.valid else "invalid",
-        "data_format": row.data_format or made.format,
-        "kind": made.kind,
-        "frequency": made.interval,
-        "symbols": made.markets,
-        "symbol_count": made.market_count,
-        "marks": made.marks,
-        "columns": made.columns,
-        "row_count": made.rows,
-        "stored_bytes": made.bytes,
-        "ts_first": made.first,
-        "ts_last": made.last,
-        "content_hash": made.content_hash,
-        "errors": sum(finding.severity == "error" for finding in report.findings),
-        "warnings": sum(finding.severity == "warning" for finding in report.findings),
-        "completeness_score": report.completeness_score,
-        "quality_score": report.quality_score,
-        "problem": "",
-        "problem_field": "",
-    }

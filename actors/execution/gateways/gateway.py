@@ -138,12 +138,13 @@ class Gateway(Actor):
     def on_start(self) -> None:
         """Nothing leaves unless configuration and account both say so. The start waits for no network."""
         if not self.enabled:
-            self.problem = "[execution.live] enabled is not set"
+            self.problem = "live trading is off: [execution.live] enabled is not set"
         elif not self.settings.live:
             self.problem = f"the account {self.settings.account} is not live"
         else:
             self.ref.tell(_Open())
         self.spawn(self._report_for_ever, name="reports")
+        self.subscribe(Instrument)
 
     async def on_stop(self, reason: ExitReason) -> None:
         """End the connections."""
@@ -240,6 +241,13 @@ class Gateway(Actor):
         """Take definitions."""
         known = self._instruments if self.core is None else self.core.instruments
         known |= {each.market: each for each in message.instruments}
+
+    @receive
+    def redefine(self, message: Instrument) -> None:
+        """Ticks and lots change while a market is open; of others nothing is kept."""
+        known = self._instruments if self.core is None else self.core.instruments
+        if message.market in known:
+            known[message.market] = message
 
     @receive
     def cancel(self, message: SendCancel) -> None:
@@ -512,8 +520,9 @@ class Gateway(Actor):
 
     def _check(self, marks: frozenset[str]) -> None:
         """A venue that says it is not real must not be taken for a real one."""
-        if marks and self.settings.environment == "production":
-            self.problem = f"this is no real venue: it marks its data {', '.join(sorted(marks))}"
+        if tainted := marks & self.settings.refused_marks:
+            environment, said = self.settings.environment, ", ".join(sorted(tainted))
+            self.problem = f"this is no venue for a {environment} account: it marks its data {said}"
             self.logger.error("the gateway cannot trade", why=self.problem)
 
     def _state(self) -> tuple[GatewayWord, str, int, int]:

@@ -1,4 +1,4 @@
-"""`[execution.live]` and what an account says of its venue. Nothing is sent unless both say yes."""
+"""`[execution.live]`, and what an account says of its venue. Nothing is sent unless both say yes."""
 
 from __future__ import annotations
 

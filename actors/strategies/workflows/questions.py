@@ -83,7 +83,7 @@ class ChangedWorkflow(msgspec.Struct, frozen=True, kw_only=True):
 class Execution(msgspec.Struct, frozen=True, kw_only=True):
     """How a workflow is to be executed. `symbols` and `timeframe`: those of its data sources, where not given.
 
-    Dates and capital are a backtest's.
+    Dates, capital and the data set are a backtest's.
     """
 
     workflow_id: str
@@ -95,7 +95,8 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
     execution_interval: float | None = None
     start_date: str = ""
     end_date: str = ""
-    initial_capital: float = 10_000.0
+    initial_capital: Annotated[float, msgspec.Meta(gt=0, le=1e9)] = 10_000.0
+    dataset_id: str = ""
 
 
 class ModeChange(msgspec.Struct, frozen=True):

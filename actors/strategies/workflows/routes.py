@@ -14,6 +14,7 @@ from actors.edge.routing import Route, delete, get, post, put
 from actors.strategies.run_routes import STATUS_OF
 from actors.strategies.status import ROSTER, ListStrategies, StartStrategy, StopStrategy
 from actors.strategies.workflows import components
+from actors.strategies.workflows.backtesting import backtest_of
 from actors.strategies.workflows.bodies import (
     NOT_COMPILED,
     CompilationBody,
@@ -58,8 +59,8 @@ from actors.strategies.workflows.rows import (
     SetExecutionMode,
     WorkflowVersionRow,
 )
-from actors.strategies.workflows.shelf import UNAVAILABLE
 from actors.strategies.workflows.templates import TEMPLATES, Template
+from protocols.backtests import BACKTESTS
 from protocols.control import Refused
 from protocols.signal_stream import timestamp
 
@@ -187,7 +188,7 @@ async def execute(request: Execution, call: Call) -> ExecutionBody:
             "forbidden", "live trading needs a deployment: this node runs workflows on paper", "execution_type"
         )
     if request.execution_type == "backtest":
-        raise Refused("not_deployed", UNAVAILABLE["backtesting"], "execution_type")
+        return await backtest(request, call)
     if request.execution_type != "paper_trade":
         message = f"expected backtest, paper_trade or live_trade, got {request.execution_type[:100]!r}"
         raise HttpError(400, "invalid", message, "execution_type")
@@ -239,10 +240,34 @@ async def execute(request: Execution, call: Call) -> ExecutionBody:
     )
 
 
-async def backtest(request: OneWorkflow, call: Call) -> ExecutionBody:
-    """Say why a workflow cannot be run over a data set."""
-    await _get(request.workflow_id, call)
-    raise Refused("not_deployed", UNAVAILABLE["backtesting"], "execution_type")
+async def backtest(request: Execution, call: Call) -> ExecutionBody:
+    """Compile a workflow where needed, and run it over a data set: the answer names the backtest's job."""
+    row = await _compiled(request.workflow_id, call)
+    if not row.current:
+        raise NotCompiled(row)
+    asked = backtest_of(request, row)
+    try:
+        job = (await call.ref(BACKTESTS).ask(asked, START_S)).job
+    except Refused as refused:
+        if refused.code in ("not_found", "stopped") and refused.field is None:
+            raise Refused("not_deployed", "this node has no backtests", "execution_type") from None
+        status = STATUS_OF.get(refused.code)
+        if status is None:
+            raise
+        raise HttpError(status, refused.code, refused.message, refused.field) from refused
+    await call.ref(WORKFLOWS).ask(NoteExecution(row.workflow_id), CHANGE_S)
+    return ExecutionBody(
+        success=True,
+        message=f"{row.name} is run over {request.dataset_id}: GET /api/backtests/{job.job_id}",
+        execution_id=job.job_id,
+        workflow_id=row.workflow_id,
+        strategy_id=row.workflow_id,
+        execution_type="backtest",
+        status=job.state,
+        symbols=request.symbols or row.symbols,
+        timeframes=row.timeframes,
+        version=str(row.version),
+    )
 
 
 async def set_mode(request: ModeChange, call: Call) -> ModeBody:
@@ -360,7 +385,7 @@ routes: list[Route] = [
     get(f"{ONE}/versions", versions, summary="What a workflow was before", tags=TAGS),
     post(f"{ONE}/versions/{{version}}/restore", restore, summary="Make an older version the newest", tags=TAGS),
     post(f"{ONE}/execute", execute, summary="Start a workflow", tags=TAGS, timeout_s=START_S + CHANGE_S),
-    post(f"{ONE}/backtest", backtest, summary="Run a workflow over a data set", tags=TAGS),
+    post(f"{ONE}/backtest", backtest, summary="Run a workflow over a data set", tags=TAGS, timeout_s=START_S),
     post(f"{ONE}/execution-mode", set_mode, summary="What a workflow is meant for", tags=TAGS),
     get("/api/components", palette, summary="What a workflow may be drawn of", tags=TAGS),
     get("/api/templates", templates, summary="Ready workflows", tags=TAGS),

@@ -22,7 +22,6 @@ _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 UNAVAILABLE: Final = {
     "model": "a workflow is not a model: training one out of it needs the research of a later version",
     "hybrid": "rules and a model together need a model that is served",
-    "backtesting": "backtests need the execution engine, which this version does not have",
     "research": "notebooks are made by the research of a later version",
 }
 """Modes of execution that are known and cannot be chosen, and why."""

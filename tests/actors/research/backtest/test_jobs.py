@@ -243,3 +243,19 @@ async def test_a_job_is_cancelled_and_one_that_takes_too_long_is_ended(tmp_path:
         await at.answered("POST", f"/backtests/{first}/cancel", 409)
         done = await at.ended(second)
         assert (done["status"], done["error_message"]) == ("timeout", "it took more than 0.8 s")
+
+
+async def test_a_drawn_strategy_is_run_over_a_data_set_in_a_locked_worker(tmp_path: Path, database: str) -> None:
+    async with desk(tmp_path, database, sandbox=True) as at:
+        data = await at.dataset(csv_of_bars(250))
+        [first, *_] = await at.answered("GET", "/templates")
+        drawn = await at.answered(
+            "POST", f"/templates/{first['id']}/use", 201, json={"name": "drawn", "symbol": "BARS"}
+        )
+        asked = {"dataset_id": data, "symbols": ["BARS"], "configuration": {"max_risk_threshold": 1.0}}
+        started = await at.answered("POST", f"/workflows/{drawn['id']}/backtest", json={**asked, "timeframe": "1d"})
+        assert started["execution_type"] == "backtest"
+        done = await at.ended(started["execution_id"])
+        assert (done["status"], done["error_message"]) == ("completed", None)
+        assert done["family"] == drawn["id"]
+        await at.answered("POST", f"/workflows/{drawn['id']}/backtest", 400, json={})

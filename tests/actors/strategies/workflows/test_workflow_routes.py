@@ -237,7 +237,8 @@ async def test_executions_that_cannot_be_say_why(tmp_path: Path, database: str) 
     async with desk(tmp_path, database) as at:
         one = await created(at)
         for body, status, code, field in (
-            ({"execution_type": "backtest"}, 409, "not_deployed", "execution_type"),
+            ({"execution_type": "backtest"}, 400, "invalid", "dataset_id"),
+            ({"execution_type": "backtest", "dataset_id": "d"}, 409, "not_deployed", "execution_type"),
             ({"execution_type": "live_trade"}, 403, "forbidden", "execution_type"),
             ({"execution_type": "odd"}, 400, "invalid", "execution_type"),
             ({"execution_type": "paper_trade"}, 400, "invalid", "symbols"),
@@ -246,11 +247,12 @@ async def test_executions_that_cannot_be_say_why(tmp_path: Path, database: str) 
         ):
             answer = await at.answered("POST", f"/workflows/{one}/execute", status, **body)
             assert (answer["error"]["code"], field in str(answer["error"])) == (code, True), answer
-        assert (await at.answered("POST", f"/workflows/{one}/backtest", 409))["error"]["code"] == "not_deployed"
-        for mode in ("model", "hybrid", "backtesting", "research"):
+        answer = await at.answered("POST", f"/workflows/{one}/backtest", 409, dataset_id="d")
+        assert answer["error"]["code"] == "not_deployed"
+        for mode in ("model", "hybrid", "research"):
             answer = await at.answered("POST", f"/workflows/{one}/execution-mode", 409, mode=mode)
             assert (answer["error"]["code"], answer["error"]["field"]) == ("not_deployed", "mode")
-        for mode in ("strategy", "paper_trading"):
+        for mode in ("strategy", "backtesting", "paper_trading"):
             assert (await at.answered("POST", f"/workflows/{one}/execution-mode", mode=mode))["execution_mode"] == mode
         assert (await at.answered("POST", f"/workflows/{one}/execution-mode", 400, mode="odd"))["error"][
             "field"

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from actors.market.tables.decimals import MISSING, texts_of
 from actors.market.tables.faults import REPEATED_HOUR, Faults, TableError
 from actors.market.tables.options import TimeForm
+from protocols.nanos import INT64_MAX
 
 UNITS: Final[dict[str, int]] = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
 _EXAMPLE: Final = "one such as 2024-01-31 09:30:00"
@@ -191,12 +192,22 @@ def _placed(local: Any, zone: str, field: str, faults: Faults) -> Any:
 
 def _epoch(texts: Any, unit: int, field: str, first_row: int) -> NDArray[np.int64]:
     _check(texts, _NUMBER, field, first_row)
-    if _all(pc.drop_null(texts), r"^[+-]?[0-9]{1,18}$") or unit == 1:
-        whole = pc.cast(pc.replace_substring_regex(texts, r"^\+|\..*$", ""), pa.int64())
-        values = np.asarray(pc.fill_null(whole, 0).to_numpy(zero_copy_only=False), dtype=np.int64) * unit
+    empty = pc.is_null(texts).to_numpy(zero_copy_only=False)
+    if _all(pc.drop_null(texts), r"^[+-]?(?:[0-9]{1,18}|[0-8][0-9]{18})$"):
+        whole = pc.cast(pc.replace_substring_regex(texts, r"^\+", ""), pa.int64())
+        numbers = np.asarray(pc.fill_null(whole, 0).to_numpy(zero_copy_only=False), dtype=np.int64)
+        outside = np.abs(numbers) > INT64_MAX // unit
+        values = numbers * unit
     else:
-        values = np.array([0 if text is None else int(Decimal(text) * unit) for text in texts.to_pylist()], np.int64)
-    values[pc.is_null(texts).to_numpy(zero_copy_only=False)] = MISSING
+        exact = [0 if text is None else int(Decimal(text) * unit) for text in texts.to_pylist()]
+        outside = np.array([abs(value) > INT64_MAX for value in exact])
+        values = np.array([0 if out else value for value, out in zip(exact, outside, strict=True)], np.int64)
+    if outside.any():
+        wrong = int(np.flatnonzero(outside)[0])
+        raise TableError(
+            field, f"expected a time from 1678 to 2261, got {texts[wrong].as_py()[:50]!r}", first_row + wrong
+        )
+    values[empty] = MISSING
     return values
 
 

@@ -65,6 +65,8 @@ def test_what_can_be_read_in_two_ways_is_refused_with_both(texts: tuple[str, ...
         (("1704067200", "1704067200000"), "numbers of one unit .* got ms and s"),
         (("12",), "numbers of one unit"),
         ((None,), "got nothing"),
+        (("1704067200", "99999999999"), "expected a time from 1678 to 2261, got '99999999999', in row 2"),
+        (("1704067200.5", "1704067200.123456789123", "99999999999"), "expected a time from 1678 to 2261, .* in row 3"),
     ],
 )
 def test_times_that_cannot_be_are_told(texts: tuple[str | None, ...], message: str) -> None:

@@ -137,7 +137,8 @@ async def _related(call: Call, account: str, order: NewOrder) -> tuple[OrderBody
         limit=20,
         where=reading.NEWEST
         + "AND o.client_order_id <> $7 AND o.ts_created >= $8 AND (($9 <> '' AND o.signal_id = $9) "
-        "OR o.detail->'order'->>'parent' IN ($7, $10) OR o.client_order_id = $10)",
+        "OR o.detail->'order'->>'parent' = $7 OR ($10 <> '' AND (o.client_order_id = $10 "
+        "OR o.detail->'order'->>'parent' = $10)))",
         arguments=(order.market, order.deployment_id, "", order.client_order_id, 0, order.signal_id, order.parent),
     )
     return tuple(order_body(row.order()) for row in page.rows[::-1])

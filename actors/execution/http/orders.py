@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import secrets
 from decimal import Decimal
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 import msgspec
+import trio
 
 from actors.edge.call import Call
 from actors.edge.errors import HttpError
@@ -33,13 +34,14 @@ from protocols.orders import (
 )
 
 ASK_S: Final = 10.0
+MOMENT_S: Final = 0.5
+"""How long an answer waits for what the venue says to a cancel or a change; latencies may be longer."""
+POLL_S: Final = 0.005
 REFUSALS: Final = {"not_found": 404, "conflict": 409, "id_taken": 409}
-CLIENT_ORDER_ID: Final = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$"
 FIELDS: Final = {"size": "quantity", "display": "display_quantity", "trail": "trail_amount"}
 """What the fields of an order are called in a request, where that is something else."""
 
-ClientOrderId = Annotated[str, msgspec.Meta(max_length=64)]
-Share = Amount
+ClientOrderId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._:-]{0,64}$")]
 
 
 class OrderRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -193,10 +195,20 @@ async def known_order(call: Call, account: str, client_order_id: str) -> Order:
     return found.orders[0]
 
 
+async def answered_order(call: Call, account: str, client_order_id: str) -> Order:
+    """An order once the venue has answered to what is under way, or as it stands after a moment."""
+    deadline = trio.current_time() + MOMENT_S
+    while True:
+        found = await known_order(call, account, client_order_id)
+        if not found.pending or trio.current_time() >= deadline:
+            return found
+        await trio.sleep(POLL_S)
+
+
 async def cancelled(call: Call, account: str, client_order_id: str) -> Order:
     """Cancel an order; how it stands then. Raises HttpError 404, 409 (it has ended)."""
     await commanded(call, account, CancelOrder(client_order_id))
-    return await known_order(call, account, client_order_id)
+    return await answered_order(call, account, client_order_id)
 
 
 async def amended(call: Call, account: str, request: AmendRequest) -> Order:
@@ -219,7 +231,7 @@ async def amended(call: Call, account: str, request: AmendRequest) -> Order:
     )
     _check(wanted, await market_of(call, account, before.order.market))
     await commanded(call, account, command)
-    after = await known_order(call, account, request.order_id)
+    after = await answered_order(call, account, request.order_id)
     done = (after.order.size, after.order.price, after.order.stop_price) == (
         wanted.size,
         wanted.price,
@@ -228,6 +240,3 @@ async def amended(call: Call, account: str, request: AmendRequest) -> Order:
     if not done and after.pending != "amend":
         raise HttpError(409, after.reason_code or "amend", after.reason or "the order was not changed", "order_id")
     return after
-
-
-OrderTypes = Literal["market", "limit", "stop", "stop_limit", "trailing_stop"]

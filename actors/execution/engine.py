@@ -288,15 +288,16 @@ class Engine(OrderDesk):
         if self.blotter.open or ts >= self._sample_at:
             self.settle(ts)
 
-    def book(self, update: BookUpdate, ts: int) -> None:
-        """A venue message of a market's book, whole. As `quote`."""
+    def book(self, update: BookUpdate, ts: int) -> Quote | None:
+        """A venue message of a market's book, whole. As `quote`; the new best prices, if they moved."""
         if self._next < ts:
             self.advance(ts - 1)
         if ts > self.now:
             self.now = ts
-        self.venue.book(update, ts)
+        quote = self.venue.book(update, ts)
         if self.blotter.open or ts >= self._sample_at:
             self.settle(ts)
+        return quote
 
     def bar(self, bar: Bar, ts: int) -> None:
         """A complete bar. Orders that wait for its open are sized with it first."""

@@ -167,13 +167,13 @@ async def trading(
     instruments: tuple[Instrument, ...] = (ALPHA,),
     limits: list[list[Any]] = LIMITS,
     wait: bool = True,
-    venue_settings: dict[str, Any] | None = None,
+    beside: tuple[ChildSpec, ...] = (),
     **settings: Any,
 ) -> AsyncIterator[Trading]:
     """A gateway that is live."""
     key_file = tmp_path / "key.pem"
     key_file.write_bytes(PEM)
-    async with standing(**({"faces": (venue,)} | (venue_settings or {}))) as standin:
+    async with standing(faces=(venue,)) as standin:
         face = standin.faces[venue]
         fields: dict[str, Any] = {
             "account": ACCOUNT,
@@ -201,7 +201,7 @@ async def trading(
         )
         branch = supervisor("execution", supervisor("accounts", supervisor(ACCOUNT, gateway)))
         budgets = (supervisor("market", supervisor("budgets", keeper)),) if limits else ()
-        children = (*budgets, ChildSpec(name="account", actor=Account))
+        children = (*budgets, *beside, ChildSpec(name="account", actor=Account))
         kinds = [*get_args(VenueReport), Noted]
         async with open_node(NodeSettings(data_dir=str(tmp_path)), children) as node:
             with node.open_tap(*((kind, None) for kind in kinds), path="test", capacity=100_000) as tap:

@@ -31,8 +31,8 @@ from protocols.orders import (
     VenueRejected,
     VenueUnknown,
 )
-from runtime import KillChild
-from tests.actors.execution.gateways.kit import ACCOUNT, CENT, MARKET, fills_of, order, trading
+from runtime import ChildSpec, KillChild, supervisor
+from tests.actors.execution.gateways.kit import ACCOUNT, CENT, MARKET, PEM, fills_of, order, trading
 
 
 async def test_an_order_is_accepted_filled_once_and_costs_what_the_venue_says(tmp_path: Path) -> None:
@@ -192,6 +192,47 @@ async def test_nothing_leaves_unless_the_configuration_and_the_account_both_say_
             await run.gateway.ask(Reconcile(0))
 
 
+@pytest.mark.parametrize("mark", ["synthetic", "demo"])
+async def test_what_is_made_up_may_be_traded_where_everything_is(tmp_path: Path, mark: str) -> None:
+    async with trading(tmp_path, wait=False) as run:
+        run.tell(SendOrder(order("a", marks=(mark,))))
+        await run.next(VenueAccepted)
+
+
+async def test_without_its_key_a_gateway_says_so_and_begins_when_it_is_there(tmp_path: Path) -> None:
+    key_file = tmp_path / "later.pem"
+    async with trading(tmp_path, key_file=str(key_file), wait=False) as run:
+        failed = await run.state("failed")
+        assert "later.pem" in failed.detail
+        run.tell(SendOrder(order("a")))
+        assert (await run.next(VenueRejected)).code == "gateway_failed"
+        key_file.write_bytes(PEM)
+        await run.state("live")
+        run.tell(SendOrder(order("b")))
+        await run.next(VenueAccepted)
+
+
+@pytest.mark.parametrize("venue", ["kalshi", "binance"])
+async def test_a_simulated_account_finds_the_venue_of_its_own_node(tmp_path: Path, venue: str) -> None:
+    own = ChildSpec(
+        name="venue",
+        actor="actors.market.simulated.venue:SimulatedVenue",
+        arguments={
+            "markets": [MARKET],
+            "key_file": str(tmp_path / "own.pem"),
+            "rate": 0.0,
+            "warm_up": 0,
+            "faces": ["binance"],
+            "coins": ["BTC"],
+            "levels": 10,
+        },
+    )
+    nowhere = {"rest_url": "", "url": "", "key_id": "", "key_file": ""}
+    async with trading(tmp_path, venue, limits=[], beside=(supervisor("market", own),), **nowhere) as run:
+        state = await run.gateway.ask(Reconcile(0))
+        assert {each.currency for each in state.balances} == ({"USD"} if venue == "kalshi" else {"USDT", "BTC"})
+
+
 async def test_a_production_account_trades_at_no_venue_that_calls_itself_synthetic(tmp_path: Path) -> None:
     async with trading(tmp_path, environment="production", wait=False) as run:
         await run.state("failed")
@@ -331,6 +372,17 @@ async def test_an_order_that_the_venue_refuses_is_rejected_in_its_words(tmp_path
         run.kalshi.markets[MARKET].flow.engine.pause()
         run.tell(SendOrder(order("a")))
         assert (await run.next(VenueRejected)).code == "MARKET_INACTIVE"
+
+
+async def test_more_fills_than_a_page_holds_are_all_found(tmp_path: Path) -> None:
+    async with trading(tmp_path, reconcile_s=0.3) as run:
+        run.tell(SendOrder(order("a", contracts=210)))
+        await run.next(VenueAccepted)
+        run.fault("silence")
+        for _ in range(210):
+            run.other("ask", 40, 1)
+        fills = await run.all(VenueFilled, 210)
+        assert [each.leaves for each in fills] == [left * NANO for left in range(209, -1, -1)]
 
 
 # -- limits --------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from actors.edge.routing import Route
+from actors.research.analysis.routes import routes as analysis_routes
 from actors.research.backtest import capability_parts as backtests
 from actors.research.datasets import capability_parts as datasets
 from protocols.control import Row
@@ -22,7 +23,7 @@ LIMIT: Final = RestartLimit(count=10, seconds=30.0)
 BACKOFF: Final = Backoff(first_s=0.05, most_s=2.0)
 
 sections: dict[str, Any] = {**datasets.sections, **backtests.sections}
-routes: list[Route] = [*datasets.routes, *backtests.routes]
+routes: list[Route] = [*datasets.routes, *backtests.routes, *analysis_routes]
 
 
 def children(configuration: Configuration, whole: Whole) -> list[ChildSpec]:
@@ -44,4 +45,5 @@ commands: dict[str, str] = {
     "data list": "actors.research.datasets.commands:data_list",
     "data show": "actors.research.datasets.commands:data_show",
     "data validate": "actors.research.datasets.commands:data_validate",
+    "journal": "actors.research.analysis.journal_command:journal",
 }

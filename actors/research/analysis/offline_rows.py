@@ -23,8 +23,8 @@ from actors.research.analysis.stored_rows import (
     connected,
     converted,
     logged,
+    opened_with,
     select,
-    spec_of,
     streams_of,
 )
 from actors.storage.binaries import NoServer
@@ -51,11 +51,11 @@ def read_offline(configuration: Configuration, account: str, kinds: Iterable[Kin
     def rows(row: type[Any], key: tuple[str, str], *, whole: bool = True) -> list[Any]:
         return connected(converted(row, stored[key]), converted(row, newer[key]), whole=whole)
 
-    spec = spec_of(rows(ExecutionRosterRow, ROSTER, whole=False), account)
-    if spec is None:
+    opened = opened_with(rows(ExecutionRosterRow, ROSTER, whole=False), account)
+    if opened is None:
         raise Refused("not_found", f"there is no account {account}", "account")
     found = {kind: rows(STREAMS[kind].row, key) for kind, key in wanted.items()}
-    return StoredAccount(spec=spec, **found)  # type: ignore[arg-type]
+    return StoredAccount(opened=opened, **found)  # type: ignore[arg-type]
 
 
 def _from_database(configuration: Configuration, keys: tuple[tuple[str, str], ...]) -> Found:

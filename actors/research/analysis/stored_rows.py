@@ -24,6 +24,7 @@ from actors.execution.accounts.rows import (
     ledger_stream,
     orders_stream,
 )
+from actors.execution.engine_state import EngineSettings
 from actors.execution.journal import journal_stream
 from actors.execution.more_rows import ExecutionTradeRow, ExecutionVerdictRow, trade_stream
 from actors.execution.roster_rows import EXECUTION_ROSTER, ExecutionRosterRow
@@ -120,10 +121,18 @@ def connected(rows: Iterable[R], more: Iterable[R], *, whole: bool = True) -> li
     return found
 
 
+class Opened(msgspec.Struct, frozen=True, kw_only=True):
+    """What an account was opened with, as far as its journal needs it."""
+
+    engine: EngineSettings
+    mode: str = "paper"
+    name: str = ""
+
+
 class StoredAccount(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that is kept of an account. `live`: it was running while it was read."""
 
-    spec: AccountSpec
+    opened: Opened
     live: bool = False
     inputs: Sequence[ExecutionJournalRow] = ()
     orders: Sequence[ExecutionOrderRow] = ()
@@ -136,7 +145,7 @@ class StoredAccount(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def account(self) -> str:
         """Its id."""
-        return self.spec.engine.account.account_id
+        return self.opened.engine.account.account_id
 
     def events(self) -> tuple[OrderEvent, ...]:
         """The order log. Raises RowsMissing for an event whose fill is not there."""
@@ -146,8 +155,6 @@ class StoredAccount(msgspec.Struct, frozen=True, kw_only=True):
             fill = None
             if row.fill_id:
                 if row.fill_id not in fills:
-                    if self.live and row.seq >= self.orders[-1].seq - 1:
-                        break  # it is being written
                     raise RowsMissing(f"fills:{self.account}: the fill {row.fill_id} of event {row.seq} is missing")
                 fill = _exact(fills[row.fill_id]).fill()
             found.append(
@@ -159,9 +166,9 @@ class StoredAccount(msgspec.Struct, frozen=True, kw_only=True):
         """Its journal with its order log, to be written."""
         head = Head(
             account=self.account,
-            engine=self.spec.engine,
-            mode=self.spec.mode,
-            name=self.spec.name,
+            engine=self.opened.engine,
+            mode=self.opened.mode,
+            name=self.opened.name,
             exported=now,
             live=self.live,
         )
@@ -170,15 +177,15 @@ class StoredAccount(msgspec.Struct, frozen=True, kw_only=True):
     def record(self) -> AccountRecord:
         """What the account has done, by its rows."""
         return of_rows(
-            self.spec.engine,
+            self.opened.engine,
             events=self.events(),
             equity=self.equity,
             trades=self.trades,
             ledger=self.ledger,
             verdicts=[(row.signal_id, row.code) for row in self.verdicts],
             inputs=sum(row.count for row in self.inputs),
-            name=self.spec.name,
-            mode=self.spec.mode,
+            name=self.opened.name,
+            mode=self.opened.mode,
         )
 
 
@@ -191,11 +198,12 @@ def _exact(row: ExecutionFillRow) -> ExecutionFillRow:
     )
 
 
-def spec_of(rows: Sequence[ExecutionRosterRow], account: str) -> AccountSpec | None:
+def opened_with(rows: Sequence[ExecutionRosterRow], account: str) -> Opened | None:
     """The settings that the account was opened with last; None: there is none of this name."""
     for row in reversed(rows):
         if row.kind == "account" and row.id == account:
-            return msgspec.json.decode(row.settings, type=AccountSpec)
+            spec = msgspec.json.decode(row.settings, type=AccountSpec)
+            return Opened(engine=spec.engine, mode=spec.mode, name=spec.name)
     return None
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -86,7 +87,8 @@ class TableFile:
         name = next((name for name in self.source.names if simple(name) == "side"), None)
         if name is None or first is None:
             return frozenset()
-        values = pc.unique(texts_of(first.column(first.schema.get_field_index(name)).slice(0, PEEKED)))
+        with _readable(name):
+            values = pc.unique(texts_of(first.column(first.schema.get_field_index(name)).slice(0, PEEKED)))
         return frozenset(value for value in values.to_pylist() if value)
 
     def _forms(self, first: Any) -> dict[str, TimeForm]:
@@ -109,7 +111,8 @@ class TableFile:
         if len(column) == column.null_count:
             return "iso"
         try:
-            return form_of(column, shown)
+            with _readable(shown):
+                return form_of(column, shown)
         except Ambiguous as error:
             if "dmy" not in error.choices:
                 raise
@@ -197,7 +200,8 @@ class TableFile:
                     times[times != MISSING] -= shift
                 arrays[field] = _array(times)
             else:
-                arrays[field] = self._made(self._column(batch, field), field, form, row)
+                with _readable(field):
+                    arrays[field] = self._made(self._column(batch, field), field, form, row)
         made = pa.record_batch(arrays)
         if self.has_markets and self.options.market:
             made = made.filter(pc.equal(pc.cast(made["market"], pa.string()), self.options.market))
@@ -239,7 +243,18 @@ class TableFile:
         shown = "time" if field == "start" else field
         form = self.forms.get(field, "iso")
         faults = self.faults if faults is None else faults
-        return nanoseconds(self._time_text(batch, field), form, self.options.zone, shown, faults, row)
+        with _readable(shown):
+            return nanoseconds(self._time_text(batch, field), form, self.options.zone, shown, faults, row)
+
+
+@contextmanager
+def _readable(field: str) -> Iterator[None]:
+    """What Arrow cannot make of a column is a fault of the file."""
+    try:
+        yield
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        what = str(error).partition("\n")[0][:200]
+        raise TableError(field, f"expected a column that can be read, got: {what}") from None
 
 
 def interval_name(length: int) -> str:

@@ -312,6 +312,26 @@ def test_files_that_cannot_be_read_are_told(tmp_path: Path) -> None:
         folder_of(tmp_path, "../x")
 
 
+@pytest.mark.parametrize(
+    "column",
+    [pa.array([[1], [2]]), pa.array([{"a": 1}, {"a": 2}]), pa.array([b"1", b"\xff"])],
+    ids=["list", "struct", "bytes"],
+)
+@pytest.mark.parametrize("place", ["time", "open"])
+def test_a_column_of_another_nature_is_told(tmp_path: Path, column: pa.Array, place: str) -> None:
+    columns = {
+        "time": pa.array([1704067200, 1704067260]),
+        "open": [1, 1],
+        "high": [1, 1],
+        "low": [1, 1],
+        "close": [1, 1],
+    }
+    parquet.write_table(pa.table(columns | {place: column}), tmp_path / "a.parquet")
+    with pytest.raises(DatasetError, match=f"{place}: expected (a column that can be read|one such as)") as caught:
+        open_file(tmp_path / "a.parquet")
+    assert caught.value.field == place
+
+
 def test_rows_from_the_middle_are_shown_as_text(tmp_path: Path) -> None:
     folder = stored(text(tmp_path / "a.csv", HEAD, *minutes(9)), tmp_path / "set")
     shown = preview(Job(task="preview", folder=str(folder), offset=4, limit=2))

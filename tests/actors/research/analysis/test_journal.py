@@ -41,7 +41,8 @@ def test_the_inputs_through_a_fresh_engine_give_the_same_events_and_state() -> N
     desk = busy()
     found = replay(desk.engine.settings, journal_of(desk).rows)
     assert found.events == desk.events
-    desk.engine.take_samples()  # what nobody has taken yet is in a snapshot
+    assert found.entries == desk.engine.take_entries()
+    assert found.samples == [sample for _, sample in desk.engine.take_samples()]
     assert found.engine.snapshot() == desk.engine.snapshot()
     assert found.number == len(desk.inputs)
     assert found.complete

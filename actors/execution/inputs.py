@@ -5,9 +5,10 @@ Every input has a number and a time. The same inputs at the same times give the 
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
+import zstandard
 
 from actors.execution.deployments import DeploymentSettings, DeploymentState
 from actors.execution.risk.limits import RiskLimits
@@ -166,15 +167,26 @@ class Numbered(msgspec.Struct, frozen=True, gc=False, array_like=True):
     item: EngineInput
 
 
-ENCODER = msgspec.msgpack.Encoder()
-DECODER = msgspec.msgpack.Decoder(tuple[Numbered, ...])
+ENCODER: Final = msgspec.msgpack.Encoder()
+DECODER: Final = msgspec.msgpack.Decoder(tuple[Numbered, ...])
+ZSTANDARD: Final = b"\x28\xb5\x2f\xfd"
+"""How a zstandard frame begins (RFC 8878, 3.1.1); no msgpack array does."""
+COMPRESSED_BYTES: Final = 1024
+"""What is shorter is written as it is."""
+MOST_BYTES: Final = 64 << 20
+_LEVEL: Final = 1
 
 
 def encode(inputs: tuple[Numbered, ...] | list[Numbered]) -> bytes:
-    """A batch of inputs for the journal."""
-    return ENCODER.encode(inputs)
+    """A batch of inputs for the journal: msgpack, in a zstandard frame where that pays (books shrink to a sixth)."""
+    packed = ENCODER.encode(inputs)
+    if len(packed) < COMPRESSED_BYTES:
+        return packed
+    return zstandard.ZstdCompressor(level=_LEVEL).compress(packed)
 
 
 def decode(payload: bytes) -> tuple[Numbered, ...]:
-    """A batch back from the journal. Raises msgspec.ValidationError."""
+    """A batch back from the journal. Raises msgspec.ValidationError, zstandard.ZstdError."""
+    if payload[:4] == ZSTANDARD:
+        payload = zstandard.ZstdDecompressor().decompress(payload, max_output_size=MOST_BYTES)
     return DECODER.decode(payload)

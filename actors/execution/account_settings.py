@@ -34,7 +34,7 @@ class AccountSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     gateway: dict[str, Any] | None = None
     reconcile_s: Annotated[float, msgspec.Meta(gt=0)] = 60.0
     """How often the account is held against its venue's."""
-    flush_s: Annotated[float, msgspec.Meta(gt=0, le=10)] = 0.1
+    flush_s: Annotated[float, msgspec.Meta(gt=0, le=10)] = 1.0
     """How long a market message that led to nothing may wait for its row in the journal."""
 
     def __post_init__(self) -> None:

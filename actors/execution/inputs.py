@@ -178,7 +178,7 @@ _LEVEL: Final = 1
 
 
 def encode(inputs: tuple[Numbered, ...] | list[Numbered]) -> bytes:
-    """A batch of inputs for the journal: msgpack, in a zstandard frame where that pays (books shrink to a sixth)."""
+    """A batch of inputs for the journal: msgpack, in a zstandard frame where that pays (books shrink to a tenth)."""
     packed = ENCODER.encode(inputs)
     if len(packed) < COMPRESSED_BYTES:
         return packed

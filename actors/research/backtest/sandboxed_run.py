@@ -16,9 +16,10 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from actors.market.book import Book
 from actors.research.backtest.bar_making import BarMaker
 from actors.research.backtest.single import OnProgress, Stage
-from actors.research.backtest.sources import Batch
+from actors.research.backtest.sources import Batch, expanded
 from actors.research.backtest.spec import BacktestSpec, SpecError
 from actors.strategies.package import Package
 from actors.strategies.sandbox.drafts import SignalError
@@ -104,7 +105,9 @@ class SandboxedRun:
         session = self.session
         ahead: list[Told] = []
         inputs: list[Input] = []
-        for batch in batches:
+        books: dict[str, Book] = {}
+        for each in batches:
+            batch = expanded(each, books)
             if not batch.ts:
                 continue
             if not session.begun:

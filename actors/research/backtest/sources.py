@@ -35,12 +35,13 @@ from protocols.orders import MarketInput
 BATCH: Final = 4096
 """Rows that are made messages at once."""
 
-StreamKind = Literal["quotes", "trades", "bars", "mixed"]
+_SIDES: Final[dict[int, Any]] = {1: "bid", -1: "ask"}
+StreamKind = Literal["quotes", "trades", "bars", "books", "mixed"]
 Feed = Literal["book", "quotes", "trades", "bars"]
 
 
 class Batch(NamedTuple):
-    """Messages in order, and the time of each. `mixed`: of several types."""
+    """Messages in order, and the time of each. `books`: updates alone, see `expanded`; `mixed`: of several types."""
 
     kind: StreamKind
     ts: list[int]
@@ -211,31 +212,63 @@ class TableSource:
         return ["" if value != value else plain(f"{value:.12f}") for value in column[first:stop].tolist()]
 
     def _levels(self, table: Table, first: int, stop: int) -> Iterator[Batch]:
-        """Book updates, each with the quote that it makes behind it."""
+        """Book updates; the quotes that they make are not among them (`expanded`)."""
         columns = table.columns
-        books: dict[str, Book] = {}
         changes: list[LevelChange] = []
-        sides: dict[int, Any] = {1: "bid", -1: "ask"}
         for begin, end in self._slices(first, stop):
-            out: list[Any] = []
-            times: list[int] = []
-            rows = zip(
-                columns["ts"][begin:end].tolist(),
-                _times(columns["ts_event"][begin:end]),
-                self._names(begin, end),
-                self._numbers(begin, end),
-                columns["side"][begin:end].tolist(),
-                columns["price"][begin:end].tolist(),
-                columns["size"][begin:end].tolist(),
-                columns["flags"][begin:end].tolist(),
-                strict=False,
-            )
-            for ts, ts_event, market, seq, side, price, size, flags in rows:
-                if side:
-                    changes.append(LevelChange(sides[side], price, size))
-                if not flags & LAST:
-                    continue
-                update = BookUpdate(
+            single = (columns["flags"][begin:end] == LAST).all() and (columns["side"][begin:end] != 0).all()
+            if single and not changes:
+                yield self._single_changes(begin, end)
+            else:
+                yield self._messages(begin, end, changes)
+
+    def _single_changes(self, begin: int, end: int) -> Batch:
+        """Rows that are a message each: absolute sizes."""
+        columns = self.table.columns
+        ts = columns["ts"][begin:end].tolist()
+        changes = map(
+            LevelChange,
+            map(_SIDES.__getitem__, columns["side"][begin:end].tolist()),
+            columns["price"][begin:end].tolist(),
+            columns["size"][begin:end].tolist(),
+        )
+        made = map(
+            BookUpdate,
+            self._names(begin, end),
+            zip(changes, strict=False),
+            repeat("absolute"),
+            repeat(False),
+            repeat(self.session),
+            self._numbers(begin, end),
+            _times(columns["ts_event"][begin:end]),
+            ts,
+            repeat(self.marks),
+        )
+        return Batch("books", ts, list(made))
+
+    def _messages(self, begin: int, end: int, changes: list[LevelChange]) -> Batch:
+        """Rows that stand together; `changes`: of a message that is not whole yet."""
+        columns = self.table.columns
+        out: list[Any] = []
+        times: list[int] = []
+        rows = zip(
+            columns["ts"][begin:end].tolist(),
+            _times(columns["ts_event"][begin:end]),
+            self._names(begin, end),
+            self._numbers(begin, end),
+            columns["side"][begin:end].tolist(),
+            columns["price"][begin:end].tolist(),
+            columns["size"][begin:end].tolist(),
+            columns["flags"][begin:end].tolist(),
+            strict=False,
+        )
+        for ts, ts_event, market, seq, side, price, size, flags in rows:
+            if side:
+                changes.append(LevelChange(_SIDES[side], price, size))
+            if not flags & LAST:
+                continue
+            out.append(
+                BookUpdate(
                     market,
                     tuple(changes),
                     "signed" if flags & SIGNED else "absolute",
@@ -246,11 +279,23 @@ class TableSource:
                     ts,
                     self.marks,
                 )
-                changes.clear()
-                for message in applied(books, update, self.name):
-                    out.append(message)
-                    times.append(ts)
-            yield Batch("mixed", times, out)
+            )
+            times.append(ts)
+            changes.clear()
+        return Batch("books", times, out)
+
+
+def expanded(batch: Batch, books: dict[str, Book]) -> Batch:
+    """Book updates with the quotes that they make behind them, as a book keeper tells them; `books` go on with it."""
+    if batch.kind != "books":
+        return batch
+    times: list[int] = []
+    messages: list[Any] = []
+    for ts, update in zip(batch.ts, batch.messages, strict=True):
+        for message in applied(books, update, update.session):
+            times.append(ts)
+            messages.append(message)
+    return Batch("mixed", times, messages)
 
 
 def applied(books: dict[str, Book], update: BookUpdate, feed: str) -> list[MarketInput]:

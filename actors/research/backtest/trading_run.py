@@ -15,10 +15,11 @@ from collections.abc import Generator, Iterator, Sequence
 from typing import Any, Final
 
 from actors.execution.account_views import account_shown, deploy_run
+from actors.market.book import Book
 from actors.research.backtest.bar_making import BarMaker
 from actors.research.backtest.sandboxed_run import Ask, Reply, SandboxedRun, Told, input_of
 from actors.research.backtest.single import OnProgress, Stage
-from actors.research.backtest.sources import Batch
+from actors.research.backtest.sources import Batch, expanded
 from actors.research.backtest.spec import ACCOUNT, DEPLOYMENT
 from actors.strategies.sandbox.orders import Desk
 from actors.strategies.sandbox.wire import Failed, Input, Ready
@@ -52,7 +53,9 @@ class TradingRun(SandboxedRun):
         """As SandboxedRun."""
         session = self.session
         waiting = 0
-        for batch in batches:
+        books: dict[str, Book] = {}
+        for each in batches:
+            batch = expanded(each, books)
             if not batch.ts:
                 continue
             if not session.begun:

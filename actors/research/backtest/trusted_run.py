@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from actors.market.book import Book
 from actors.research.backtest.bar_making import BarMaker
 from actors.research.backtest.session import Session
-from actors.research.backtest.sources import Batch
+from actors.research.backtest.sources import Batch, expanded
 from actors.research.backtest.stream_view import StreamView
 from actors.strategies.composing import Composer, Marks
 from actors.strategies.strategy import Draft, Strategy, handles
-from protocols.market import Bar, BookUpdate, Quote, Trade
+from protocols.market import Bar, BookStale, BookUpdate, Quote, Trade
 
 
 class TrustedRun:
@@ -37,6 +38,8 @@ class TrustedRun:
         self._marks = Marks()
         self._seen: tuple[str, ...] | None = None
         self._known: tuple[str, ...] = ()
+        self._books: dict[str, Book] = {}
+        """Of updates that come without their quotes, where the engine's own book is not asked for them."""
 
     def feed(self, batch: Batch) -> None:
         """The next messages."""
@@ -49,10 +52,12 @@ class TrustedRun:
         simple = len(session.defined) >= len(self.view.markets) > 0 and not self.view.wanted
         if batch.kind == "quotes" and simple and not (self.view.books or self._bars_wanted):
             self._quotes(batch)
+        elif batch.kind == "books" and simple and len(self.view.markets) == 1 and not self._bars_wanted:
+            self._one_book(batch)
         elif batch.kind == "bars" and simple and not self.view.books and len(self.view.markets) == 1:
             self._one_market_of_bars(batch)
         else:
-            self._mixed(batch)
+            self._mixed(expanded(batch, self._books))
         session.last = batch.ts[-1]
         session.recorder.drain()
 
@@ -72,6 +77,29 @@ class TrustedRun:
             take(quote, ts)
             if drafts := told(quote):
                 wake = self._drafted(drafts, quote, ts)
+
+    def _one_book(self, batch: Batch) -> None:
+        """Updates of one book: the engine's own says which quotes they make."""
+        session, first = self.session, batch.messages[0]
+        wake, take, told = session.wake, session.engine.book, self.strategy.on_quote
+        market = session.engine.venue.market_of(first.market)
+        gaps = market.gaps
+        self._note(first.marks)
+        for ts, update in zip(batch.ts, batch.messages, strict=True):
+            if ts > wake:
+                wake = session.before(ts)
+            quote = take(update, ts)
+            if quote is not None:
+                if drafts := told(quote):
+                    wake = self._drafted(drafts, quote, ts)
+            elif market.gaps != gaps:
+                gaps = market.gaps
+                reason = market.levels.stale
+                stale = market.levels.mark_stale(reason)
+                session.engine.handle(BookStale(update.market, update.session, reason, ts), ts)
+                if stale is not None:
+                    self._tell_quote(stale, ts)
+                wake = session.wake
 
     def _one_market_of_bars(self, batch: Batch) -> None:
         session, first = self.session, batch.messages[0]

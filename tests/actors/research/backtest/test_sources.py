@@ -14,7 +14,7 @@ from actors.market.recordings.entries import Begin, Received, RecordingHeader
 from actors.market.recordings.recording_file import write_recording
 from actors.market.replay_core import ReplayCore
 from actors.research.backtest.opening import Opened, file_hash
-from actors.research.backtest.sources import Batch, RecordingSource, SourceError, TableSource, merged
+from actors.research.backtest.sources import Batch, RecordingSource, SourceError, TableSource, expanded, merged
 from actors.research.backtest.spec import SpecError, spec_of
 from actors.research.datasets.table import LAST, MISSING, SNAPSHOT, Table
 from protocols.market import BookUpdate, Quote, Trade
@@ -56,6 +56,11 @@ def test_sources_are_merged_by_time_then_by_source_then_by_row(times: list[list[
 
 def messages(source) -> list:
     return [message for batch in source.batches() for message in batch.messages]
+
+
+def quoted(source) -> list:
+    books: dict = {}
+    return [message for batch in source.batches() for message in expanded(batch, books).messages]
 
 
 def test_rows_become_the_messages_that_they_are() -> None:
@@ -109,7 +114,7 @@ def test_level_changes_become_whole_updates_and_the_quotes_that_they_make() -> N
     table = Table(kind="l2", market="A", markets=("A",), interval="", columns=columns, content_hash="", name="book")
     found = [
         message.seq if isinstance(message, BookUpdate) else (type(message).__name__, getattr(message, "bid", None))
-        for message in messages(TableSource(table, batch=3))
+        for message in quoted(TableSource(table, batch=3))
     ]
     price = SECOND
     assert found[:4] == [1, ("Quote", 50 * price), 2, 3]

@@ -14,7 +14,7 @@ from actors.research.backtest.passes import LocalPasses
 from actors.research.backtest.single import Outcome
 from actors.research.backtest.sources import Source, TableSource
 from actors.research.backtest.spec import BacktestSpec, spec_of
-from actors.research.datasets.table import MISSING, Table
+from actors.research.datasets.table import LAST, MISSING, SNAPSHOT, Table
 
 SECOND = 1_000_000_000
 MINUTE = 60 * SECOND
@@ -70,6 +70,59 @@ def trades(count: int, *, seed: int = 2, market: str = "A", name: str = "trades"
             "market": np.zeros(count, dtype=np.int32),
         },
         content_hash=f"{name}-{seed}-{count}",
+        name=name,
+    )
+
+
+def levels(count: int, *, seed: int = 4, market: str = "A", gap_at: int = 0, name: str = "levels") -> Table:
+    """A book of ten levels a side that moves; with a gap (it crosses) and a new snapshot behind it, if asked for."""
+    draw = np.random.default_rng(seed)
+    rows: list[tuple[int, int, int, int, int, int]] = []
+
+    def snapshot(ts: int, seq: int, middle: int) -> None:
+        for at in range(1, 11):
+            rows.append((ts, seq, 1, middle - at, 20, SNAPSHOT))
+            rows.append((ts, seq, -1, middle + at, 20, SNAPSHOT | (LAST if at == 10 else 0)))
+
+    middle = 5_000
+    snapshot(0, 1, middle)
+    for place in range(1, count):
+        ts, seq = place * SECOND, place + 1
+        if gap_at and place == gap_at:
+            rows.append((ts, seq, 1, middle + 50, 1, LAST))
+        elif gap_at and place == gap_at + 3:
+            snapshot(ts, seq, middle)
+        elif draw.random() < 0.2:
+            step = int(draw.choice([-1, 1]))
+            side = step
+            # The touched side is eaten, the other one follows.
+            rows.append((ts, seq, -side, middle + side, 0, 0))
+            rows.append((ts, seq, -side, middle + side * 11, 20, 0))
+            rows.append((ts, seq, side, middle, 20, LAST))
+            middle += step
+        else:
+            side = int(draw.choice([-1, 1]))
+            at = int(draw.integers(1, 9))
+            rows.append((ts, seq, side, middle - side * at, int(draw.integers(1, 60)), LAST))
+    columns = {
+        column: np.array([row[place] for row in rows], dtype=np.int64)
+        for place, column in enumerate(("ts", "seq", "side", "price", "size", "flags"))
+    }
+    columns["ts"] += BEGIN
+    columns["price"] *= CENT
+    columns["size"] *= SECOND
+    return Table(
+        kind="l2",
+        market=market,
+        markets=(market,),
+        interval="",
+        columns={
+            **columns,
+            "ts_event": columns["ts"],
+            "ts_recv": columns["ts"],
+            "market": np.zeros(len(rows), dtype=np.int32),
+        },
+        content_hash=f"{name}-{seed}-{count}-{gap_at}",
         name=name,
     )
 

@@ -9,7 +9,7 @@ from typing import ClassVar
 import msgspec
 
 from actors.strategies.strategy import NO_DRAFTS, Draft, Strategy
-from protocols.market import Bar, Quote, Trade
+from protocols.market import STALE, Bar, Quote, Trade
 
 
 class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -33,7 +33,7 @@ class Told(Strategy[Nothing]):
         Told.notes = []
 
     def on_quote(self, quote: Quote) -> Sequence[Draft]:
-        Told.notes.append((f"quote {quote.market}", quote.ts_recv))
+        Told.notes.append((f"{'stale' if STALE in quote.marks else 'quote'} {quote.market}", quote.ts_recv))
         return NO_DRAFTS
 
     def on_trade(self, trade: Trade) -> Sequence[Draft]:
@@ -43,6 +43,14 @@ class Told(Strategy[Nothing]):
     def on_bar(self, bar: Bar) -> Sequence[Draft]:
         Told.notes.append((f"bar {bar.market} {bar.interval} {bar.close}", bar.end))
         return NO_DRAFTS
+
+
+class Heard(Told):
+    """The same without bars."""
+
+    def __init__(self, parameters: Nothing, markets: tuple[str, ...]) -> None:
+        super().__init__(parameters, markets)
+        self.intervals = ()
 
 
 class Peeker(Strategy[Nothing]):

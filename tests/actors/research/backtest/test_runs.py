@@ -23,6 +23,7 @@ from tests.actors.research.backtest.kit import (
     SECOND,
     Shelf,
     bars,
+    levels,
     on_bars,
     on_quotes,
     quotes,
@@ -47,7 +48,11 @@ def test_how_the_data_are_cut_into_batches_changes_nothing(seed: int, batch: int
 
 
 def test_the_lean_loops_do_what_the_general_one_does() -> None:
-    for table, strategy in ((quotes(2000), on_quotes()), (bars(500), on_bars())):
+    for table, strategy in (
+        (quotes(2000), on_quotes()),
+        (bars(500), on_bars()),
+        (levels(2000, gap_at=900), on_quotes()),
+    ):
         own = spec(strategy=strategy)
         lean = run(own, table).result
         # To name the markets takes the general loop.
@@ -55,6 +60,15 @@ def test_the_lean_loops_do_what_the_general_one_does() -> None:
         assert lean.order_hash != ""
         assert (lean.fills, lean.final_equity, lean.equity) == (general.fills, general.final_equity, general.equity)
         assert lean.fills > 10
+
+
+def test_a_book_that_is_lost_is_told_as_stale_by_either_loop() -> None:
+    notes = []
+    for markets in ((), ("A",)):
+        run(spec(f"{HERE}:Heard", markets=markets), levels(60, gap_at=30))
+        notes.append(Told.notes)
+    assert notes[0] == notes[1]
+    assert [text for text, _ in notes[0]].count("stale A") == 1
 
 
 def test_equal_specifications_give_equal_logs_in_any_process(tmp_path: Path) -> None:

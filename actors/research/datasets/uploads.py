@@ -11,7 +11,7 @@ from typing import BinaryIO, Final
 
 import msgspec
 import trio
-from multipart import (  # type: ignore[import-untyped]
+from multipart import (
     MultipartError,
     MultipartSegment,
     PushMultipartParser,

@@ -319,7 +319,10 @@ class Gateway(Actor):
         reason = await self._gather(gathering)
         if reason:
             raise Refused("unavailable", reason)
-        return gathering.state(self.settings.account, core.tracker.ids())
+        try:
+            return gathering.state(self.settings.account, core.tracker.ids())
+        except ValueError as error:
+            raise Refused("unavailable", f"the venue's answer cannot be read: {error}") from None
 
     # -- calls -------------------------------------------------------------------------------------------------
 

@@ -27,8 +27,6 @@ class PrivateStream:
     def __init__(self, url: str, silence_s: float) -> None:
         self.url = url
         self.silence_s = silence_s
-        self.marks: frozenset[str] = frozenset()
-        """What the venue's handshake declares of itself."""
         self._reason = ""
         self._scope = trio.CancelScope()
 
@@ -57,36 +55,42 @@ class PrivateStream:
                     disconnect_timeout=1.0,
                 ) as socket:
                     await opened(_marks(socket))
-                    for command in opening():
-                        await socket.send_message(command.decode())
                     async with trio.open_nursery() as nursery:
                         nursery.start_soon(self._ping, socket)
-                        while True:
-                            message = await socket.get_message()
-                            await heard(message.encode() if isinstance(message, str) else message)
-            except* ConnectionClosed as closed:
-                self._reason = self._reason or f"closed by the venue: {_first(closed)}"
-            except* ConnectionRejected as rejected:
-                self._reason = self._reason or f"refused: {_first(rejected)}"
-            except* (HandshakeError, OSError, ValueError, DisconnectionTimeout) as failed:
-                error = _first(failed)
-                self._reason = self._reason or f"not connected: {type(error).__name__}: {error}"
+                        reason = await self._talk(socket, opening(), heard)
+                        self._reason = self._reason or reason
+                        nursery.cancel_scope.cancel()
+            except ConnectionRejected as rejected:
+                said = (rejected.body or b"")[:200].decode("utf-8", "replace")
+                return f"refused: HTTP {rejected.status_code} {said}".rstrip()
+            except DisconnectionTimeout:
+                pass  # the venue did not say good-bye in time
+            except (HandshakeError, OSError, ValueError) as error:
+                return f"not connected: {type(error).__name__}: {error}"
         return self._reason or "closed"
+
+    async def _talk(
+        self, socket: WebSocketConnection, opening: Sequence[bytes], heard: Callable[[bytes], Awaitable[None]]
+    ) -> str:
+        try:
+            for command in opening:
+                await socket.send_message(command.decode())
+            while True:
+                message = await socket.get_message()
+                await heard(message.encode() if isinstance(message, str) else message)
+        except ConnectionClosed as closed:
+            return f"closed by the venue: {closed.reason}"
 
     async def _ping(self, socket: WebSocketConnection) -> None:
         while True:
             await trio.sleep(self.silence_s / 2)
-            with trio.move_on_after(self.silence_s / 2) as waiting:
-                await socket.ping()
+            try:
+                with trio.move_on_after(self.silence_s / 2) as waiting:
+                    await socket.ping()
+            except ConnectionClosed:
+                return  # who listens finds out why
             if waiting.cancelled_caught:
                 self.end(f"no answer to a ping for {self.silence_s / 2:g} s")
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
 
 
 def _marks(socket: WebSocketConnection) -> frozenset[str]:

@@ -498,3 +498,14 @@ async def test_reconciling_tells_orders_fills_positions_balance_and_settlements(
         assert (state.open_orders, state.positions) == ((), ())
         assert [(each.value, each.revenue) for each in state.settlements] == [(NANO, 4 * NANO)]
         assert state.balances[0].total == 10_000 * NANO + 240 * CENT
+
+
+async def test_a_private_stream_that_answers_no_ping_is_opened_anew(tmp_path: Path) -> None:
+    async with trading(tmp_path, silence_s=0.3) as run:
+        run.tell(SendOrder(order("a")))
+        await run.next(VenueAccepted)
+        run.fault("silence")
+        await run.state("connecting")
+        run.other("ask", 40, 10)
+        await run.next(VenueFilled)
+        await run.state("live")

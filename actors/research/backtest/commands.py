@@ -52,6 +52,10 @@ def backtest(arguments: Sequence[str], configuration: Configuration | None) -> A
                 return _looked(look_ahead(spec, opened, passes, moments=given.look_ahead, tell=progress), given)
             ledger = FileLedger(data_dir / FOLDER)
             found = Study(spec, opened, passes, ledger, now=time.time_ns, tell=progress).run()
+    except KeyboardInterrupt:
+        progress.end()
+        print("interrupted; the runs so far are in the ledger of trials", file=sys.stderr, flush=True)
+        raise
     except SpecError as error:
         raise Refused("invalid", error.message, error.field) from None
     except NothingFound as error:

@@ -95,3 +95,11 @@ class BuyOnce(Strategy[Nothing]):
             return NO_DRAFTS
         self.bought.add(market)
         return [draft(market, "BUY")]
+
+
+class DailyPeeker(Peeker):
+    """The same cheat, on bars of a day."""
+
+    def __init__(self, parameters: Nothing, markets: tuple[str, ...]) -> None:
+        super().__init__(parameters, markets)
+        self.intervals = ("1d",)

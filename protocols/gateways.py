@@ -153,7 +153,8 @@ class VenueState(Message, frozen=True, gc=False, kw_only=True, tag="venue_state"
 
 class Reconcile(Request[VenueState], frozen=True, gc=False, tag="reconcile_venue"):
     """Ask the venue for everything. `since`: of fills and settlements; `markets` those to ask for where the venue lists
-    fills by market alone (Binance). Refused `unavailable`: the venue does not answer, or not yet."""
+    fills by market alone (Binance). Refused `unavailable`: the venue does not answer, the gateway begins, or it has not
+    been told AdoptOrders in this life."""
 
     since: int
     markets: tuple[str, ...] = ()

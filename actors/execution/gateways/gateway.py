@@ -125,6 +125,8 @@ class Gateway(Actor):
         self._http: GatewayHttp | None = None
         self._stream: PrivateStream | None = None
         self._lanes: dict[tuple[str, ...], trio.MemorySendChannel[tuple[Call, float]]] = {}
+        self._introduced = False
+        """Whether the account has said which orders are its own."""
         self._surveying = False
         self._surveyed = False
         self._out: deque[VenueReport] = deque()
@@ -304,6 +306,7 @@ class Gateway(Actor):
                 # Said before the venue was found: it must not be lost.
                 self.stash()
             return
+        self._introduced = True
         self.core.adopt(message.orders, self._now())
         self._flush()
 
@@ -312,6 +315,9 @@ class Gateway(Actor):
         """Ask the venue for everything."""
         if self.core is None or self.problem:
             raise Refused("unavailable", self.problem or "the gateway begins")
+        if not self._introduced:
+            # What is found could not be called by the account's own names.
+            raise Refused("unavailable", "the account has not said AdoptOrders")
         self.answer_later(self._reconcile, request, self.core)
 
     async def _reconcile(self, request: Reconcile, core: GatewayCore) -> VenueState:

@@ -16,7 +16,7 @@ from actors.market.simulated.kalshi_face import KEY_ID, KalshiFace
 from actors.market.simulated.standin import StandIn, StandInSettings
 from protocols.control import Lagged, Message
 from protocols.execution import gateway_actor
-from protocols.gateways import GatewayState, UseInstruments
+from protocols.gateways import AdoptOrders, GatewayState, UseInstruments
 from protocols.instruments import Instrument, PriceRange
 from protocols.market import Side
 from protocols.nanos import NANO
@@ -207,7 +207,7 @@ async def trading(
             with node.open_tap(*((kind, None) for kind in kinds), path="test", capacity=100_000) as tap:
                 await node.ref("/").ask(StartChild(branch))
                 run = Trading(node, tap, standin)
-                run.tell(UseInstruments(instruments))
+                run.tell(UseInstruments(instruments), AdoptOrders(()))
                 if wait:
                     await run.state("live")
                 with trio.fail_after(4 * PATIENCE_S):

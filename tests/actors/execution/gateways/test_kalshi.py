@@ -424,6 +424,9 @@ async def test_fills_of_orders_that_nobody_has_named_are_named_by_asking(tmp_pat
         await run.node.ref(f"/execution/accounts/{ACCOUNT}").ask(KillChild("gateway"))
         await run.state("connecting")
         await run.state("live")
+        with pytest.raises(Refused, match="AdoptOrders"):
+            await run.gateway.ask(Reconcile(0))
+        run.tell(AdoptOrders(()))
         state = await run.gateway.ask(Reconcile(0))
         assert [(each.client_order_id, each.size) for each in state.fills] == [("a", 10 * NANO)]
 

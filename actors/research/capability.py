@@ -45,5 +45,6 @@ commands: dict[str, str] = {
     "data list": "actors.research.datasets.commands:data_list",
     "data show": "actors.research.datasets.commands:data_show",
     "data validate": "actors.research.datasets.commands:data_validate",
+    "diff": "actors.research.analysis.diff_command:diff",
     "journal": "actors.research.analysis.journal_command:journal",
 }

@@ -17,7 +17,7 @@ from actors.execution.risk.sizing import Method, SizingSettings
 from actors.strategies.status import ROSTER, ListStrategies, StartStrategy
 from protocols.control import Refused
 from protocols.deployments import DEPLOYMENTS
-from protocols.execution import DeploymentView, StartDeployment
+from protocols.execution import CloseAccount, DeploymentView, StartDeployment
 
 T = TypeVar("T")
 
@@ -118,3 +118,14 @@ async def deployed(
     settings = _converted(fields, DeploymentSettings, "deployment")
     asked = StartDeployment(settings=raw(settings), active=request.auto_start)
     return await call.ref(DEPLOYMENTS).ask(asked, START_S)
+
+
+async def deployed_anew(
+    call: Call, account: str, strategy_id: str, request: RunRequest, *, user: str = "local", mode: str = "paper"
+) -> DeploymentView:
+    """As `deployed`, onto an account that was opened for it, and is closed where that fails."""
+    try:
+        return await deployed(call, account, strategy_id, request, user=user, mode=mode)
+    except (Refused, HttpError):
+        await call.ref(DEPLOYMENTS).ask(CloseAccount(account), START_S)
+        raise

@@ -19,7 +19,7 @@ from actors.edge.routing import Route, delete, get, patch, post
 from actors.execution.http import reading
 from actors.execution.http.account_routes import opened, settings_of, view_of
 from actors.execution.http.bodies import DeploymentBody, canonical, deployment_body
-from actors.execution.http.deploying import RunRequest, deployed
+from actors.execution.http.deploying import RunRequest, deployed, deployed_anew
 from actors.execution.http.numbers import (
     Amount,
     digits,
@@ -76,7 +76,6 @@ from protocols.execution import (
     ListDeployments,
     SizePosition,
     SwitchDeployment,
-    SwitchTrading,
     account_actor,
 )
 from protocols.market import ListMarkets
@@ -101,7 +100,8 @@ Before = Annotated[int, msgspec.Meta(ge=1)]
 class NewSession(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A paper session. `strategy_id`: a strategy that is to trade it; then `symbols` may be those of its run.
 
-    `commission_rate`: a share of what is traded, of maker and taker alike; left out (null): the instrument's fees.
+    `commission_rate`: a share of what is traded, of maker and taker alike; null: the instrument's fees. A market of
+    Kalshi keeps its curve.
     `slippage_rate`: what an order that takes loses on bars; on books it walks through what is there.
     `limits`: RiskLimits in the place of the paper defaults; `fills`: fields of FillSettings; `protections`: locks.
     """
@@ -425,20 +425,10 @@ async def open_session(request: NewSession, call: Call) -> SessionBody:
             position_sizing_config=request.position_sizing_config,
             max_position_size=request.max_position_size,
             opposite=request.opposite,
-            allow_short=request.account_kind == "margin",
         )
-        try:
-            await deployed(call, name, str(request.strategy_id), run, user=request.user)
-        except BaseException:
-            await _discarded(call, name)
-            raise
+        await deployed_anew(call, name, str(request.strategy_id), run, user=request.user)
         view = await view_of(call, name)
     return await _session(call, view)
-
-
-async def _discarded(call: Call, account: str) -> None:
-    """A session whose strategy cannot be deployed was never there for its client: nothing is traded on it."""
-    call.ref(account_actor(account)).tell(SwitchTrading("halted", "stopped: its strategy could not be deployed"))
 
 
 async def _session(call: Call, view: AccountView) -> SessionBody:
@@ -480,6 +470,7 @@ async def stop_session(request: StopSession, call: Call) -> SessionBody:
 async def deploy(request: Deploy, call: Call) -> Deployed:
     """Run a strategy, if it does not run yet, and let it trade on paper."""
     account = request.account_id or request.session_id
+    bind = deployed
     if not account:
         new = NewSession(
             name=request.name or request.strategy_id,
@@ -490,11 +481,11 @@ async def deploy(request: Deploy, call: Call) -> Deployed:
         account = f"paper-{secrets.token_hex(5)}"
         fields, engine = _fields(new, account)
         await opened(call, fields, engine, name=new.name, session=account, symbols=request.symbols)
-        request = msgspec.structs.replace(request, allow_short=False)
+        bind = deployed_anew
     view = await view_of(call, account)
     if view.mode != "paper":
         raise Refused("invalid", f"expected a paper account, {account} is {view.mode}", "account_id")
-    found = await deployed(call, account, request.strategy_id, request, user=view.user)
+    found = await bind(call, account, request.strategy_id, request, user=view.user)
     return Deployed(
         f"{request.strategy_id} is deployed to {account}",
         found.deployment_id,

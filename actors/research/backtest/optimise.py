@@ -27,6 +27,9 @@ MOST_TRIALS: Final = 100_000
 MOST_IN_PBO: Final = 2_000
 """Of more trials the best ones by their objective are compared; a table of all would not fit."""
 
+AT_ONCE: Final = 50
+"""Trials that are written to the ledger together; those before an interruption are written, too."""
+
 Tell = Callable[[float, str], None]
 """Progress: a share from 0 to 1, and what is done."""
 
@@ -86,12 +89,17 @@ def search(
         for each in combinations(method, spec.seed)
     ]
     tried: list[Tried] = []
-    for found in fleet.attempts(tasks):
-        tried.append(found)
-        if found.trial is not None:
-            ledger.add([found.trial])
-        if tell is not None:
-            tell(len(tried) / len(tasks), f"{len(tried)} of {len(tasks)} combinations")
+    kept = 0
+    try:
+        for found in fleet.attempts(tasks):
+            tried.append(found)
+            if len(tried) - kept >= AT_ONCE:
+                ledger.add([each.trial for each in tried[kept:] if each.trial is not None])
+                kept = len(tried)
+            if tell is not None:
+                tell(len(tried) / len(tasks), f"{len(tried)} of {len(tasks)} combinations")
+    finally:
+        ledger.add([each.trial for each in tried[kept:] if each.trial is not None])
     valued = [each for each in tried if each.value is not None]
     if not valued:
         reasons = ", ".join(sorted({each.reason for each in tried}))[:300]

@@ -47,4 +47,5 @@ commands: dict[str, str] = {
     "data validate": "actors.research.datasets.commands:data_validate",
     "diff": "actors.research.analysis.diff_command:diff",
     "journal": "actors.research.analysis.journal_command:journal",
+    "report": "actors.research.analysis.report_command:report",
 }

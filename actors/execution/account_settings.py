@@ -13,6 +13,7 @@ from protocols.control import Message, Request
 from protocols.deployments import DeployRun
 from protocols.execution import AccountMode
 from protocols.market import MARKS
+from protocols.signals import SignalPage
 
 
 class AccountSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -79,6 +80,12 @@ class Flush(Message, frozen=True, gc=False, tag="account_flush"):
 
 class ReadOn(Message, frozen=True, gc=False, tag="account_read_on"):
     """There may be signals that were not taken yet."""
+
+
+class SignalsRead(Message, frozen=True, gc=False, tag="account_signals_read"):
+    """A page of the hub's stream; None: the hub did not answer."""
+
+    page: SignalPage | None
 
 
 class MarketReady(Message, frozen=True, gc=False, tag="account_market_ready"):

@@ -144,6 +144,14 @@ class Deployment:
             self.returns,
         )
 
+    def flow(self, amount: int) -> None:
+        """Money came into the account, or left it: its share of it is neither profit nor loss. Nanos."""
+        part = amount * round(self.settings.capital_share * NANO) // NANO
+        for name in ("capital", "day_start", "peak"):
+            known = getattr(self, name)
+            if known is not None:
+                setattr(self, name, known + part)
+
     def take_over(self, before: Deployment) -> None:
         """Go on where the same deployment with other settings was; a changed share means new capital."""
         share = self.settings.capital_share

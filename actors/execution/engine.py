@@ -67,6 +67,7 @@ from protocols.orders import (
 from protocols.signals import Signal, UpdateSignal
 
 MOST_RETURNS: Final = 1000
+MOST_TRANSFERS: Final = 10_000
 MOST_ROUNDS: Final = 10_000
 """Own things handled at one moment before something is wrong."""
 SETTLED: Final = frozenset({Quote, Trade, BookUpdate, Bar})
@@ -128,6 +129,7 @@ class _State(msgspec.Struct, array_like=True):
     verdicts: int
     samples: int
     last_fill: int
+    transfers: list[str] = []
 
 
 class Engine(OrderDesk):
@@ -140,6 +142,8 @@ class Engine(OrderDesk):
         self.signal_seq = 0
         """The place of the last signal that was taken, in the hub's stream."""
         self.flattening = Flattening()
+        self.transfers: dict[str, None] = {}
+        """References of money that came or went, the newest ones: a repeat moves nothing."""
         self.last_fill = self.last_change = 0
         """The venue's time of the newest fill; our time of the last change of a position or of money."""
         self.problems: list[str] = []
@@ -407,13 +411,21 @@ class Engine(OrderDesk):
 
     def _deposit(self, item: Deposit, ts: int) -> None:
         self._reach(ts)
+        if item.reference and item.reference in self.transfers:
+            return
         try:
             self.account.deposit(item.amount, self.now, currency=item.currency, reference=item.reference)
         except ValueError as error:
             self.problems.append(str(error))
+        else:
+            self.transfers[item.reference] = None
+            if len(self.transfers) > MOST_TRANSFERS:
+                del self.transfers[next(iter(self.transfers))]
             return
         if item.currency in ("", self.settings.account.currency):
             self.gate.on_transfer(item.amount, self.now)
+            for deployment in self.deployments.values():
+                deployment.flow(item.amount)
         self._sample_at = 0
 
     def _set_limits(self, item: SetLimits, ts: int) -> None:
@@ -743,6 +755,7 @@ class Engine(OrderDesk):
                 self.verdicts_made,
                 self.samples_taken,
                 self.last_fill,
+                list(self.transfers),
             )
         )
 
@@ -762,6 +775,7 @@ class Engine(OrderDesk):
             self.gate.define(settings.deployment_id, settings.limits)
         self.gate.restore(state.gate)
         self.held.restore(state.held)
+        self.transfers = dict.fromkeys(state.transfers)
         self.flattening.restore(state.flattening)
         self.trading, self.trading_reason = state.trading, state.trading_reason
         self._sample_at, self.signal_seq, self.inputs = state.sample_at, state.signal_seq, state.inputs

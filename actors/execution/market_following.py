@@ -35,6 +35,8 @@ from protocols.paths import INSTRUMENTS, MARKET_INDEX, feed_session
 from runtime import Actor, receive
 
 ASK_S: Final = 5.0
+BOOK_S: Final = 1.0
+"""The account waits for it: updates that come meanwhile must follow the book."""
 RETRY_S: Final = 0.25
 SLOW_S: Final = 1.0
 PATIENCE_S: Final = 3.0
@@ -60,7 +62,6 @@ class MarketFollowing(Actor):
         self.following: dict[str, str] = {}
         """The state of each market: "wanted", "ready", or why not."""
         self.feeds: dict[str, str] = {}
-        self.waiting_books: dict[str, list[BookUpdate]] = {}
 
     def take(self, item: Any) -> None:
         """The next input."""
@@ -146,7 +147,7 @@ class MarketFollowing(Actor):
 
     async def _take_book(self, market: str, path: str) -> None:
         try:
-            view = await self.lookup(path).ask(GetBook(), ASK_S)
+            view = await self.lookup(path).ask(GetBook(), BOOK_S)
         except (Refused, Unknown) as error:
             self.logger.info("the book is awaited", market=market, why=str(error))
             return

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any, ClassVar, Final
 
 import msgspec
+import trio
 
 from actors.execution.account_settings import (
     AccountSpec,
@@ -18,6 +19,7 @@ from actors.execution.account_settings import (
     FollowMarket,
     ReadOn,
     ShowDeployment,
+    SignalsRead,
 )
 from actors.execution.account_views import account_view, chosen, deploy_run, deployment_view, flatten_view
 from actors.execution.accounts.rows import ExecutionSnapshotRow
@@ -76,11 +78,12 @@ from protocols.execution import (
 )
 from protocols.orders import AmendOrder, CancelOrder, NewOrder, OrderCommand, SubmitOrders
 from protocols.paths import HUB, QUERIES
-from protocols.signals import ReadSignals, SignalStored
+from protocols.signals import ReadSignals, SignalPage, SignalStored
 from runtime import Mailbox, receive
 
 MANUAL: Final = "manual"
 HUB_S: Final = 10.0
+RETRY_S: Final = 0.5
 
 
 class TradingAccount(VenueLink):
@@ -98,7 +101,7 @@ class TradingAccount(VenueLink):
         self.recovered = 0
         self.recovery_ms = 0.0
         self.alarm: int | None = None
-        self.reading = False
+        self.reading = self.read_again = False
         self.snapshot_at = 0
 
     # -- a life begins -----------------------------------------------------------------------------------------
@@ -238,26 +241,44 @@ class TradingAccount(VenueLink):
         self.ref.tell(ReadOn())
 
     @receive
-    async def read_on(self, message: ReadOn) -> None:
+    def read_on(self, message: ReadOn) -> None:
+        """Ask the hub for what is new; who asks waits beside the account, which goes on meanwhile."""
+        if self.reading:
+            self.read_again = True
+        elif self.engine.deployments:
+            self.reading = True
+            self.spawn(self._read, self.engine.signal_seq + 1, name="signals")
+
+    async def _read(self, from_seq: int) -> None:
+        try:
+            page: SignalPage | None = await self.lookup(HUB).ask(ReadSignals(from_seq), HUB_S)
+        except (Refused, Unknown) as error:
+            self.logger.warning("signals cannot be read", why=str(error))
+            await trio.sleep(RETRY_S)
+            page = None
+        self.ref.tell(SignalsRead(page))
+
+    @receive
+    def read(self, message: SignalsRead) -> None:
         """Take the signals that are new, in the order of the hub's stream."""
-        if not self.engine.deployments:
-            return
-        hub = self.lookup(HUB)
-        while True:
-            try:
-                page = await hub.ask(ReadSignals(self.engine.signal_seq + 1), HUB_S)
-            except (Refused, Unknown) as error:
-                self.logger.warning("signals cannot be read", why=str(error))
-                self.after(0.5, ReadOn())
-                return
+        self.reading = False
+        page = message.page
+        more = self.read_again or page is None
+        self.read_again = False
+        if page is not None:
             for stored in page.signals:
+                if stored.seq <= self.engine.signal_seq:
+                    continue
                 if self._is_meant(stored.signal.strategy_id, stored.signal.deployment_id):
                     self.take(TakeSignal.of(stored.seq, stored.signal))
                 else:
                     self.engine.signal_seq = stored.seq
             if page.next_seq > page.last_seq:
                 self.engine.signal_seq = max(self.engine.signal_seq, page.last_seq)
-                return
+            else:
+                more = True
+        if more:
+            self.ref.tell(ReadOn())
 
     def _is_meant(self, strategy_id: str, deployment_id: str | None) -> bool:
         if deployment_id is not None:

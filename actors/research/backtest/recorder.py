@@ -114,6 +114,13 @@ class Recorder:
         self._price.append(float("nan") if price is None else price / NANO)
         self._exposed.append(1 if account.net_positions() else 0)
 
+    def sample_closes(self, ts: list[int], equity: list[int], closes: list[int], *, exposed: bool) -> None:
+        """Samples at closes of bars that were worked out elsewhere; money and prices in nanos."""
+        self._ts.extend(ts)
+        self._equity.extend([value / NANO for value in equity])
+        self._price.extend([close / NANO for close in closes])
+        self._exposed.extend([exposed] * len(ts))
+
     def equity(self, first: int, capital: int) -> Series:
         """The samples, the starting capital first, at `first`."""
         return Series.of(

@@ -52,7 +52,7 @@ class Session:
         self.begun = False
         self.signals = self.left_out = 0
         self.defined: set[str] = set()
-        self._by_bars = by_bars
+        self.by_bars = by_bars
         self._pending: deque[tuple[int, Signal]] = deque()
         self._step = spec.sample_s * NANO
         self._sample_at = NEVER
@@ -69,7 +69,7 @@ class Session:
         self.engine.handle(Deploy(self.spec.deployment()), ts)
         for market in markets:
             self.define(market, ts)
-        self._sample_at = self.first + 1 if self._by_bars else (self.first // self._step + 1) * self._step
+        self._sample_at = self.first + 1 if self.by_bars else (self.first // self._step + 1) * self._step
         self.wake = self._wake()
 
     def define(self, market: str, ts: int) -> Instrument:
@@ -117,10 +117,21 @@ class Session:
                 self._close(*self._to_close.pop(0))
             else:
                 break
-        if self._by_bars and ts < NEVER:
+        if self.by_bars and ts < NEVER:
             self._moment, self._sample_at = ts, max(ts, self.first) + 1
         self.wake = self._wake()
         return self.wake
+
+    def rests_until(self) -> int | None:
+        """The moment up to which nothing is to be done; None: something waits or works."""
+        if self._pending or self.engine.blotter.open or self.engine.due() is not None:
+            return None
+        return self._to_close[0][0] if self._to_close else NEVER
+
+    def coasted(self, ts: int) -> None:
+        """The engine is at the bar of `ts`; those before it are sampled."""
+        self._moment, self._sample_at = ts, max(ts, self.first) + 1
+        self.wake = self._wake()
 
     def finish(self, ts: int) -> None:
         """The data ends at `ts`."""
@@ -128,7 +139,7 @@ class Session:
         self.before(ts + 1)
         self.engine.advance(ts)
         self.recorder.drain()
-        if not self._by_bars or self._sample_at <= ts:
+        if not self.by_bars or self._sample_at <= ts:
             self.recorder.sample(ts)
 
     def _wake(self) -> int:
@@ -137,7 +148,7 @@ class Session:
         return min(acts, closes, self._sample_at - 1)
 
     def _sample(self, ts: int) -> None:
-        if self._by_bars:
+        if self.by_bars:
             self._sample_at = NEVER
             if self._moment >= self.trade_from:
                 self.recorder.sample(self._moment)

@@ -11,6 +11,7 @@ from typing import Any
 
 from actors.market.book import Book
 from actors.research.backtest.bar_making import BarMaker
+from actors.research.backtest.coasting import Coast, may_coast
 from actors.research.backtest.session import Session
 from actors.research.backtest.sources import Batch, expanded
 from actors.research.backtest.stream_view import StreamView
@@ -38,6 +39,8 @@ class TrustedRun:
         self._marks = Marks()
         self._seen: tuple[str, ...] | None = None
         self._known: tuple[str, ...] = ()
+        self._acted = -1
+        """When the strategy's last signal acts: its orders may wait for the open of the next bar."""
         self._books: dict[str, Book] = {}
         """Of updates that come without their quotes, where the engine's own book is not asked for them."""
 
@@ -103,22 +106,58 @@ class TrustedRun:
 
     def _one_market_of_bars(self, batch: Batch) -> None:
         session, first = self.session, batch.messages[0]
-        take = session.engine.bar
+        engine = session.engine
         matched = self.view.matches_bar(first)
         alone = self._bars_wanted and self.strategy.intervals == (first.interval,)
+        instrument = engine.instruments[first.market]
+        coasts = matched and alone and may_coast(session.spec, instrument.kind) and session.by_bars
         self.bars += len(batch.ts)
         self._note(first.marks)
-        told, before = self.strategy.on_bar, session.before
-        for ts, bar in zip(batch.ts, batch.messages, strict=True):
+        told, bars, times = self.strategy.on_bar, batch.messages, batch.ts
+        place, count = 0, len(times)
+        while place < count:
+            ts, bar = times[place], bars[place]
             if ts > session.wake:
-                before(ts)
+                session.before(ts)
             if matched:
-                take(bar, ts)
+                engine.bar(bar, ts)
+            place += 1
             if alone:
                 if drafts := told(bar):
                     self._drafted(drafts, bar, ts)
+                    self._acted = ts + session.latency
+                elif coasts and bar.start >= self._acted and (until := session.rests_until()) is not None:
+                    place = self._coast(bars, times, place, until, instrument.multiplier)
             elif self._bars_wanted:
                 self._tell_bars(self.maker.bar(bar), ts)
+
+    def _coast(self, bars: list[Bar], times: list[int], place: int, until: int, multiplier: int) -> int:
+        """Tell the strategy of bars from `place` on, and the engine only of the last; returns the place behind it."""
+        session, told = self.session, self.strategy.on_bar
+        engine, begin = session.engine, place
+        if place >= len(times):
+            return place
+        session.before(times[place])
+        last = bars[place - 1]
+        coast = Coast(engine, last.market, last.close, multiplier)
+        low, high = coast.bounds
+        drafts: Sequence[Draft] = ()
+        while place < len(times) and times[place] <= until and low < bars[place].close < high:
+            drafts = told(bars[place])
+            place += 1
+            if drafts:
+                break
+        if place == begin:
+            session.coasted(times[place - 1])
+            return place
+        coast.record(engine, session.recorder, bars[begin : place - 1], session.trade_from)
+        bar, ts = bars[place - 1], times[place - 1]
+        engine.bar(bar, ts)
+        session.coasted(ts)
+        if drafts:
+            self._drafted(drafts, bar, ts)
+            self._acted = ts + session.latency
+        return place
 
     def _mixed(self, batch: Batch) -> None:
         session, view = self.session, self.view

@@ -417,11 +417,10 @@ class Engine(OrderDesk):
             self.account.deposit(item.amount, self.now, currency=item.currency, reference=item.reference)
         except ValueError as error:
             self.problems.append(str(error))
-        else:
-            self.transfers[item.reference] = None
-            if len(self.transfers) > MOST_TRANSFERS:
-                del self.transfers[next(iter(self.transfers))]
             return
+        self.transfers[item.reference] = None
+        if len(self.transfers) > MOST_TRANSFERS:
+            del self.transfers[next(iter(self.transfers))]
         if item.currency in ("", self.settings.account.currency):
             self.gate.on_transfer(item.amount, self.now)
             for deployment in self.deployments.values():

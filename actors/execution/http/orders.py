@@ -17,6 +17,7 @@ from actors.edge.call import Call
 from actors.edge.errors import HttpError
 from actors.execution.http.numbers import Amount, maybe_nanos, nanos, nanoseconds
 from actors.execution.risk.form import fields, price_steps, size_steps
+from protocols.control import Refused
 from protocols.execution import GetMarket, GetOrders, MarketShown, OrderByHand, account_actor
 from protocols.nanos import NANO
 from protocols.orders import (
@@ -38,7 +39,13 @@ MOMENT_S: Final = 0.5
 """How long an answer waits for what the venue says to a cancel or a change; latencies may be longer."""
 POLL_S: Final = 0.005
 REFUSALS: Final = {"not_found": 404, "conflict": 409, "id_taken": 409}
-FIELDS: Final = {"size": "quantity", "display": "display_quantity", "trail": "trail_amount"}
+FIELDS: Final = {
+    "size": "quantity",
+    "display": "display_quantity",
+    "trail": "trail_amount",
+    "protection": "max_slippage",
+    "expires": "expires_at",
+}
 """What the fields of an order are called in a request, where that is something else."""
 
 ClientOrderId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._:-]{0,64}$")]
@@ -89,8 +96,13 @@ class AmendRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def market_of(call: Call, account: str, symbol: str) -> MarketShown:
-    """A market as the account sees it. Raises Refused `not_found`, `instrument_unknown`."""
-    return await call.ref(account_actor(account)).ask(GetMarket(symbol), ASK_S)
+    """A market as the account sees it. Raises HttpError 404 for one that no feed has or nobody defines."""
+    try:
+        return await call.ref(account_actor(account)).ask(GetMarket(symbol), ASK_S)
+    except Refused as refused:
+        if refused.code not in ("not_found", "instrument_unknown"):
+            raise
+        raise HttpError(404, refused.code, refused.message, "symbol") from None
 
 
 def orders_of(request: OrderRequest, market: MarketShown) -> tuple[NewOrder, ...]:

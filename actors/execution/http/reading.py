@@ -223,6 +223,7 @@ DAYS: Final = """
 
 async def daily_equity(call: Call, account: str, since: int = 0) -> list[tuple[int, str]]:
     """(ts, equity) at the end of each day, oldest first; at most 500 days."""
+    await settled(call, ExecutionEquityRow.table, equity_stream(account))
     found = await call.ref(QUERIES).ask(RunQuery(DAYS, (equity_stream(account), since), 500), QUERY_S)
     return [(int(ts), str(value)) for ts, value in found.rows]
 
@@ -235,6 +236,7 @@ DRAWDOWN: Final = """
 
 async def drawdown(call: Call, account: str) -> tuple[str | None, float | None, int]:
     """The deepest fall of the equity below its peak, in money and as a share, and how many samples there are."""
+    await settled(call, ExecutionEquityRow.table, equity_stream(account))
     found = await call.ref(QUERIES).ask(RunQuery(DRAWDOWN, (equity_stream(account),), 1), QUERY_S)
     money, share, samples = found.rows[0]
     return (None if money is None else str(money), None if share is None else float(share), int(samples))
@@ -266,6 +268,7 @@ class TradeSums(msgspec.Struct, frozen=True):
 
 async def trade_sums(call: Call, account: str, deployment_id: str = "") -> TradeSums:
     """All round trips of an account, or of one deployment."""
+    await settled(call, ExecutionTradeRow.table, trade_stream(account))
     query = RunQuery(SUMS, (trade_stream(account), deployment_id), 1)
     return TradeSums(*(await call.ref(QUERIES).ask(query, QUERY_S)).rows[0])
 

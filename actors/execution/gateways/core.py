@@ -80,8 +80,13 @@ class GatewayCore:
         return reports
 
     @property
+    def doubtful(self) -> int:
+        """Orders of which nobody knows whether the venue has taken or changed them."""
+        return sum(each.stage == "unknown" or each.doubtful for each in self.tracker.open())
+
+    @property
     def unknown(self) -> int:
-        """Orders of which something is not known."""
+        """Orders of which something is not known, or is being asked."""
         return sum(
             each.stage == "unknown" or each.doubtful or each.owed or each.puzzling or each.asking
             for each in self.tracker.open()

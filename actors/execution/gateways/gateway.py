@@ -547,7 +547,11 @@ class Gateway(Actor):
                 0 if core is None else core.unknown,
                 0 if core is None else len(core.tracker.open()),
             )
-        word: GatewayWord = "live" if self._surveyed and core.unknown == 0 and not self._out else "recovering"
+        # It becomes live when all is known and told; then only what nobody knows makes it recover again, and not a fill
+        # that comes a moment after its order's answer.
+        was_live = self._said is not None and self._said[0] == "live"
+        settled = core.doubtful == 0 if was_live else core.unknown == 0 and not self._out
+        word: GatewayWord = "live" if self._surveyed and settled else "recovering"
         return word, "", core.unknown, len(core.tracker.open())
 
     def _tell_state(self) -> None:

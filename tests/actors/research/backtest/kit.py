@@ -128,11 +128,18 @@ def levels(count: int, *, seed: int = 4, market: str = "A", gap_at: int = 0, nam
 
 
 def bars(
-    count: int, *, seed: int = 3, market: str = "A", interval: str = "1m", length: int = MINUTE, begin: int = BEGIN
+    count: int,
+    *,
+    seed: int = 3,
+    market: str = "A",
+    interval: str = "1m",
+    length: int = MINUTE,
+    begin: int = BEGIN,
+    move: int = 20,
 ) -> Table:
-    """A random walk of bars."""
+    """A random walk of bars; a close is at most `move` cents from the one before."""
     draw = np.random.default_rng(seed)
-    close = 5_000 + np.cumsum(draw.integers(-20, 21, count))
+    close = 5_000 + np.cumsum(draw.integers(-move, move + 1, count))
     open_ = np.concatenate(([5_000], close[:-1])) + draw.integers(-3, 4, count)
     high = np.maximum(open_, close) + draw.integers(0, 10, count)
     low = np.minimum(open_, close) - draw.integers(0, 10, count)

@@ -10,6 +10,7 @@ import msgspec
 
 from actors.strategies.strategy import NO_DRAFTS, Draft, Strategy
 from protocols.market import STALE, Bar, Quote, Trade
+from protocols.signals import ExecutionParams
 
 
 class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -103,3 +104,11 @@ class DailyPeeker(Peeker):
     def __init__(self, parameters: Nothing, markets: tuple[str, ...]) -> None:
         super().__init__(parameters, markets)
         self.intervals = ("1d",)
+
+
+class BuyMuch(BuyOnce):
+    """Buys 15,000 at the first bar, and holds."""
+
+    def _once(self, market: str) -> Sequence[Draft]:
+        params = ExecutionParams(quantity=15_000 * 10**9)
+        return [msgspec.structs.replace(each, execution_params=params) for each in super()._once(market)]

@@ -62,6 +62,37 @@ def test_the_lean_loops_do_what_the_general_one_does() -> None:
         assert lean.fills > 10
 
 
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10_000), quantity=st.sampled_from([None, 100, 15_000, 19_000]), batch=st.integers(5, 300))
+def test_an_engine_that_is_not_told_of_each_bar_comes_to_the_same_up_to_a_margin_call(
+    seed: int, quantity: int | None, batch: int
+) -> None:
+    strategy = on_bars(fast=4, slow=30, quantity=quantity)
+    own = spec(strategy=strategy, leverage="10", market={"tick": "0.01", "lot": "1", "taker_fee": "0.0001"})
+    # A limit that is never reached: every bar is looked at.
+    watched = msgspec.structs.replace(own, limits=msgspec.structs.replace(own.limits, max_drawdown="1"))
+    table = bars(260, seed=seed, move=50)
+    coasted, each = run(own, table, batch=batch), run(watched, table)
+    assert coasted.log.bytes() == each.log.bytes()
+    assert coasted.result.equity == each.result.equity
+    assert coasted.result.price == each.result.price
+    assert coasted.result.exposure == each.result.exposure
+    assert coasted.result.round_trips == each.result.round_trips
+
+
+def test_a_margin_call_comes_at_the_same_bar_while_it_coasts() -> None:
+    own = spec(f"{HERE}:BuyMuch", leverage="10")
+    watched = msgspec.structs.replace(own, limits=msgspec.structs.replace(own.limits, max_drawdown="1"))
+    called = 0
+    for seed in range(8):
+        table = bars(200, seed=seed, move=120)
+        coasted, each = run(own, table), run(watched, table)
+        assert coasted.log.bytes() == each.log.bytes()
+        assert coasted.result.equity == each.result.equity
+        called += any(json.loads(line)["order"]["order"]["source"] == "liquidation" for line in each.log.lines)
+    assert 2 <= called < 8
+
+
 def test_a_book_that_is_lost_is_told_as_stale_by_either_loop() -> None:
     notes = []
     for markets in ((), ("A",)):

@@ -42,6 +42,7 @@ class Ask(NamedTuple):
 
     inputs: tuple[Input, ...]
     until_command: bool = False
+    until_signal: bool = False
 
 
 Reply = Done | Failed
@@ -75,7 +76,8 @@ def load_of(spec: BacktestSpec, markets: Sequence[str], *, lookback: int) -> Loa
 
 def windows_of(spec: BacktestSpec, markets: Sequence[str]) -> tuple[tuple[str, str], ...]:
     """(market, timeframe) of each window that the strategy sees."""
-    return tuple((market, timeframe) for market in markets for timeframe in spec.strategy.timeframes)
+    # Without a timeframe it has no bars, and is told of quotes and trades all the same.
+    return tuple((market, timeframe) for market in markets for timeframe in spec.strategy.timeframes or ("",))
 
 
 class SandboxedRun:

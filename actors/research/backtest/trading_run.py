@@ -5,7 +5,7 @@ by one (what it commands is done at once), then of what happened to its orders. 
 of an account takes one more step than the market's message.
 
 While nothing of it works and the account stands still, its inputs depend on nothing that it does: the worker runs ahead
-until its first command. Should the account move all the same (a margin call), the pass is made again in single steps.
+until its first command or signal. Should the account move all the same (a margin call), the pass is made again in single steps.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ class TradingRun(SandboxedRun):
         if not given:
             self._follow_quietly(ready)
             return
-        reply = yield Ask(tuple(given), until_command=True)
+        reply = yield Ask(tuple(given), until_signal=True)
         self._note(reply)
         handled = reply.count + isinstance(reply, Failed)
         if isinstance(reply, Failed):
@@ -127,8 +127,6 @@ class TradingRun(SandboxedRun):
                     self._heard(cause)
             self._follow_quietly(ready)
             return
-        if reply.signals and reply.signals[0].index < handled - 1:
-            raise RanAheadTooFar
         yield from self._stop_at(ready, handled, reply)
 
     def _stop_at(self, ready: list[Told], handled: int, reply: Reply) -> Generator[Ask, Reply, None]:

@@ -29,10 +29,11 @@ NAME: Final = "backtest"
 
 
 class Ask(NamedTuple):
-    """Inputs for the strategy. `until_command`: as `wire.Run`."""
+    """Inputs for the strategy. `until_command`, `until_signal`: as `wire.Run`."""
 
     inputs: tuple[Input, ...]
     until_command: bool = False
+    until_signal: bool = False
 
 
 Steps = Generator[Any, Done | Failed, T]
@@ -111,7 +112,7 @@ class SandboxThread:
         try:
             ask = next(steps)
             while True:
-                reply = await loaded.run(ask.inputs, until_command=ask.until_command)
+                reply = await loaded.run(ask.inputs, until_command=ask.until_command, until_signal=ask.until_signal)
                 if self._scope.cancel_called:
                     raise SandboxFailed("ended", "it was cancelled")
                 ask = steps.send(reply)

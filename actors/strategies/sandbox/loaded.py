@@ -57,10 +57,12 @@ class Loaded:
         for start in range(0, len(bars), 2_000):
             await self._call(wire.History(self._next(), tuple(bars[start : start + 2_000])), self.call_s)
 
-    async def run(self, inputs: tuple[wire.Input, ...], *, until_command: bool = False) -> wire.Done | wire.Failed:
-        """Hand it inputs, at most MOST_BATCH; the deadline is for all of them. See `wire.Run` for `until_command`."""
+    async def run(
+        self, inputs: tuple[wire.Input, ...], *, until_command: bool = False, until_signal: bool = False
+    ) -> wire.Done | wire.Failed:
+        """Hand it inputs, at most MOST_BATCH; the deadline is for all of them. See `wire.Run` for where it stops."""
         self._id += 1
-        reply = await self.worker.call(wire.Run(self._id, inputs, until_command), self.call_s)
+        reply = await self.worker.call(wire.Run(self._id, inputs, until_command, until_signal), self.call_s)
         if not isinstance(reply, wire.Done | wire.Failed):
             raise TypeError(f"expected Done or Failed, got {type(reply).__name__}")
         return reply

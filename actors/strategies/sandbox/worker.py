@@ -326,14 +326,17 @@ def _decode(frame: bytes | bytearray, request: wire.Request) -> wire.Reply:
         raise _Violation(f"{type(reply).__name__} in reply to {type(request).__name__}")
     if isinstance(reply, wire.Done | wire.Failed):
         if isinstance(request, wire.Run):
-            _check_run(reply, len(request.inputs), until_command=request.until_command)
+            until_command, until_signal = request.until_command or request.until_signal, request.until_signal
+            _check_run(reply, len(request.inputs), until_command=until_command, until_signal=until_signal)
         elif reply.orders:
             raise _Violation(f"{len(reply.orders)} commands in reply to {type(request).__name__}")
     return reply
 
 
-def _check_run(reply: wire.Done | wire.Failed, inputs: int, *, until_command: bool = False) -> None:
-    stopped = until_command and bool(reply.orders)
+def _check_run(
+    reply: wire.Done | wire.Failed, inputs: int, *, until_command: bool = False, until_signal: bool = False
+) -> None:
+    stopped = (until_command and bool(reply.orders)) or (until_signal and bool(reply.signals))
     if reply.count > inputs or (isinstance(reply, wire.Done) and reply.count != inputs and not stopped):
         raise _Violation(f"{reply.count} of {inputs} inputs were handled, it says")
     if len(reply.signals) > wire.MOST_SIGNALS * inputs:
@@ -341,6 +344,8 @@ def _check_run(reply: wire.Done | wire.Failed, inputs: int, *, until_command: bo
     for signal_ in reply.signals:
         if signal_.index >= inputs:
             raise _Violation(f"a signal of input {signal_.index}, where there are {inputs}")
+        if until_signal and signal_.index != reply.count - 1:
+            raise _Violation(f"a signal of input {signal_.index}, and {reply.count} were handled")
     if reply.orders:
         _check_orders(reply, until_command=until_command)
 

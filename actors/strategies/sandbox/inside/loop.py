@@ -60,6 +60,7 @@ class Batch(msgspec.Struct, frozen=True, array_like=True, tag="run"):
     id: int
     inputs: tuple[msgspec.Raw, ...]
     until_command: bool = False
+    until_signal: bool = False
 
 
 Request = Load | History | Batch | Configure | Save
@@ -152,8 +153,10 @@ class Worker:
                 excess += too_many
                 if said:
                     orders += said
-                    if request.until_command:
+                    if request.until_command or request.until_signal:
                         break
+                if found and request.until_signal:
+                    break
         except BaseException as error:
             contract.discard()
             return self._failed(request.id, index, error, tuple(signals), started, tuple(orders), excess)

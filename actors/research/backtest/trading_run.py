@@ -5,7 +5,8 @@ by one (what it commands is done at once), then of what happened to its orders. 
 of an account takes one more step than the market's message.
 
 While nothing of it works and the account stands still, its inputs depend on nothing that it does: the worker runs ahead
-until its first command or signal. Should the account move all the same (a margin call), the pass is made again in single steps.
+until its first command or signal. Should the account move all the same (a margin call), the pass is made again in
+single steps.
 """
 
 from __future__ import annotations

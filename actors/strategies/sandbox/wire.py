@@ -137,8 +137,8 @@ class History(msgspec.Struct, frozen=True, array_like=True, tag="history"):
 class Run(msgspec.Struct, frozen=True, array_like=True, tag="run"):
     """Hand these inputs to the strategy, one after the other (at most MOST_BATCH). Answered by Done or Failed.
 
-    `until_command`: stop behind the first one that leads to a command (`orders`), `until_signal`: to one or to a signal;
-    `Done.count` says how many were handled.
+    `until_command`: stop behind the first one that leads to a command (`orders`), `until_signal`: to a command or a
+    signal; `Done.count` says how many were handled.
     """
 
     id: int

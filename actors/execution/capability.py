@@ -107,4 +107,11 @@ rows: tuple[type[Row], ...] = (
     ExecutionTradeRow,
     OutcomeRow,
 )
-commands: dict[str, str] = {}
+commands: dict[str, str] = {
+    "account list": "actors.execution.commands:account_list",
+    "account open": "actors.execution.commands:account_open",
+    "account show": "actors.execution.commands:account_show",
+    "explain": "actors.execution.commands:explain",
+    "kill-switch": "actors.execution.commands:kill_switch",
+    "orders": "actors.execution.commands:orders",
+}

@@ -245,6 +245,7 @@ async def test_a_job_is_cancelled_and_one_that_takes_too_long_is_ended(tmp_path:
         assert (done["status"], done["error_message"]) == ("timeout", "it took more than 0.8 s")
 
 
+@pytest.mark.long
 async def test_a_drawn_strategy_is_run_over_a_data_set_in_a_locked_worker(tmp_path: Path, database: str) -> None:
     async with desk(tmp_path, database, sandbox=True) as at:
         data = await at.dataset(csv_of_bars(250))

@@ -36,11 +36,11 @@ from tests.actors.research.backtest.strategies import Told
 HERE = "tests.actors.research.backtest.strategies"
 
 
-@settings(max_examples=15, deadline=None)
-@given(seed=st.integers(0, 1000), batch=st.integers(1, 700))
+@settings(max_examples=8, deadline=None)
+@given(seed=st.integers(0, 1000), batch=st.integers(1, 500))
 def test_how_the_data_are_cut_into_batches_changes_nothing(seed: int, batch: int) -> None:
     own = spec(strategy=on_quotes(), seed=seed)
-    table = quotes(600, seed=seed)
+    table = quotes(400, seed=seed)
     whole, parts = run(own, table).result, run(own, table, batch=batch).result
     assert whole.order_hash == parts.order_hash
     assert whole.equity == parts.equity
@@ -62,7 +62,7 @@ def test_the_lean_loops_do_what_the_general_one_does() -> None:
         assert lean.fills > 10
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 10_000), quantity=st.sampled_from([None, 100, 15_000, 19_000]), batch=st.integers(5, 300))
 def test_an_engine_that_is_not_told_of_each_bar_comes_to_the_same_up_to_a_margin_call(
     seed: int, quantity: int | None, batch: int
@@ -219,13 +219,13 @@ def test_feed_latency_lets_the_strategy_act_later() -> None:
 
 
 def test_a_strategy_that_peeks_is_caught_and_one_that_does_not_is_not() -> None:
-    table = bars(300)
+    table = bars(120)
     for name, strategy, caught in ((f"{HERE}:Peeker", {}, True), ("moving_average_cross", on_bars(), False)):
         for sized_at in ("signal", "open"):
             own = spec(name, strategy=strategy, sized_at=sized_at, seed=5)
             shelf = Shelf(own, [table])
             with LocalPasses(shelf) as passes:
-                found = look_ahead(own, shelf, passes, moments=3)
+                found = look_ahead(own, shelf, passes, moments=2)
             assert found.caught is caught
             assert not found.empty
             assert {check.variant for check in found.checks} == {"cut", "shuffled"}

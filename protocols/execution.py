@@ -17,7 +17,6 @@ from protocols.orders import Order, OrderCommand, Side
 
 EXECUTION: Final = "/execution"
 ACCOUNTS: Final = "/execution/accounts"
-EXPOSURE: Final = "/execution/exposure"
 OUTCOMES: Final = "outcomes"
 """The stream of outcomes in the node's log."""
 

@@ -10,7 +10,7 @@ from actors.execution.account_rows import RowMaker
 from actors.execution.account_views import account_shown, deploy_run
 from actors.execution.deployments import Deployment
 from actors.execution.engine import Engine
-from actors.execution.market_following import MarketFollowing, NotFollowed
+from actors.execution.market_following import MarketFollowing
 from protocols.control import Message, Refused, Request, Unknown
 from protocols.deployments import DeploymentNews, UndeployRun, run_actor
 from protocols.execution import OutcomeStored
@@ -154,5 +154,3 @@ class AccountNews(MarketFollowing):
             code, _, reason = state.partition(": ")
             raise Refused(code or "unavailable", reason or f"{market} is not followed", "symbols")
 
-
-__all__ = ["AccountNews", "NotFollowed"]

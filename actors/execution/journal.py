@@ -7,11 +7,11 @@ it what was waiting. So what anybody was told can be derived again from the jour
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from typing import Final
 
 from actors.execution.accounts.rows import ExecutionJournalRow
-from actors.execution.inputs import EngineInput, Numbered, decode, encode
+from actors.execution.inputs import EngineInput, Numbered, encode
 from protocols.control import Row
 
 MOST_INPUTS: Final = 256
@@ -64,9 +64,3 @@ class InputJournal:
         self._append(row)
         self.seq += 1
         self._waiting.clear()
-
-
-def inputs_of(rows: Sequence[ExecutionJournalRow]) -> Iterator[Numbered]:
-    """The inputs of rows, in order. Raises msgspec.ValidationError for a payload that is none."""
-    for row in rows:
-        yield from decode(row.payload)

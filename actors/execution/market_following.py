@@ -30,7 +30,6 @@ from protocols.market import (
     RequestSnapshot,
     Trade,
 )
-from protocols.orders import MarketInput
 from protocols.paths import INSTRUMENTS, MARKET_INDEX, feed_session
 from runtime import Actor, receive
 
@@ -221,5 +220,3 @@ def instruments_of(fields: Iterable[dict[str, Any]]) -> dict[str, Instrument]:
     found = (msgspec.convert(each, Instrument) for each in fields)
     return {each.market: each for each in found}
 
-
-__all__ = ["MarketFollowing", "MarketInput", "NotFollowed", "instruments_of", "snapshot_of"]

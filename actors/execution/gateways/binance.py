@@ -15,6 +15,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import ClassVar, Final
 
+from actors.execution.gateways.binance_state import BinanceGathering
 from actors.execution.gateways.findings import (
     Call,
     FillSeen,
@@ -28,11 +29,9 @@ from actors.execution.gateways.findings import (
     Sent,
     What,
 )
-from actors.execution.gateways.kalshi_state import open_at_venue
 from actors.execution.gateways.settings import GatewaySettings
-from actors.execution.gateways.tracker import filled
 from protocols.budget import REST, WRITE
-from protocols.gateways import NativeKinds, VenueBalance, VenueState
+from protocols.gateways import NativeKinds
 from protocols.instruments import Instrument
 from protocols.nanos import NANO, exact_nanos
 from protocols.orders import NewOrder
@@ -47,8 +46,6 @@ URLS: Final = {
 }
 SUFFIX: Final = ".BINANCE"
 _MILLISECOND: Final = 1_000_000
-_TRADES: Final = 1_000
-_DAY_MS: Final = 86_400_000
 _SELF_TRADE: Final = {"taker_at_cross": "EXPIRE_TAKER", "maker": "EXPIRE_MAKER"}
 # The weights of `rest-api.md`.
 _WEIGHTS: Final = {"submit": 1, "cancel": 1, "cancel_all": 1, "amend": 4, "find": 4, "order": 4, "fills": 5, "clock": 1}
@@ -162,7 +159,9 @@ class BinanceVenue:
 
     def gather(self, since: int | None, markets: tuple[str, ...], ours: Mapping[str, str]) -> Gathering:
         """Open orders of these markets, or of all; the balances; the trades of these markets."""
-        return BinanceGathering(self, since, tuple(self._symbol(market) for market in markets), ours)
+        return BinanceGathering(
+            self.order_seen, self.trade_seen, since, tuple(self._symbol(market) for market in markets), ours
+        )
 
     def _about(
         self,
@@ -370,94 +369,6 @@ class BinanceVenue:
             reason=_reason(event.status, event.expiry_reason or ""),
         )
         return (*found, order)
-
-
-class BinanceGathering:
-    """Complete up to the time of its first answer. `symbols` empty: all open orders, and no trades. Trades do not name
-    our ids: `ours` does by the venue's, and the orders of other trades are asked for."""
-
-    def __init__(
-        self, venue: BinanceVenue, since: int | None, symbols: tuple[str, ...], ours: Mapping[str, str]
-    ) -> None:
-        self.as_of = 0
-        self._names = dict(ours)
-        self.orders: list[OrderSeen] = []
-        self._venue = venue
-        self._since = since
-        self._balances: list[VenueBalance] = []
-        self._fills: list[FillSeen] = []
-        self._calls = [_listing(wire.OPEN_ORDERS_PATH, 6, symbol) for symbol in symbols]
-        if not symbols:
-            self._calls.append(_listing(wire.OPEN_ORDERS_PATH, 80))
-        if since is not None:
-            self._calls.append(_listing(wire.ACCOUNT_PATH, 20))
-            start = str(max(0, since // _MILLISECOND))
-            self._calls += [
-                _listing(wire.TRADES_PATH, 20, symbol, ("startTime", start), ("limit", str(_TRADES)))
-                for symbol in symbols
-            ]
-
-    def first(self) -> Call:
-        """The first list."""
-        return self._calls.pop(0)
-
-    def take(self, call: Call, status: int, body: bytes, ts: int) -> Call | None:
-        """Read a list; the next one. Raises VenueError, also for numbers that are none."""
-        self.as_of = self.as_of or ts
-        try:
-            self._read(call, status, body)
-        except ValueError as error:
-            raise VenueError(status, "unreadable", str(error)) from None
-        return self._calls.pop(0) if self._calls else None
-
-    def _read(self, call: Call, status: int, body: bytes) -> None:
-        venue, path = self._venue, call.rest.path
-        if path == wire.OPEN_ORDERS_PATH:
-            rows = wire.read(tuple[wire.OrderAnswer, ...], status, body)
-            self.orders += [venue.order_seen(row) for row in rows]
-            self._names |= {each.venue_order_id: each.client_order_id for each in self.orders}
-        elif path == wire.ORDER_PATH:
-            one = venue.order_seen(wire.read(wire.OrderAnswer, status, body))
-            self._names[one.venue_order_id] = one.client_order_id
-        elif path == wire.ACCOUNT_PATH:
-            for each in wire.read(wire.Account, status, body).balances:
-                locked = exact_nanos(each.locked)
-                self._balances.append(
-                    VenueBalance(currency=each.asset, total=exact_nanos(each.free) + locked, locked=locked)
-                )
-        else:
-            trades = wire.read(tuple[wire.TradeRow, ...], status, body)
-            self._fills += [venue.trade_seen(row) for row in trades]
-            if len(trades) == _TRADES:
-                symbol = trades[-1].symbol
-                following = ("fromId", str(trades[-1].id + 1))
-                self._calls.insert(0, _listing(path, 20, symbol, following, ("limit", str(_TRADES))))
-            for name in dict.fromkeys(f"{row.symbol}:{row.order_id}" for row in trades):
-                if name not in self._names:
-                    self._names[name] = ""
-                    symbol, _, id = name.partition(":")
-                    self._calls.append(_listing(wire.ORDER_PATH, 4, symbol, ("orderId", id)))
-
-    def state(self, account: str, ours: Mapping[str, str]) -> VenueState:
-        """What was found."""
-        fills = {each.fill_id: each for each in self._fills if each.ts >= (self._since or 0)}
-        return VenueState(
-            account=account,
-            as_of=self.as_of,
-            open_orders=tuple(open_at_venue(each, ours) for each in self.orders),
-            positions=(),
-            balances=tuple(self._balances),
-            fills=tuple(
-                filled(each, ours.get(each.venue_order_id) or self._names.get(each.venue_order_id, ""), None)
-                for each in sorted(fills.values(), key=lambda each: (each.ts, each.fill_id))
-            ),
-        )
-
-
-def _listing(path: str, weight: int, symbol: str = "", *query: tuple[str, str]) -> Call:
-    pairs = ((("symbol", symbol),) if symbol else ()) + query
-    rest = RestCall(purpose="", path=path, query=pairs, signed=True)
-    return Call(what="state", rest=rest, buckets=((REST, float(weight)),), priority="recovery")
 
 
 def _definite(error: VenueError) -> bool:

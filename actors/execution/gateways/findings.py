@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from protocols.gateways import NativeKinds, VenueState
+from protocols.gateways import NativeKinds, OpenAtVenue, VenueState
 from protocols.instruments import Instrument
 from protocols.orders import Liquidity, NewOrder, Side
 from protocols.venues.rest import RestCall
@@ -185,3 +185,20 @@ class Venue(Protocol):
 
     def identify(self, client_order_id: str) -> str:
         """The client order id as this venue takes it."""
+
+
+def open_at_venue(seen: OrderSeen, ours: Mapping[str, str]) -> OpenAtVenue:
+    """An open order of a list. Raises ValueError for one that does not say what it is."""
+    if seen.side is None or seen.size is None or seen.filled is None:
+        raise ValueError(f"order {seen.venue_order_id} without side, size or what is filled")
+    return OpenAtVenue(
+        venue_order_id=seen.venue_order_id,
+        client_order_id=ours.get(seen.venue_order_id) or seen.client_order_id,
+        market=seen.market,
+        side=seen.side,
+        price=seen.price,
+        size=seen.size,
+        filled=seen.filled,
+        created=seen.created,
+        ours=seen.venue_order_id in ours,
+    )

@@ -10,10 +10,10 @@ from typing import Final, Literal
 
 import msgspec
 
-from actors.execution.gateways.findings import Call, FillSeen, OrderSeen
+from actors.execution.gateways.findings import Call, FillSeen, OrderSeen, open_at_venue
 from actors.execution.gateways.tracker import filled
 from protocols.budget import REST
-from protocols.gateways import OpenAtVenue, VenueBalance, VenuePosition, VenueSettlement, VenueState
+from protocols.gateways import VenueBalance, VenuePosition, VenueSettlement, VenueState
 from protocols.nanos import NANO, exact_nanos
 from protocols.venues import kalshi_orders as wire
 from protocols.venues.errors import VenueError
@@ -169,23 +169,6 @@ class KalshiGathering:
             ),
             settlements=tuple(each for each in reversed(self._settlements) if each.ts >= (self._since or 0)),
         )
-
-
-def open_at_venue(seen: OrderSeen, ours: Mapping[str, str]) -> OpenAtVenue:
-    """An open order of a list. Raises KeyError for one that does not say what it is."""
-    if seen.side is None or seen.size is None or seen.filled is None:
-        raise ValueError(f"order {seen.venue_order_id} without side, size or what is filled")
-    return OpenAtVenue(
-        venue_order_id=seen.venue_order_id,
-        client_order_id=ours.get(seen.venue_order_id) or seen.client_order_id,
-        market=seen.market,
-        side=seen.side,
-        price=seen.price,
-        size=seen.size,
-        filled=seen.filled,
-        created=seen.created,
-        ours=seen.venue_order_id in ours,
-    )
 
 
 def _question(path: str, query: tuple[tuple[str, str], ...] = ()) -> Call:

@@ -11,12 +11,12 @@ its queue, as at Kalshi ("Amend order") and Binance ("Order amend keep priority"
 from __future__ import annotations
 
 import heapq
-from bisect import bisect_left, insort
 from typing import Literal
 
 import msgspec
 
-from protocols.market import BookView, Level, LevelChange, MarketPhase, Side
+from actors.execution.matching.exchange_book import Half, RestingOrder
+from protocols.market import BookView, LevelChange, MarketPhase, Side
 from protocols.nanos import NANO
 
 TimeInForce = Literal["good_till_canceled", "immediate_or_cancel", "fill_or_kill"]
@@ -79,74 +79,6 @@ class OrderRefused(Exception):
         self.code = code
 
 
-class RestingOrder:
-    """An order in the book. `remaining` shrinks; its place in time is that in its level's queue."""
-
-    __slots__ = ("client_order_id", "expires", "id", "owner", "price", "remaining", "side")
-
-    def __init__(
-        self,
-        id: int,
-        owner: str,
-        side: Side,
-        price: int,
-        remaining: int,
-        client_order_id: str = "",
-        expires: int | None = None,
-    ) -> None:
-        self.id = id
-        self.owner = owner
-        self.side = side
-        self.price = price
-        self.remaining = remaining
-        self.client_order_id = client_order_id
-        self.expires = expires
-
-
-class _Half:
-    """Orders of one side by price; keys rise toward the best price, as in `actors.market.book`."""
-
-    __slots__ = ("keys", "queues", "sign", "sizes")
-
-    def __init__(self, sign: int) -> None:
-        self.sign = sign
-        self.keys: list[int] = []
-        # A dict keeps the order of arrival and lets any order leave in constant time.
-        self.queues: dict[int, dict[int, RestingOrder]] = {}
-        self.sizes: dict[int, int] = {}
-
-    def best(self) -> int | None:
-        return self.keys[-1] * self.sign if self.keys else None
-
-    def front(self) -> RestingOrder:
-        return next(iter(self.queues[self.keys[-1]].values()))
-
-    def rest(self, order: RestingOrder) -> None:
-        key = order.price * self.sign
-        if key not in self.queues:
-            insort(self.keys, key)
-            self.queues[key] = {}
-            self.sizes[key] = 0
-        self.queues[key][order.id] = order
-        self.sizes[key] += order.remaining
-
-    def take(self, order: RestingOrder, size: int) -> None:
-        """Remove `size` of a resting order; an order without a rest leaves."""
-        key = order.price * self.sign
-        order.remaining -= size
-        self.sizes[key] -= size
-        if order.remaining == 0:
-            queue = self.queues[key]
-            del queue[order.id]
-            if not queue:
-                del self.queues[key], self.sizes[key]
-                del self.keys[bisect_left(self.keys, key)]
-
-    def levels(self, depth: int) -> tuple[Level, ...]:
-        keys = self.keys[-depth:] if depth else self.keys
-        return tuple(Level(key * self.sign, self.sizes[key]) for key in reversed(keys))
-
-
 class MatchingEngine:
     """One market. `tick` and `lot` in nanos; legal prices lie strictly between 0 and `highest`, 1 dollar.
 
@@ -170,8 +102,8 @@ class MatchingEngine:
         self.phase: MarketPhase = "active"
         self.settlement: int | None = None
         self.positions: dict[str, int] = {}
-        self._bids = _Half(1)
-        self._asks = _Half(-1)
+        self._bids = Half(1)
+        self._asks = Half(-1)
         self._orders: dict[int, RestingOrder] = {}
         self._client_ids: dict[tuple[str, str], int] = {}
         self._expiries: list[tuple[int, int]] = []
@@ -448,7 +380,7 @@ class MatchingEngine:
                 self._told.append(
                     Removal(order.id, order.owner, order.side, order.price, order.remaining, 0, "settled")
                 )
-        self._bids, self._asks = _Half(1), _Half(-1)
+        self._bids, self._asks = Half(1), Half(-1)
         self._orders.clear()
         self.phase = "settled"
         self.settlement = value
@@ -472,10 +404,10 @@ class MatchingEngine:
             ts_recv=0,
         )
 
-    def _half(self, side: Side) -> _Half:
+    def _half(self, side: Side) -> Half:
         return self._bids if side == "bid" else self._asks
 
-    def _halves(self) -> tuple[tuple[Side, _Half], tuple[Side, _Half]]:
+    def _halves(self) -> tuple[tuple[Side, Half], tuple[Side, Half]]:
         return ("bid", self._bids), ("ask", self._asks)
 
 

@@ -10,7 +10,7 @@ from typing import Final
 from actors.research.backtest.sources import Batch, RecordingSource, Source, TableSource
 from actors.research.backtest.spec import BacktestSpec, DataSpec, SpecError
 from actors.research.datasets import recorded
-from actors.research.datasets.reading import DatasetError, folder_of, open_file
+from actors.research.datasets.reading import DatasetError, folder_of, open_file, recording_of
 
 MOST_KEPT: Final = 500_000
 """Rows of which the messages are kept for the next run over the same span (about 400 bytes each)."""
@@ -129,7 +129,7 @@ def _path(data: DataSpec, data_dir: Path | None, place: int) -> Path:
         raise SpecError(f"data[{place}].dataset", str(error)) from None
     if not path.exists():
         raise SpecError(f"data[{place}].dataset", f"there is no data set {data.dataset}")
-    return path
+    return recording_of(path) or path
 
 
 def _is_recording(data: DataSpec, path: Path) -> bool:

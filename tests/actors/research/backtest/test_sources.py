@@ -16,6 +16,8 @@ from actors.market.replay_core import ReplayCore
 from actors.research.backtest.opening import Opened, file_hash
 from actors.research.backtest.sources import Batch, RecordingSource, SourceError, TableSource, expanded, merged
 from actors.research.backtest.spec import SpecError, spec_of
+from actors.research.datasets.jobs import RECORDING
+from actors.research.datasets.reading import folder_of
 from actors.research.datasets.table import LAST, MISSING, SNAPSHOT, Table
 from protocols.market import BookUpdate, Quote, Trade
 from tests.actors.research.backtest.kit import BEGIN, CENT, MINUTE, SECOND, bars, quotes, trades
@@ -170,6 +172,18 @@ def test_data_are_told_by_what_they_are_and_named_where_they_are_wrong(tmp_path:
         with pytest.raises(SpecError) as error:
             Opened(spec_of({"strategy": {"name": "x"}, "data": wrong}))
         assert error.value.field == field
+
+
+def test_a_data_set_of_a_recording_is_played(tmp_path: Path) -> None:
+    path = recorded(tmp_path)
+    dataset = "0123456789abcdef"
+    folder = folder_of(tmp_path, dataset) / RECORDING
+    folder.mkdir(parents=True)
+    path.rename(folder / path.name)
+    opened = Opened(spec_of({"strategy": {"name": "x"}, "data": [{"dataset": dataset}]}), data_dir=tmp_path)
+    [source] = opened.sources(None, None)
+    assert isinstance(source, RecordingSource)
+    assert len(messages(source)) >= 5
 
 
 def test_a_specification_says_which_field_is_wrong() -> None:

@@ -5,7 +5,8 @@
 │   └── <id>            transient; a supervisor of its own
 │       ├── account     the account: inputs, journal, engine
 │       └── gateway     of an account that trades at a venue
-└── deployments         the roster: opens accounts, binds deployments, the kill switch
+├── deployments         the roster: opens accounts, binds deployments, the kill switch
+└── events              order events for clients of the WebSocket
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from actors.execution.more_rows import ExecutionTradeRow, ExecutionVerdictRow
 from actors.execution.roster_rows import ExecutionRosterRow
 from protocols.control import Row
 from protocols.deployments import DEPLOYMENTS
-from protocols.execution import ACCOUNTS, EXECUTION, OutcomeRow
+from protocols.execution import ACCOUNTS, EVENTS, EXECUTION, OutcomeRow
 from protocols.instruments import Instrument
 from runtime import Backoff, ChildSpec, RestartLimit, dynamic_supervisor, supervisor
 from runtime.capability import Whole
@@ -89,6 +90,9 @@ def branch(
         EXECUTION.strip("/"),
         dynamic_supervisor(ACCOUNTS.rpartition("/")[2], limit=LIMIT, backoff=BACKOFF),
         roster,
+        ChildSpec(
+            name=EVENTS.rpartition("/")[2], actor="actors.execution.event_stream:ExecutionEvents", backoff=BACKOFF
+        ),
         limit=LIMIT,
         backoff=BACKOFF,
     )

@@ -9,7 +9,7 @@ import msgspec
 
 from actors.edge.call import Call
 from actors.edge.errors import HttpError
-from actors.edge.routing import Route, delete, get, patch, post, put
+from actors.edge.routing import Route, delete, get, patch, post, put, websocket
 from actors.execution.http import reading
 from actors.execution.http.bodies import (
     AccountBody,
@@ -47,6 +47,7 @@ from actors.execution.http.orders import (
     orders_of,
     placed,
 )
+from actors.execution.http.stream import execution_stream
 from actors.execution.risk.exposure import ExposureLimits
 from actors.execution.risk.limits import RiskLimits
 from protocols.control import Refused
@@ -657,4 +658,5 @@ routes: list[Route] = [
     post("/api/v1/execution/kill-switch", kill, summary="Flatten accounts", tags=TAGS, timeout_s=KILL_S, stores=False),
     get("/api/v1/execution/exposure", exposure, summary="Exposure over all accounts", tags=TAGS),
     get("/api/v1/execution/deployments", deployments, summary="Deployments", tags=TAGS),
+    websocket("/api/v1/execution/stream", execution_stream, summary="Order events as they happen", tags=TAGS),
 ]

@@ -48,4 +48,5 @@ commands: dict[str, str] = {
     "diff": "actors.research.analysis.diff_command:diff",
     "journal": "actors.research.analysis.journal_command:journal",
     "report": "actors.research.analysis.report_command:report",
+    "tca": "actors.research.analysis.tca_command:tca",
 }

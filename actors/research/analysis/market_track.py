@@ -14,7 +14,8 @@ import msgspec
 
 from actors.execution.engine import Engine
 from actors.execution.inputs import Numbered, Restarted
-from actors.research.backtest.sources import Source, merged
+from actors.market.book import Book
+from actors.research.backtest.sources import Source, expanded, merged
 from protocols.market import Bar, BookStale, BookUpdate, Quote, Trade
 
 _NONE: Final = -(2**63)
@@ -159,7 +160,9 @@ def from_sources(sources: Iterable[Source], names: Mapping[str, str] | None = No
     prices = Prices()
     quoted: set[str] = set()
     names = names or {}
-    for batch in merged(list(sources)):
+    books: dict[str, Book] = {}
+    for packed in merged(list(sources)):
+        batch = expanded(packed, books)
         for ts, message in zip(batch.ts, batch.messages, strict=True):
             market = names.get(message.market, message.market)
             if isinstance(message, Quote):

@@ -43,9 +43,14 @@ class Ask(NamedTuple):
     inputs: tuple[Input, ...]
     until_command: bool = False
     until_signal: bool = False
+    begin: bool = False
+    """Hand them over and go on; COLLECT then gets the reply."""
 
 
+COLLECT: Final = Ask(())
 Reply = Done | Failed
+Steps = Generator[Ask, Any, None]
+"""What is handed over; sent in is the reply, None behind a `begin`."""
 
 
 class Told(NamedTuple):
@@ -95,6 +100,8 @@ class SandboxedRun:
         self._quote: dict[str, Quote] = {}
         self._seen: tuple[str, ...] | None = None
         self._known: tuple[str, ...] = ()
+        self._last: tuple[list[Told], dict[int, list[WireSignal]]] = [], {}
+        """What the engine has not followed yet, and what was said of it."""
         self._most = most
         self._most_errors = stage.spec.strategy.most_errors
         self._quotes = "quote" in ready.handles
@@ -102,7 +109,7 @@ class SandboxedRun:
         self._bars = bool(stage.spec.strategy.timeframes)
         self._intervals = frozenset(stage.spec.strategy.timeframes)
 
-    def steps(self, batches: Iterator[Batch], progress: OnProgress | None) -> Generator[Ask, Reply, None]:
+    def steps(self, batches: Iterator[Batch], progress: OnProgress | None) -> Steps:
         """The whole stream."""
         session = self.session
         ahead: list[Told] = []
@@ -129,15 +136,19 @@ class SandboxedRun:
             if progress is not None:
                 progress(session.last, self.events)
         yield from self._round(ahead, inputs)
+        self._follow_last()
         session.recorder.drain()
 
-    def _round(self, ahead: list[Told], inputs: list[Input]) -> Generator[Ask, Reply, None]:
-        """Hand the inputs over, then follow."""
+    def _round(self, ahead: list[Told], inputs: list[Input]) -> Steps:
+        """Hand the inputs over; the engine follows the batch before meanwhile."""
         said: dict[int, list[WireSignal]] = {}
         base = 0
+        if inputs:
+            yield Ask(tuple(inputs[:MOST_BATCH]), begin=True)
+        self._follow_last()
         while base < len(inputs):
             part = tuple(inputs[base : base + MOST_BATCH])
-            reply = yield Ask(part)
+            reply: Reply = yield (Ask(part) if base else COLLECT)
             for signal in reply.signals:
                 said.setdefault(base + signal.index, []).append(signal)
             self._note(reply)
@@ -145,6 +156,11 @@ class SandboxedRun:
             if isinstance(reply, Failed):
                 self._failed(reply)
                 base += 1
+        self._last = ahead, said
+
+    def _follow_last(self) -> None:
+        ahead, said = self._last
+        self._last = [], {}
         place = 0
         for told in ahead:
             place = self._follow(told, place, said)

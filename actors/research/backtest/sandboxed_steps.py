@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from typing import Any
 
 import msgspec
 
-from actors.research.backtest.sandboxed_run import Ask, Reply, SandboxedRun
+from actors.research.backtest.sandboxed_run import Ask, SandboxedRun
 from actors.research.backtest.single import OnProgress, Outcome, Stage
 from actors.research.backtest.sources import merged
 from actors.research.backtest.trading_run import TradingRun
@@ -20,7 +21,7 @@ def sandboxed_steps(
     progress: OnProgress | None = None,
     most: int = MOST_BATCH,
     run_id: str = "",
-) -> Generator[Ask, Reply, Outcome]:
+) -> Generator[Ask, Any, Outcome]:
     """A sandboxed strategy over the stage's sources, once. `most`: inputs of a batch; 1: single steps.
 
     Raises SpecError, SourceError, SandboxFailed, RanAheadTooFar.

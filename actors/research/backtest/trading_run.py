@@ -12,13 +12,13 @@ single steps.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from actors.execution.account_views import account_shown, deploy_run
 from actors.market.book import Book
 from actors.research.backtest.bar_making import BarMaker
-from actors.research.backtest.sandboxed_run import Ask, Reply, SandboxedRun, Told, input_of
+from actors.research.backtest.sandboxed_run import COLLECT, Ask, Reply, SandboxedRun, Steps, Told, input_of
 from actors.research.backtest.single import OnProgress, Stage
 from actors.research.backtest.sources import Batch, expanded
 from actors.research.backtest.spec import ACCOUNT, DEPLOYMENT
@@ -29,6 +29,9 @@ from protocols.orders import OrderEvent
 
 QUIET: Final = (BookUpdate, Quote, Trade, Bar)
 """Messages that move an account only through an order."""
+MOST_WAITING: Final = 4096
+"""Inputs that are read before the worker gets the first of them."""
+MOST_AHEAD: Final = 16_384
 Cause = Quote | Trade | Bar
 
 
@@ -50,7 +53,7 @@ class TradingRun(SandboxedRun):
         self._news: deque[OrderEvent] = deque()
         self._desk: Desk | None = None
 
-    def steps(self, batches: Iterator[Batch], progress: OnProgress | None) -> Generator[Ask, Reply, None]:
+    def steps(self, batches: Iterator[Batch], progress: OnProgress | None) -> Steps:
         """As SandboxedRun."""
         session = self.session
         waiting = 0
@@ -66,7 +69,7 @@ class TradingRun(SandboxedRun):
                 causes = self._causes(message)
                 self._ahead.append(Told(ts, message, causes))
                 waiting += len(causes)
-                if waiting >= self._most or len(self._ahead) >= 4096:
+                if waiting >= MOST_WAITING or len(self._ahead) >= MOST_AHEAD:
                     yield from self._work()
                     waiting = 0
             self.events += len(batch.ts)
@@ -76,7 +79,7 @@ class TradingRun(SandboxedRun):
         yield from self._work()
         yield from self._until(session.last + session.latency + 1)
 
-    def _deploy(self, ts: int) -> Generator[Ask, Reply, None]:
+    def _deploy(self, ts: int) -> Steps:
         deployment = self.engine.deployments[DEPLOYMENT]
         desk = self._desk = Desk(deploy_run(self.engine, deployment, ACCOUNT), self._markets)
         for instrument in self.engine.instruments.values():
@@ -85,7 +88,7 @@ class TradingRun(SandboxedRun):
 
     # -- running ahead -----------------------------------------------------------------------------------------
 
-    def _work(self) -> Generator[Ask, Reply, None]:
+    def _work(self) -> Steps:
         """Everything that waits."""
         while self._ahead:
             yield from self._until(self._ahead[0].ts)
@@ -110,27 +113,37 @@ class TradingRun(SandboxedRun):
             count += 1
         return count
 
-    def _run_ahead(self, count: int) -> Generator[Ask, Reply, None]:
-        ready = [self._ahead.popleft() for _ in range(count)]
-        latency = self.session.latency
-        given: list[Input] = [input_of(cause, told.ts + latency) for told in ready for cause in told.causes]
-        if not given:
-            self._follow_quietly(ready)
-            return
-        reply = yield Ask(tuple(given), until_signal=True)
-        self._note(reply)
-        handled = reply.count + isinstance(reply, Failed)
-        if isinstance(reply, Failed):
-            self._failed(reply)
-        if handled >= len(given) and not (reply.orders or reply.signals):
-            for told in ready:
+    def _run_ahead(self, count: int) -> Steps:
+        """Batch after batch, as long as nothing is commanded; the engine follows one while the worker has the next."""
+        ready, given = self._taken(count)
+        if given:
+            yield Ask(given, until_signal=True, begin=True)
+        while given:
+            reply: Reply = yield COLLECT
+            self._note(reply)
+            handled = reply.count + isinstance(reply, Failed)
+            if isinstance(reply, Failed):
+                self._failed(reply)
+            if handled < len(given) or reply.orders or reply.signals:
+                yield from self._stop_at(ready, handled, reply)
+                return
+            done = ready
+            ready, given = self._taken(self._quiet())
+            if given:
+                yield Ask(given, until_signal=True, begin=True)
+            for told in done:
                 for cause in told.causes:
                     self._heard(cause)
-            self._follow_quietly(ready)
-            return
-        yield from self._stop_at(ready, handled, reply)
+            self._follow_quietly(done)
+        self._follow_quietly(ready)
 
-    def _stop_at(self, ready: list[Told], handled: int, reply: Reply) -> Generator[Ask, Reply, None]:
+    def _taken(self, count: int) -> tuple[list[Told], tuple[Input, ...]]:
+        """The next messages, and what the strategy is told because of them."""
+        ready = [self._ahead.popleft() for _ in range(count)]
+        latency = self.session.latency
+        return ready, tuple([input_of(cause, told.ts + latency) for told in ready for cause in told.causes])
+
+    def _stop_at(self, ready: list[Told], handled: int, reply: Reply) -> Steps:
         """The worker has stopped behind input `handled`; the engine gets there, and what it commanded is done."""
         place = stop = 0
         while place + len(ready[stop].causes) < handled:
@@ -185,7 +198,7 @@ class TradingRun(SandboxedRun):
                 self._desk.define(instrument)
         self._match(message, ts)
 
-    def _until(self, ts: int) -> Generator[Ask, Reply, None]:
+    def _until(self, ts: int) -> Steps:
         """Everything before `ts`: what the engine has to do, what the strategy is told, what it says."""
         while True:
             due = self.engine.due()
@@ -204,7 +217,7 @@ class TradingRun(SandboxedRun):
             else:
                 yield from self._tell_news(self._news.popleft())
 
-    def _tell_news(self, event: OrderEvent) -> Generator[Ask, Reply, None]:
+    def _tell_news(self, event: OrderEvent) -> Steps:
         assert self._desk is not None
         shown = None
         if event.fill is not None:
@@ -212,18 +225,14 @@ class TradingRun(SandboxedRun):
         moment = max(event.ts, self.engine.now)
         yield from self._tell(self._desk.order_input(event, shown, moment), None, moment)
 
-    def _tell(
-        self, given: Input, cause: Cause | None, moment: int, marks: tuple[str, ...] = ()
-    ) -> Generator[Ask, Reply, None]:
+    def _tell(self, given: Input, cause: Cause | None, moment: int, marks: tuple[str, ...] = ()) -> Steps:
         reply = yield Ask((given,))
         self._note(reply)
         if isinstance(reply, Failed):
             self._failed(reply)
         yield from self._done(reply, cause, marks, moment)
 
-    def _done(
-        self, reply: Reply, cause: Cause | None, marks: tuple[str, ...], moment: int
-    ) -> Generator[Ask, Reply, None]:
+    def _done(self, reply: Reply, cause: Cause | None, marks: tuple[str, ...], moment: int) -> Steps:
         """Do what the strategy said at `moment`."""
         for signal in reply.signals:
             self._act_now(signal, cause, marks, moment)

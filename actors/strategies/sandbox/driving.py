@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, Final, NamedTuple, TypeVar
 
 import trio
+import trio.lowlevel
 
 from actors.strategies.sandbox.control import Limits
 from actors.strategies.sandbox.failures import SandboxFailed
@@ -29,14 +30,18 @@ NAME: Final = "backtest"
 
 
 class Ask(NamedTuple):
-    """Inputs for the strategy. `until_command`, `until_signal`: as `wire.Run`."""
+    """Inputs for the strategy. `until_command`, `until_signal`: as `wire.Run`.
+
+    `begin`: hand them over and go on at once (what is sent back is None); an Ask without inputs then gets the reply.
+    """
 
     inputs: tuple[Input, ...]
     until_command: bool = False
     until_signal: bool = False
+    begin: bool = False
 
 
-Steps = Generator[Any, Done | Failed, T]
+Steps = Generator[Any, Any, T]
 
 
 class SandboxThread:
@@ -109,15 +114,71 @@ class SandboxThread:
                 await worker.close()
 
     async def _step(self, loaded: Loaded, steps: Steps[T]) -> T:
+        """Run the steps; a call that has begun goes on beside them, on another processor where there is one."""
+        outcome: list[T] = []
+        failure: BaseException | None = None
+        async with trio.open_nursery() as nursery:
+            try:
+                outcome.append(await self._steps(loaded, steps, nursery))
+            except Exception as error:
+                failure = error  # raised below, out of the nursery
+            finally:
+                steps.close()
+                nursery.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
+        return outcome[0]
+
+    async def _steps(self, loaded: Loaded, steps: Steps[T], nursery: trio.Nursery) -> T:
+        begun: _Begun | None = None
         try:
             ask = next(steps)
             while True:
-                reply = await loaded.run(ask.inputs, until_command=ask.until_command, until_signal=ask.until_signal)
+                if ask.begin:
+                    begun = _Begun(loaded, ask)
+                    nursery.start_soon(begun.run)
+                    # Its request is sent in the next round of the loop, and this may be first in that one.
+                    await trio.lowlevel.checkpoint()
+                    await trio.lowlevel.checkpoint()
+                    ask = steps.send(None)
+                    continue
+                if begun is not None and not ask.inputs:
+                    reply = await begun.reply()
+                    begun = None
+                else:
+                    reply = await loaded.run(ask.inputs, until_command=ask.until_command, until_signal=ask.until_signal)
                 if self._scope.cancel_called:
                     raise SandboxFailed("ended", "it was cancelled")
                 ask = steps.send(reply)
         except StopIteration as end:
             value: T = end.value
             return value
-        finally:
-            steps.close()
+
+
+class _Begun:
+    """A call of a worker that goes on while something else is done."""
+
+    def __init__(self, loaded: Loaded, ask: Any) -> None:
+        self._loaded = loaded
+        self._ask = ask
+        self._over = trio.Event()
+        self._reply: Done | Failed | Exception | None = None
+
+    async def run(self) -> None:
+        """Call."""
+        ask = self._ask
+        try:
+            self._reply = await self._loaded.run(
+                ask.inputs, until_command=ask.until_command, until_signal=ask.until_signal
+            )
+        except Exception as error:
+            self._reply = error  # raised where the reply is asked for
+        self._over.set()
+
+    async def reply(self) -> Done | Failed:
+        """What it came to. Raises what the call has raised."""
+        await self._over.wait()
+        if isinstance(self._reply, Exception):
+            raise self._reply
+        assert self._reply is not None
+        return self._reply

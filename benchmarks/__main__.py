@@ -32,6 +32,8 @@ BENCHMARKS = (
     "store",
     "strategies",
     "channels",
+    "backtest",
+    "execution",
 )
 """In the order of the page."""
 

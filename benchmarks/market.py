@@ -3,17 +3,12 @@
 All sides get the same recorded frames, in a process of their own, and must end with the same best prices. A frame is
 decoded, checked against the venue's sequence rule, applied, and the best bid and ask are known after each one.
 
-The peers want other versions of our libraries, so they live in an environment of their own; one that is not there is
-said to be so. To make it (`TROUPE_PEERS` names another Python):
-
-    python3.11 -m venv .venv-peers
-    .venv-peers/bin/pip install nautilus_trader==1.221.0 hftbacktest==2.4.4 cryptofeed==2.4.1
+The peers want other versions of our libraries, so they live in an environment of their own (`peers`), which is made at
+the first use; one that is not there is said to be so.
 """
 
 from __future__ import annotations
 
-import os
-import subprocess
 import tempfile
 from collections.abc import Callable
 from functools import partial
@@ -23,8 +18,6 @@ from typing import Final
 import msgspec
 
 from benchmarks.harness import (
-    CHILD_S,
-    ROOT,
     TROUPE,
     ChildFailed,
     Findings,
@@ -40,6 +33,7 @@ from benchmarks.harness import (
     times_at_least,
 )
 from benchmarks.market_frames import BINANCE, KALSHI, frames_of, levels_in, troupe
+from benchmarks.peers import ask, ensure, python
 
 TITLE = "Market data: from frames to books"
 PEERS: Final[dict[str, tuple[tuple[str, Target | None], ...]]] = {
@@ -51,7 +45,6 @@ BOOKS: Final = 1_000
 LEVELS: Final = 94
 # Prices of floats that stand on the same tick.
 _SAME: Final = 1e-6
-_SCRIPT: Final = ROOT / "benchmarks" / "market_peers.py"
 
 Best = dict[str, tuple[float | None, float | None]]
 
@@ -64,23 +57,10 @@ class Answer(msgspec.Struct, frozen=True):
     version: str
 
 
-def python() -> Path:
-    """The Python of the peers' environment, whether it is there or not."""
-    return Path(os.environ.get("TROUPE_PEERS") or ROOT / ".venv-peers" / "bin" / "python")
-
-
 def ask_peer(peer: str, venue: str, frames: Path, seconds: float, cpu: str) -> Answer:
     """Let a peer play the frames. Raises ChildFailed with the last line of what it said."""
-    command = [str(python()), str(_SCRIPT), peer, venue, str(frames), str(seconds), cpu]
-    try:
-        done = subprocess.run(command, capture_output=True, cwd=frames.parent, timeout=CHILD_S, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise ChildFailed(f"{peer}: {error}") from None
-    lines = done.stdout.splitlines()
-    if done.returncode or not lines:
-        said = done.stderr.decode(errors="replace").strip().splitlines()
-        raise ChildFailed(f"{peer}: {said[-1] if said else f'status {done.returncode}'}")
-    return msgspec.json.decode(lines[-1], type=Answer)
+    found = ask("market_peers", peer, venue, str(frames), str(seconds), cpu, cwd=frames.parent)
+    return msgspec.convert(found, Answer)
 
 
 def play_peer(peer: str, venue: str, frames: Path, seconds: float, cpu: str, expected: Best) -> Sample:
@@ -106,7 +86,7 @@ def run(scale: Scale) -> Findings:
     """Both recordings, then the wide snapshot and what books take."""
     core, _ = cores()
     rows: list[Row] = []
-    notes: list[str] = []
+    notes: list[str] = [failed] if (failed := ensure()) else []
     with tempfile.TemporaryDirectory() as folder:
         for venue in (KALSHI, BINANCE):
             found, told = _venue(venue, Path(folder), core, scale)

@@ -14,6 +14,8 @@ from actors.research.datasets.reading import DatasetError, folder_of, open_file,
 
 MOST_KEPT: Final = 500_000
 """Rows of which the messages are kept for the next run over the same span (about 400 bytes each)."""
+MOST_SPANS: Final = 4
+"""Spans of which messages are kept; the oldest makes room."""
 
 
 class KeptSource:
@@ -100,7 +102,9 @@ class Opened:
                 continue
             cut = source if since is None and until is None else TableSource(source.table.between(since, until))
             found.append(KeptSource(cut) if keep and len(cut.table) <= MOST_KEPT else cut)
-        if keep and len(self._kept) < 4 and all(isinstance(each, KeptSource) for each in found):
+        if keep and all(isinstance(each, KeptSource) for each in found):
+            while len(self._kept) >= MOST_SPANS:
+                del self._kept[next(iter(self._kept))]
             self._kept[since, until] = found
         return found
 

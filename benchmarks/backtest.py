@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -103,13 +102,17 @@ def _stream(kind: str, title: str, data: Path, scale: Scale, notes: list[str]) -
     core, _ = cores()
     fast, slow = PERIODS[kind]
     about: dict[str, Any] = {"quantity": QUANTITY, "fast": fast, "slow": slow}
-    ours = partial(measured, "benchmarks.backtest_troupe:stream", data=str(data), kind=kind, **about)
+
+    def ours(cpu: str, sandboxed: bool = False) -> Sample:
+        name = "benchmarks.backtest_troupe:stream"
+        return measured(name, cpu, data=str(data), kind=kind, sandboxed=sandboxed, **about)
+
     expected = ours(core)
     nautilus = "nautilus_trader"
     sides = _with_peers(
         {
             TROUPE: lambda: rate_of(TROUPE, ours(core), expected),
-            SANDBOXED: lambda: rate_of(SANDBOXED, ours("any", sandboxed=True), expected),
+            SANDBOXED: lambda: rate_of(SANDBOXED, ours("any", True), expected),
         },
         expected,
         {nautilus: lambda: ask_peer(f"nautilus_{kind}", data, core, **about)},
@@ -133,7 +136,10 @@ def _bars(data: Path, scale: Scale, notes: list[str]) -> list[Row]:
     core, _ = cores()
     fast, slow = PERIODS["bars"]
     about: dict[str, Any] = {"quantity": QUANTITY, "fast": fast, "slow": slow}
-    ours = partial(measured, "benchmarks.backtest_troupe:bars", core, data=str(data), **about)
+
+    def ours() -> Sample:
+        return measured("benchmarks.backtest_troupe:bars", core, data=str(data), **about)
+
     expected = ours()
     asked: dict[str, Side] = {
         "backtesting.py": lambda: ask_peer("backtesting_bars", data, core, **about),
@@ -156,7 +162,10 @@ def _bars(data: Path, scale: Scale, notes: list[str]) -> list[Row]:
 def _sweep(data: Path, scale: Scale, notes: list[str]) -> list[Row]:
     pairs = pairs_of(scale.count(RUNS, 8))
     about: dict[str, Any] = {"quantity": QUANTITY, "pairs": pairs}
-    ours = partial(measured, "benchmarks.backtest_troupe:sweep", "any", data=str(data), **about)
+
+    def ours() -> Sample:
+        return measured("benchmarks.backtest_troupe:sweep", data=str(data), **about)
+
     expected = ours()
     asked: dict[str, Side] = {
         "backtesting.py": lambda: ask_peer("backtesting_sweep", data, "any", **about),

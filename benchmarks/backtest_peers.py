@@ -275,7 +275,7 @@ def backtesting_sweep(path: str, quantity: int, pairs: list[list[int]]) -> Found
     fasts, slows = sorted({fast for fast, _ in pairs}), sorted({slow for _, slow in pairs})
     with _quiet():
         began = time.perf_counter()
-        best, table = backtest.optimize(
+        _, table = backtest.optimize(
             fast=fasts, slow=slows, quantity=[quantity], maximize="Equity Final [$]", return_heatmap=True
         )
         took = time.perf_counter() - began

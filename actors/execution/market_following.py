@@ -67,8 +67,8 @@ class MarketFollowing(Actor):
         raise NotImplementedError
 
     def follow(self, market: str) -> None:
-        """Follow a market from now on; one that could not be followed is tried again."""
-        if self.following.get(market) in ("wanted", "ready"):
+        """Follow a market from now on; one that cannot be followed yet is looked for on."""
+        if market in self.following:
             return
         self.following[market] = "wanted"
         self.spawn(self._find, market, name=f"find {market}")

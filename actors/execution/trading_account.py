@@ -45,7 +45,7 @@ from actors.execution.inputs import (
 from actors.execution.journal import InputJournal, journal_stream, snapshot_stream
 from actors.execution.journal_reading import journal_rows, last_snapshot
 from actors.execution.live_account import VenueLink
-from actors.execution.market_following import instruments_of
+from actors.execution.market_following import NotFollowed, instruments_of
 from actors.execution.risk.limits import RiskLimits
 from actors.execution.risk_views import market_shown, risk_shown, sized
 from protocols.control import ExitReason, Refused, Unknown
@@ -474,11 +474,15 @@ class TradingAccount(VenueLink):
     @receive
     def market(self, request: GetMarket) -> None:
         """A market, as soon as it is followed."""
-        self.follow(request.market)
         self.answer_later(self._market_shown, request.market)
 
     async def _market_shown(self, market: str) -> MarketShown:
-        await self.wait_for(market)
+        if self.following.get(market) != "ready":
+            try:  # a name that nobody knows is not looked for on
+                await self._found(market)
+            except NotFollowed as failed:
+                raise Refused(failed.code, failed.reason, "symbol") from None
+            await self.ref.ask(FollowMarket(market), HUB_S)
         return market_shown(self.engine, market)
 
     @receive

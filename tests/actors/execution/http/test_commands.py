@@ -2,38 +2,45 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from typing import Any
+from pathlib import Path
 
+import pytest
+
+from actors.execution import commands
+from protocols.control import Refused
+from runtime import NodeSettings
+from runtime.settings import Configuration
 from tests.actors.execution.http.conftest import Client
-from tests.node.kit import REPOSITORY
 
 
-def troupe(client: Client, *arguments: str, status: int = 0) -> str:
-    """What a command prints."""
-    command = [sys.executable, "-m", "actors.cli", *arguments, "--data-dir", str(client.node.data)]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == status, done.stdout + done.stderr
-    return done.stdout or done.stderr
-
-
-def told(client: Client, *arguments: str, status: int = 0) -> Any:
-    return json.loads(troupe(client, *arguments, "--json", status=status))
+def configuration(folder: Path) -> Configuration:
+    return Configuration({"node": NodeSettings(data_dir=str(folder))}, {})
 
 
 def test_an_account_is_opened_shown_traded_explained_and_flattened(client: Client) -> None:
-    assert "typed is open: 500 USD" in troupe(client, "account", "open", "typed", "--capital", "500")
-    order = {"symbol": "SIM-ALPHA", "side": "buy", "quantity": "2", "client_order_id": "by-hand"}
+    node = configuration(client.node.data)
+    assert commands.account_open(["typed", "--capital", "500"], node)[0] == "typed is open: 500 USD"
+    with pytest.raises(Refused, match="there is an account typed"):
+        commands.account_open(["typed"], node)
+    order = {"symbol": "SIM-ALPHA", "side": "buy", "quantity": "0.01", "client_order_id": "by-hand"}
     client("POST", "/api/v1/accounts/typed/orders", 201, **order)
-    listed = troupe(client, "account", "list")
-    assert any(line.startswith("typed ") for line in listed.splitlines())
-    assert "SIM-ALPHA  long  2" in troupe(client, "account", "show", "typed")
-    assert told(client, "orders", "typed")["data"]["orders"][0]["client_order_id"] == "by-hand"
-    explained = troupe(client, "explain", "by-hand")
+    text, listed = commands.account_list([], node)[:2]
+    assert any(line.startswith("typed ") for line in text.splitlines())
+    assert "typed" in [each["account_id"] for each in listed["accounts"]]
+    assert "SIM-ALPHA  long  0.01" in commands.account_show(["typed"], node)[0]
+    text, page = commands.orders(["typed", "--limit", "1"], node)[:2]
+    assert [each["client_order_id"] for each in page["orders"]] == ["by-hand"]
+    assert text.splitlines()[1].split()[:4] == ["by-hand", "SIM-ALPHA", "buy", "market"]
+    assert commands.orders(["typed", "--state", "denied"], node)[0] == "none"
+    explained, _ = commands.explain(["by-hand"], node)[:2]
     assert explained.startswith("no signal: ordered by manual")
     assert "book_walk" in explained
-    assert told(client, "explain", "nothing", status=4)["issues"][0]["code"] == "not_found"
-    flattened = told(client, "kill-switch", "a test", "--account", "typed")["data"]
+    with pytest.raises(Refused, match="there is no order nothing"):
+        commands.explain(["nothing"], node)
+    _, flattened = commands.kill_switch(["a test", "--account", "typed"], node)[:2]
     assert [(each["account_id"], each["positions"]) for each in flattened["accounts"]] == [("typed", 0)]
+
+
+def test_a_folder_without_a_node_is_no_connection(tmp_path: Path) -> None:
+    with pytest.raises(ConnectionError, match="no node runs on"):
+        commands.account_list([], configuration(tmp_path))

@@ -47,7 +47,7 @@ async def listening(client: Client) -> AsyncIterator[Listener]:
 
 
 def order(client: Client, session: str, name: str, **fields: Any) -> None:
-    known = {"symbol": "SIM-ALPHA", "side": "buy", "quantity": 2, "client_order_id": name, **fields}
+    known = {"symbol": "SIM-ALPHA", "side": "buy", "quantity": 0.01, "client_order_id": name, **fields}
     client("POST", f"/api/paper-trading/sessions/{session}/orders", 201, **known)
 
 
@@ -64,7 +64,7 @@ async def test_events_of_an_account_are_told_as_they_happen(client: Client) -> N
             (3, "filled", session),
         ]
         filled = events[2]
-        assert (filled["order"]["state"], filled["fill"]["quantity"]) == ("filled", "2")
+        assert (filled["order"]["state"], filled["fill"]["quantity"]) == ("filled", "0.01")
         await listener.say(type="ping")
         assert (await listener.next())["type"] == "pong"
         await listener.say(type="unsubscribe", accounts=[session])

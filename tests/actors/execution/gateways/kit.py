@@ -42,7 +42,7 @@ ALPHA = Instrument(
     price_ranges=(PriceRange(CENT, NANO - CENT, CENT),),
     lot=CENT,
 )
-QUICK: dict[str, Any] = {"timeout_s": 1.0, "ask_s": 0.05, "arrival_s": 0.3, "backoff_s": 0.02, "reconcile_s": 60.0}
+QUICK: dict[str, Any] = {"timeout_s": 8.0, "ask_s": 0.05, "arrival_s": 0.3, "backoff_s": 0.02, "reconcile_s": 60.0}
 LIMITS = [["rest", 180.0, 190.0], ["write", 90.0, 95.0]]
 
 

@@ -242,7 +242,7 @@ async def test_a_clock_that_was_set_is_learnt_again_and_no_order_is_lost_or_doub
 
 
 async def test_a_burst_keeps_to_the_limit_and_cancels_are_no_orders(tmp_path: Path) -> None:
-    async with trading(tmp_path, limits=[["rest", 5900.0, 98.0], ["write", 25.0, 0.01]], budget_s=0.5) as run:
+    async with trading(tmp_path, limits=[["rest", 5900.0, 98.0], ["write", 25.0, 0.01]], budget_s=1.5) as run:
         run.tell(*(SendOrder(coins(f"o{number}", hundredths=1)) for number in range(30)))
         rejected = await run.all(VenueRejected, 8)
         assert {each.code for each in rejected} == {"not_sent"}

@@ -141,7 +141,7 @@ def compare(run: Trading, theirs: dict[tuple[str, str], tuple[int, int, int]], c
     assert {each.client_order_id for each in run.told(VenueRejected)}.isdisjoint(orders)
 
 
-HASTE: dict[str, Any] = {"timeout_s": 0.25, "reconcile_s": 1.0, "arrival_s": 0.8, "budget_s": 20.0}
+HASTE: dict[str, Any] = {"timeout_s": 0.3, "reconcile_s": 1.0, "arrival_s": 1.5, "budget_s": 20.0}
 AT_BINANCE: dict[str, Any] = {"instruments": (COIN,), "limits": LIMITS}
 
 

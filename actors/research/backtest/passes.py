@@ -93,7 +93,7 @@ class LocalPasses:
         most: int,
     ) -> Outcome:
         stage = Stage(spec, sources, trade_from=trade_from, keep_log=keep_log)
-        markets = spec.markets or stage.view.markets
+        markets = stage.markets()
         if not markets:
             raise SpecError("markets", "a strategy in the sandbox names its markets")
         load = load_of(spec, markets, lookback=spec.strategy.lookback)

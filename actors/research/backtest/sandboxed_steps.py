@@ -26,7 +26,7 @@ def sandboxed_steps(
 
     Raises SpecError, SourceError, SandboxFailed, RanAheadTooFar.
     """
-    markets = stage.spec.markets or stage.view.markets
+    markets = stage.markets()
     kind = TradingRun if ready.contract == "sdk" else SandboxedRun
     run = kind(stage, ready, stage.maker(stage.spec.strategy.timeframes), markets, most)
     yield from run.steps(merged(stage.sources), progress)

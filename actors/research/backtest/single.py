@@ -17,7 +17,7 @@ from actors.market.bars_intervals import parse_interval
 from actors.research.backtest.bar_making import BarMaker
 from actors.research.backtest.recorder import OrderLog, Recorder, round_trip
 from actors.research.backtest.session import Session
-from actors.research.backtest.sources import Source, merged
+from actors.research.backtest.sources import RecordingSource, Source, merged
 from actors.research.backtest.spec import BacktestSpec, SpecError
 from actors.research.backtest.stream_view import StreamView, benchmark_of
 from actors.research.backtest.trusted_run import TrustedRun
@@ -66,6 +66,13 @@ class Stage:
             closing=self._closing() if spec.close_at_end else None,
         )
         self._began = time.perf_counter()
+
+    def markets(self) -> tuple[str, ...]:
+        """Those of the specification, or of all data."""
+        if self.spec.markets:
+            return self.spec.markets
+        recorded = [source for source in self.sources if isinstance(source, RecordingSource)]
+        return tuple(dict.fromkeys((*self.view.markets, *(each for source in recorded for each in source.markets()))))
 
     def maker(self, intervals: Sequence[str]) -> BarMaker:
         """Bars of these intervals out of the data. Raises SpecError for one that cannot be made."""
@@ -181,7 +188,7 @@ def run_trusted(
 ) -> Outcome:
     """A trusted strategy over the sources, once. Raises SpecError, SourceError, and whatever the strategy raises."""
     stage = Stage(spec, sources, trade_from=trade_from, keep_log=keep_log)
-    markets = spec.markets or stage.view.markets
+    markets = spec.markets or stage.view.markets  # of a recording none: it takes all
     name = spec.strategy.name
     try:
         strategy = make(name, spec.strategy.parameters, markets)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, Protocol
 
 from actors.market.book import Book, Gap
-from actors.market.importers.opening import open_recording
+from actors.market.importers.opening import open_recording, recorded_markets
 from actors.market.recordings.entries import READ_FAULTS
 from actors.market.replay_core import Output, ReplayCore
 from actors.research.datasets.table import LAST, MISSING, SIGNED, SNAPSHOT, Table, plain
@@ -349,6 +349,18 @@ class RecordingSource:
     def span(self) -> tuple[int, int] | None:
         """Not known before it was read."""
         return None
+
+    def markets(self) -> tuple[str, ...]:
+        """Those that are wanted; where none is named all whose books it holds (it may be read for that).
+
+        Raises SourceError.
+        """
+        if self._wanted:
+            return tuple(sorted(self._wanted))
+        try:
+            return recorded_markets(self.path, self._venue)
+        except READ_FAULTS as error:
+            raise SourceError(f"{self.path}: {error}") from error
 
     def batches(self) -> Iterator[Batch]:
         """As Source."""

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 import msgspec
+from zstandard import ZstdError
 
 from actors.execution.accounts.equity_curve import EquitySample
 from actors.execution.accounts.ledger import Entry
@@ -101,7 +102,7 @@ def inputs(rows: Iterable[ExecutionJournalRow]) -> Iterator[Numbered]:
         place += 1
         try:
             found = decode(row.payload)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, ZstdError) as error:
             raise JournalBroken(f"{row.stream}: row {row.seq} holds no inputs: {error}") from None
         if len(found) != row.count:
             raise JournalBroken(f"{row.stream}: row {row.seq}: expected {row.count} inputs, got {len(found)}")

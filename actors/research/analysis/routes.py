@@ -44,8 +44,9 @@ class JournalQuery(msgspec.Struct, frozen=True):
 class JournalPage(msgspec.Struct, frozen=True):
     """A page of rows. `next`: what `after` is for the next one; None: these are the last so far.
 
-    `last`: the place of the newest row. A row of inputs holds `count` of them in `payload`: msgpack of
-    `execution.inputs.Numbered`, base64. `opened` (with the first page alone): what the account was opened with.
+    `last`: the place of the newest row. A row of inputs holds `count` of them in `payload`, as
+    `execution.inputs.decode` reads them, base64. `opened` (with the first page alone): what the account was opened
+    with.
     """
 
     account: str

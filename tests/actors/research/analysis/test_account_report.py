@@ -2,13 +2,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from actors.execution.account_rows import RowMaker
 from actors.execution.accounts.rows import ExecutionEquityRow, ExecutionFillRow, ExecutionLedgerRow, ExecutionOrderRow
-from actors.execution.inputs import Deposit, EngineInput
+from actors.execution.inputs import Deposit
 from actors.execution.more_rows import ExecutionTradeRow, ExecutionVerdictRow
 from actors.research.analysis.account_record import of_replay, result
 from actors.research.analysis.journal_replay import replay
@@ -16,39 +14,10 @@ from actors.research.analysis.report_command import report
 from actors.research.analysis.stored_rows import Opened, StoredAccount
 from actors.research.metrics.registry import by_key, evaluate
 from protocols.control import Refused
-from protocols.orders import OrderEvent
 from tests.actors.execution.kit import SECOND, Desk, nanos
-from tests.actors.research.analysis.kit import busy, configuration, journal_of, written
+from tests.actors.research.analysis.kit import Kept, busy, configuration, journal_of, written
 
 DAY = 86_400 * SECOND
-
-
-class Kept(Desk):
-    """A desk, and what its account's actor would have written to the log."""
-
-    def __init__(self, **settings: Any) -> None:
-        self.rows: list[Any] = []
-        self.last: dict[str, int] = {}
-        self.maker = RowMaker("a", self)
-        super().__init__(**settings)
-
-    def append(self, row: Any) -> None:
-        self.rows.append(row)
-        self.last[row.stream] = row.seq
-
-    def last_seq(self, stream: str) -> int:
-        return self.last.get(stream, 0)
-
-    def of(self, kind: type) -> tuple[Any, ...]:
-        return tuple(row for row in self.rows if type(row) is kind)
-
-    def say(self, item: EngineInput, later: int = 0) -> list[OrderEvent]:
-        self.ts += later
-        self.inputs.append((item, self.ts))
-        self.engine.handle(item, self.ts)
-        fresh = self.maker.keep(self.engine).events
-        self.events += fresh
-        return fresh
 
 
 def traded(days: int = 4) -> tuple[Kept, StoredAccount]:

@@ -29,9 +29,10 @@ class UseInstruments(Message, frozen=True, gc=False, tag="use_instruments"):
 
 class SendOrder(Message, frozen=True, gc=False, tag="send_order"):
     """Send this order; its intent is journaled. One that the gateway knows is not sent again. What an earlier life may
-    have sent is said with AdoptOrders instead."""
+    have sent is said with AdoptOrders instead. `instrument`: the market's definition as the account has it."""
 
     order: NewOrder
+    instrument: Instrument | None = None
 
 
 class SendOrders(Message, frozen=True, gc=False, tag="send_orders"):

@@ -123,6 +123,8 @@ class Gateway(GatewayLink):
     @receive
     async def send_order(self, message: SendOrder) -> None:
         """Send one order."""
+        if message.instrument is not None:
+            self.use_instruments(UseInstruments((message.instrument,)))
         await self._send((message.order,))
 
     @receive

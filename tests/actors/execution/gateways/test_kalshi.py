@@ -32,7 +32,7 @@ from protocols.orders import (
     VenueUnknown,
 )
 from runtime import ChildSpec, KillChild, supervisor
-from tests.actors.execution.gateways.kit import ACCOUNT, CENT, MARKET, PEM, fills_of, order, trading
+from tests.actors.execution.gateways.kit import ACCOUNT, ALPHA, CENT, MARKET, PEM, fills_of, order, trading
 
 
 async def test_an_order_is_accepted_filled_once_and_costs_what_the_venue_says(tmp_path: Path) -> None:
@@ -177,6 +177,13 @@ async def test_what_the_venue_lacks_or_live_data_does_not_bear_stays_here(
         run.tell(SendOrder(order("a", **more)))
         assert (await run.next(VenueRejected)).code == code
         assert run.kalshi.trading.account.orders == {}
+
+
+async def test_an_order_may_bring_its_markets_definition(tmp_path: Path) -> None:
+    async with trading(tmp_path, instruments=(), wait=False) as run:
+        run.tell(SendOrder(order("a")), SendOrder(order("b"), ALPHA))
+        assert (await run.next(VenueRejected)).client_order_id == "a"
+        assert (await run.next(VenueAccepted)).client_order_id == "b"
 
 
 @pytest.mark.parametrize(("enabled", "live"), [(False, True), (True, False)])

@@ -16,8 +16,8 @@ import msgspec
 
 from protocols.control import Message
 from protocols.instruments import Instrument
-from protocols.market import BookStale, BookUpdate, Funding, MarketStatus, Quote, Trade
 from protocols.market import Bar as Bar
+from protocols.market import BookStale, BookUpdate, Funding, MarketStatus, Quote, Trade
 
 Side = Literal["buy", "sell"]
 OrderKind = Literal["market", "limit", "stop", "stop_limit", "trailing_stop"]

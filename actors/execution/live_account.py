@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import msgspec
 import trio
 
 from actors.execution.account_news import AccountNews
@@ -137,7 +136,7 @@ class VenueLink(AccountNews):
     def send_out(self, engine: Engine) -> None:
         """The gateway gets commands in the order in which the engine made them; they are in the journal by now."""
         for command in engine.take_outgoing():
-            self._to_gateway.send_nowait(_message(command))
+            self._to_gateway.send_nowait(_message(command, engine))
 
     async def _tell_gateway(self, commands: trio.MemoryReceiveChannel[Message]) -> None:
         ref = self.lookup(gateway_actor(self.name))
@@ -244,10 +243,10 @@ class VenueLink(AccountNews):
         raise NotImplementedError
 
 
-def _message(command: ToVenue) -> Message:
+def _message(command: ToVenue, engine: Engine) -> Message:
     name = command.order.client_order_id
     if command.what == "submit":
-        return SendOrder(msgspec.structs.replace(command.order, oco="", parent=""))
+        return SendOrder(command.order, engine.instruments.get(command.order.market))
     if command.what == "cancel":
         return CancelMany((name,))
     if command.what == "amend":

@@ -41,6 +41,7 @@ class TrustedRun:
         self._known: tuple[str, ...] = ()
         self._acted = -1
         """When the strategy's last signal acts: its orders may wait for the open of the next bar."""
+        self._one_market = len(view.markets) == 1
         self._books: dict[str, Book] = {}
         """Of updates that come without their quotes, where the engine's own book is not asked for them."""
 
@@ -74,27 +75,43 @@ class TrustedRun:
                     wake = session.before(ts)
                 take(quote, ts)
             return
+        # While nothing works the market alone needs to know; the engine looks at the account when the session wakes.
+        alone = session.engine.venue.market_of(batch.messages[0].market).quote if self._one_market else None
+        quiet = False
         for ts, quote in zip(batch.ts, batch.messages, strict=True):
             if ts > wake:
                 wake = session.before(ts)
-            take(quote, ts)
+                quiet = False
+            if quiet and alone is not None:
+                alone(quote, ts)
+            else:
+                take(quote, ts)
+                quiet = session.rests_until() is not None
             if drafts := told(quote):
                 wake = self._drafted(drafts, quote, ts)
+                quiet = False
 
     def _one_book(self, batch: Batch) -> None:
         """Updates of one book: the engine's own says which quotes they make."""
         session, first = self.session, batch.messages[0]
         wake, take, told = session.wake, session.engine.book, self.strategy.on_quote
         market = session.engine.venue.market_of(first.market)
-        gaps = market.gaps
+        alone, gaps = market.book, market.gaps
+        quiet = False
         self._note(first.marks)
         for ts, update in zip(batch.ts, batch.messages, strict=True):
             if ts > wake:
                 wake = session.before(ts)
-            quote = take(update, ts)
+                quiet = False
+            if quiet:
+                quote = alone(update, ts)
+            else:
+                quote = take(update, ts)
+                quiet = session.rests_until() is not None
             if quote is not None:
                 if drafts := told(quote):
                     wake = self._drafted(drafts, quote, ts)
+                    quiet = False
             elif market.gaps != gaps:
                 gaps = market.gaps
                 reason = market.levels.stale
@@ -102,7 +119,7 @@ class TrustedRun:
                 session.engine.handle(BookStale(update.market, update.session, reason, ts), ts)
                 if stale is not None:
                     self._tell_quote(stale, ts)
-                wake = session.wake
+                wake, quiet = session.wake, False
 
     def _one_market_of_bars(self, batch: Batch) -> None:
         session, first = self.session, batch.messages[0]

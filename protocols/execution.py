@@ -138,6 +138,17 @@ class GetAccountSettings(Request[AccountOpened], frozen=True, gc=False, tag="get
     account: str
 
 
+class PaperDefaults(Message, frozen=True, gc=False, tag="paper_defaults"):
+    """What a paper account has that does not say: its first money (decimal text), and how many positions."""
+
+    capital: str
+    positions: int
+
+
+class GetPaperDefaults(Request[PaperDefaults], frozen=True, gc=False, tag="get_paper_defaults"):
+    """Asks the roster what paper accounts begin with."""
+
+
 class MarketShown(Message, frozen=True, gc=False, kw_only=True, tag="market_shown"):
     """A market as an account sees it. None: not known. `rate`: one unit of its currency in the account's, nanos.
 

@@ -115,14 +115,46 @@ def _channels(text: str, environ: Environ) -> str | None:
     return f"[{', '.join(tables)}]" if tables else None
 
 
+def _kafka(text: str, environ: Environ) -> str | None:
+    """The Kafka channel alone: what this service had Redis for is kept in memory."""
+    tables = _channels(text, {"KAFKA_BOOTSTRAP_SERVERS": text})
+    return None if tables is None else tables.replace(_SERVICE, _STRATEGY_SERVICE)
+
+
+def _origins(text: str, environ: Environ) -> str | None:
+    """A list of JSON, as the service wanted it, or names with commas, as its example had it."""
+    if text.strip().startswith("["):
+        try:
+            found = json.loads(text)
+        except ValueError:
+            raise ValueError(f"expected a list of origins, got {text!r}") from None
+        return json.dumps(found)
+    return _names(text, environ)
+
+
+def _mebibytes(text: str, environ: Environ) -> str | None:
+    try:
+        return str(int(text) * 1024 * 1024)
+    except ValueError:
+        raise ValueError(f"expected a number of MiB, got {text!r}") from None
+
+
+def _decimal(text: str, environ: Environ) -> str | None:
+    """A number as decimal text, which settings of money are."""
+    return json.dumps(text.strip())
+
+
 def _quoted(text: str) -> str:
     """A TOML string: JSON's, but for characters that JSON would write as two or not at all as an escape."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 _SERVICE: Final = "inference-service"
+_STRATEGY_SERVICE: Final = "ai-ml-strategy-service"
 _STOCKS: Final = "a feed of stocks needs its markets, and its key in a file: add one of the venue"
 _LATER: Final = "read by the training and trading parts, which this version does not have"
+_TRAINING: Final = "read by the training parts, which this version does not have"
+_REQUEST: Final = "each backtest says its own; what it leaves out has the default of its route"
 
 PROFILES: Final[dict[str, Profile]] = {
     "kalshi": Profile(
@@ -192,6 +224,63 @@ PROFILES: Final[dict[str, Profile]] = {
             Variable("WEBSOCKET_PING_INTERVAL", "edge.limits.websocket_ping_s", "how often a silent client is pinged"),
             Variable("WEBSOCKET_MAX_MESSAGE_SIZE", "edge.limits.websocket_message_bytes", "of a client, in bytes"),
             Variable("LOG_LEVEL", "telemetry.level", "the least level that is logged", _level_word),
+        ),
+    ),
+    "ml-strategy": Profile(
+        "ml-strategy",
+        (
+            Variable(
+                "HOST", "edge.host", "where HTTP is served; beyond loopback only with edge.authentication = token"
+            ),
+            Variable("PORT", "edge.port", "where HTTP is served"),
+            Variable("ALLOWED_ORIGINS", "edge.origins", "whose pages may call", _origins),
+            Variable("DATABASE_URL", "database.url", "the database; unset: an embedded one", _plain_url),
+            Variable("TIMESCALE_DATABASE_URL", None, "there is one database: DATABASE_URL is used for everything"),
+            Variable("DATABASE_POOL_SIZE", "database.connections", "queries at once"),
+            Variable("DATABASE_MAX_OVERFLOW", None, "queries beyond the connections wait"),
+            Variable("KAFKA_BOOTSTRAP_SERVERS", "channels", "where signals are sent; unset: not to Kafka", _kafka),
+            Variable("KAFKA_CONSUMER_GROUP", None, "nothing is read from Kafka"),
+            Variable("REDIS_URL", None, "what the service cached there is in memory; signals go there by [[channels]]"),
+            Variable("REDIS_POOL_SIZE", None, "what the service cached there is in memory"),
+            Variable("CODE_EXECUTION_TIMEOUT", "sandbox.call_s", "how long one call may take, in seconds"),
+            Variable("MAX_DATASET_SIZE_MB", "datasets.max_upload_bytes", "the largest file, in MiB", _mebibytes),
+            Variable(
+                "PAPER_TRADING_INITIAL_CAPITAL", "execution.paper_capital", "of accounts that do not say", _decimal
+            ),
+            Variable("PAPER_TRADING_MAX_POSITIONS", "execution.paper_max_positions", "of accounts that do not say"),
+            Variable("LOG_LEVEL", "telemetry.level", "the least level that is logged", _level_word),
+            Variable("DEBUG", "telemetry.level", "true: debug, unless LOG_LEVEL is set", _debug),
+            Variable("ENVIRONMENT", None, "nothing differs between environments"),
+            Variable("SECRET_KEY", None, "callers have the bearer token, which is made in the data folder"),
+            Variable("ACCESS_TOKEN_EXPIRE_MINUTES", None, "the bearer token does not expire"),
+            Variable("REFRESH_TOKEN_EXPIRE_DAYS", None, "the bearer token does not expire"),
+            Variable(
+                "RATE_LIMIT_PER_MINUTE", None, "requests are not counted: edge.limits bounds connections and times"
+            ),
+            Variable("RATE_LIMIT_BURST", None, "requests are not counted: edge.limits bounds connections and times"),
+            Variable("DEFAULT_INITIAL_CAPITAL", None, _REQUEST),
+            Variable("DEFAULT_COMMISSION", None, _REQUEST),
+            Variable("DEFAULT_SLIPPAGE", None, _REQUEST),
+            Variable("MAX_BACKTEST_YEARS", None, "a backtest is as long as its data; backtests.timeout_s ends it"),
+            Variable("PROMETHEUS_PORT", None, "metrics are served where everything is"),
+            Variable("ENABLE_METRICS", None, "metrics are always there"),
+            Variable("AUTH_SERVICE_URL", None, "callers have the bearer token, which is made in the data folder"),
+            Variable("TRADING_ENGINE_URL", None, "the node trades itself"),
+            Variable("MARKET_DATA_SERVICE_URL", None, "the node's feeds are its market data"),
+            Variable("GCP_PROJECT_ID", None, _TRAINING),
+            Variable("GCP_REGION", None, _TRAINING),
+            Variable("GCS_BUCKET_NAME", None, _TRAINING),
+            Variable("VERTEX_AI_LOCATION", None, _TRAINING),
+            Variable("MLFLOW_TRACKING_URI", None, _TRAINING),
+            Variable("MLFLOW_EXPERIMENT_NAME", None, _TRAINING),
+            Variable("MAX_TRAINING_TIME_HOURS", None, _TRAINING),
+            Variable("MODEL_STORAGE_BACKEND", None, _TRAINING),
+            Variable("MODEL_STORAGE_BUCKET", None, _TRAINING),
+            Variable("LOCAL_MODEL_STORAGE_PATH", None, _TRAINING),
+            Variable("TRAINING_ORCHESTRATOR_URL", None, _TRAINING),
+            Variable("TRAINING_ORCHESTRATOR_TOKEN", None, _TRAINING),
+            Variable("TRAINING_JOB_QUEUE_TOPIC", None, _TRAINING),
+            Variable("TRAINING_CALLBACK_BASE_URL", None, _TRAINING),
         ),
     ),
 }

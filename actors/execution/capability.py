@@ -46,6 +46,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """After so many inputs an account writes a snapshot; a start replays at most as many."""
     instruments: tuple[dict[str, Any], ...] = ()
     """Definitions (fields of Instrument) of markets that no venue defines."""
+    paper_capital: Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,18}(\.[0-9]{1,9})?$")] = "100000"
+    """The first money of a paper account that is opened over HTTP and does not say."""
+    paper_max_positions: Annotated[int, msgspec.Meta(ge=1)] = 20
+    """How many positions a paper account that does not say its limits may have."""
 
     def __post_init__(self) -> None:
         for each in self.instruments:
@@ -83,6 +87,7 @@ def branch(
             "instruments": list(settings.instruments),
             "live": settings.live,
             "snapshot_inputs": settings.snapshot_inputs,
+            "paper": (settings.paper_capital, settings.paper_max_positions),
         },
         backoff=BACKOFF,
     )

@@ -36,11 +36,13 @@ from protocols.execution import (
     GetAccount,
     GetAccountSettings,
     GetFlatten,
+    GetPaperDefaults,
     KillReport,
     KillSwitch,
     ListAccounts,
     ListDeployments,
     OpenAccount,
+    PaperDefaults,
     Rebalance,
     StartDeployment,
     SwitchDeployment,
@@ -114,7 +116,9 @@ class ExecutionRoster(Actor):
         instruments: Sequence[dict[str, Any]] = (),
         live: bool = False,
         snapshot_inputs: int = 20_000,
+        paper: tuple[str, int] = ("100000", 20),
     ) -> None:
+        self.paper = PaperDefaults(*paper)
         self.instruments = tuple(instruments)
         self.live = live
         self.snapshot_inputs = snapshot_inputs
@@ -317,6 +321,11 @@ class ExecutionRoster(Actor):
         """What an account was opened with."""
         account = self._account(request.account)
         return AccountOpened(request.account, msgspec.Raw(msgspec.json.encode(account.spec)), account.created)
+
+    @receive
+    def paper_defaults(self, request: GetPaperDefaults) -> PaperDefaults:
+        """What paper accounts begin with."""
+        return self.paper
 
     # -- deployments -------------------------------------------------------------------------------------------
 

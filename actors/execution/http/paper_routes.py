@@ -71,6 +71,7 @@ from protocols.deployments import DEPLOYMENTS
 from protocols.execution import (
     AccountView,
     FlattenAccount,
+    GetPaperDefaults,
     GetRisk,
     ListAccounts,
     ListDeployments,
@@ -88,6 +89,7 @@ from protocols.signal_stream import Number, timestamp
 TAGS: Final = ("paper trading",)
 ASK_S: Final = 15.0
 START_S: Final = 75.0
+CAPITAL: Final = "initial_capital"
 BASE: Final = "/api/paper-trading"
 ONE: Final = f"{BASE}/sessions/{{session_id}}"
 
@@ -100,17 +102,18 @@ Before = Annotated[int, msgspec.Meta(ge=1)]
 class NewSession(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A paper session. `strategy_id`: a strategy that is to trade it; then `symbols` may be those of its run.
 
+    `initial_capital`, `limits` null: those of `[execution]`, 100000 and the paper defaults unless it says otherwise.
     `commission_rate`: a share of what is traded, of maker and taker alike; null: the instrument's fees. A market of
     Kalshi keeps its curve.
     `slippage_rate`: what an order that takes loses on bars; on books it walks through what is there.
-    `limits`: RiskLimits in the place of the paper defaults; `fills`: fields of FillSettings; `protections`: locks.
+    `limits`: RiskLimits; `fills`: fields of FillSettings; `protections`: locks.
     """
 
     strategy_id: str | int | None = None
     name: Name = ""
     description: Description = ""
     user: Name = ""
-    initial_capital: Amount = Decimal(100_000)
+    initial_capital: Amount | None = None
     currency: Annotated[str, msgspec.Meta(min_length=1, max_length=32)] = "USD"
     commission_rate: Amount | None = Decimal("0.001")
     slippage_rate: Amount = Decimal("0.0001")
@@ -139,7 +142,7 @@ class NewPaperAccount(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     name: Name = ""
     description: Description = ""
     user: Name = ""
-    initial_capital: Amount = Decimal(100_000)
+    initial_capital: Amount | None = None
     currency: Annotated[str, msgspec.Meta(min_length=1, max_length=32)] = "USD"
     commission_rate: Amount | None = Decimal("0.001")
     slippage_rate: Amount = Decimal("0.0001")
@@ -188,7 +191,7 @@ class Deploy(RunRequest, frozen=True, forbid_unknown_fields=True, kw_only=True):
     strategy_id: str
     account_id: str = ""
     session_id: str = ""
-    initial_capital: Amount = Decimal(100_000)
+    initial_capital: Amount | None = None
     commission_rate: Amount | None = Decimal("0.001")
     slippage_rate: Amount = Decimal("0.0001")
 
@@ -335,9 +338,14 @@ class BarsBody(msgspec.Struct, frozen=True):
 # -- accounts and sessions -----------------------------------------------------------------------------------
 
 
-def _fields(request: NewSession | NewPaperAccount, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
+async def _fields(
+    call: Call, request: NewSession | NewPaperAccount, name: str
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """The fields of AccountSettings and of EngineSettings. Raises HttpError 400."""
-    nanos(request.initial_capital, "initial_capital", positive=True)
+    defaults = await call.ref(DEPLOYMENTS).ask(GetPaperDefaults(), ASK_S)
+    capital = defaults.capital if request.initial_capital is None else digits(request.initial_capital, CAPITAL)
+    if not exact_nanos(capital) > 0:
+        raise HttpError(400, "invalid", f"expected above 0, got {capital}", CAPITAL)
     rate, slippage = request.commission_rate, request.slippage_rate
     fills = request.fills
     if rate is not None and fills.fees == FeeSettings():
@@ -356,11 +364,13 @@ def _fields(request: NewSession | NewPaperAccount, name: str) -> tuple[dict[str,
         "kind": request.account_kind,
         "leverage": digits(request.leverage, "leverage"),
         "position_mode": request.position_mode,
-        "initial_capital": digits(request.initial_capital, "initial_capital"),
+        "initial_capital": capital,
     }
     engine = {
         "fills": msgspec.to_builtins(fills),
-        "limits": msgspec.to_builtins(request.limits or PAPER_DEFAULTS),
+        "limits": msgspec.to_builtins(
+            request.limits or msgspec.structs.replace(PAPER_DEFAULTS, max_positions=defaults.positions)
+        ),
         "protections": msgspec.to_builtins(request.protections),
         "seed": request.seed,
     }
@@ -370,7 +380,7 @@ def _fields(request: NewSession | NewPaperAccount, name: str) -> tuple[dict[str,
 async def open_account(request: NewPaperAccount, call: Call) -> PaperAccount:
     """Open a paper account; answered when it trades."""
     name = request.account_id or f"paper-{secrets.token_hex(5)}"
-    account, engine = _fields(request, name)
+    account, engine = await _fields(call, request, name)
     view = await opened(
         call, account, engine, name=request.name, description=request.description, symbols=request.symbols
     )
@@ -404,7 +414,7 @@ async def _account(call: Call, view: AccountView) -> PaperAccount:
 async def open_session(request: NewSession, call: Call) -> SessionBody:
     """Open a session; with a strategy it is run (if it does not run yet) and deployed."""
     name = f"paper-{secrets.token_hex(5)}"
-    account, engine = _fields(request, name)
+    account, engine = await _fields(call, request, name)
     view = await opened(
         call,
         account,
@@ -479,7 +489,7 @@ async def deploy(request: Deploy, call: Call) -> Deployed:
             slippage_rate=request.slippage_rate,
         )
         account = f"paper-{secrets.token_hex(5)}"
-        fields, engine = _fields(new, account)
+        fields, engine = await _fields(call, new, account)
         await opened(call, fields, engine, name=new.name, session=account, symbols=request.symbols)
         bind = deployed_anew
     view = await view_of(call, account)

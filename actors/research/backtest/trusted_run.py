@@ -119,6 +119,7 @@ class TrustedRun:
                 session.engine.handle(BookStale(update.market, update.session, reason, ts), ts)
                 if stale is not None:
                     self._tell_quote(stale, ts)
+                    self._note(first.marks)
                 wake, quiet = session.wake, False
 
     def _one_market_of_bars(self, batch: Batch) -> None:

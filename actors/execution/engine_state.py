@@ -174,27 +174,42 @@ class EngineState:
 
     def margin_available(self) -> int | None:
         """What may be used for new orders, that of open orders off."""
-        available = self.account.available()
-        if available is None:
-            return None
-        for working in self.open_orders():
-            used = self._bound(working.market, working.side, working.leaves, working.price, working.reduce_only)
-            if used is None:
-                return None
-            available -= used
-        return available
+        available, bound = self.account.available(), self.margin_of_orders()
+        return None if available is None or bound is None else available - bound
 
     def margin_used(self) -> int | None:
         """What positions and open orders use."""
-        used = self.account.margin_used()
-        if used is None:
-            return None
-        for working in self.open_orders():
-            bound = self._bound(working.market, working.side, working.leaves, working.price, working.reduce_only)
+        used, bound = self.account.margin_used(), self.margin_of_orders()
+        return None if used is None or bound is None else used + bound
+
+    def margin_of_orders(self) -> int | None:
+        """What open orders bind: those of a market and a side together, since one position offsets all of them."""
+        sums: dict[tuple[str, Side], list[int]] = {}
+        for working in self.blotter.open.values():
+            order = working.order
+            if order.reduce_only:
+                continue
+            price = order.price
+            if price is None:
+                price = self.reference_price(order.market, order.side)
+                if price is None:
+                    return None
+            leaves = order.size - working.filled
+            sized = sums.get((order.market, order.side))
+            if sized is None:
+                sums[order.market, order.side] = [leaves, leaves * price]
+            else:
+                sized[0] += leaves
+                sized[1] += leaves * price
+        total = 0
+        for (market, side), (size, notional) in sums.items():
+            if size <= 0:
+                continue
+            bound = self._bound(market, side, size, -(-notional // size), False)
             if bound is None:
                 return None
-            used += bound
-        return used
+            total += bound
+        return total
 
     def margin_required(self, order: NewOrder, price: int) -> int | None:
         """What an order would use at a price, in the account's currency."""

@@ -18,7 +18,10 @@ from actors.execution.inputs import decode
 from tests.node.kit import NodeProcess, until
 
 ACCOUNT = {
-    "engine": {"account": {"account_id": "paper", "initial_capital": "1000000", "kind": "margin", "leverage": "5"}}
+    "engine": {
+        "account": {"account_id": "paper", "initial_capital": "1000000", "kind": "margin", "leverage": "5"},
+        "limits": {"max_open_orders": 40},
+    }
 }
 CONFIGURATION = """\
 [node]
@@ -51,6 +54,8 @@ account_id = "paper"
 initial_capital = "1000000"
 kind = "margin"
 leverage = "5"
+[accounts.engine.limits]
+max_open_orders = 40
 
 [[deployments]]
 deployment_id = "d"

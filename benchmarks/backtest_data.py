@@ -7,7 +7,7 @@ cross once in about `HALF` events: an order in 1,000 of them.
 * l2: level changes, one a message: a book of `DEPTH` levels a side that moves a cent at a time, three steps forth and
   one back. A step takes the best level from one side, puts a better one on the other, and moves the far ends; half of
   the messages change the size of a level deeper in the book. A quarter of all move a best price.
-* bars: minutes of a random walk.
+* bars: minutes of a sine of 20.00 in 200.00 with noise; walk: of a random walk, where averages cross much more often.
 """
 
 from __future__ import annotations
@@ -84,8 +84,18 @@ def levels(count: int, seed: int = 2) -> dict[str, Any]:
 def bars(count: int, seed: int = 3) -> dict[str, Any]:
     """start, open, high, low, close; each a minute."""
     draw = np.random.default_rng(seed)
-    close = 20_000 + np.cumsum(draw.integers(-20, 21, count))
-    close = np.maximum(close, 5_000)
+    wave = 2_000 * np.sin(np.arange(count) * np.pi / HALF)
+    return _around(20_000 + np.round(wave).astype(np.int64) + draw.integers(-20, 21, count), draw)
+
+
+def walk(count: int, seed: int = 4) -> dict[str, Any]:
+    """As `bars`."""
+    draw = np.random.default_rng(seed)
+    return _around(np.maximum(20_000 + np.cumsum(draw.integers(-20, 21, count)), 5_000), draw)
+
+
+def _around(close: Any, draw: np.random.Generator) -> dict[str, Any]:
+    count = len(close)
     begun = np.concatenate(([20_000], close[:-1])) + draw.integers(-3, 4, count)
     return {
         "start": BEGIN + np.arange(count, dtype=np.int64) * MINUTE,
@@ -96,7 +106,7 @@ def bars(count: int, seed: int = 3) -> dict[str, Any]:
     }
 
 
-MAKERS = {"quotes": quotes, "l2": levels, "bars": bars}
+MAKERS = {"quotes": quotes, "l2": levels, "bars": bars, "walk": walk}
 
 
 def write(kind: str, count: int, folder: Path) -> Path:

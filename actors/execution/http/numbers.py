@@ -15,7 +15,7 @@ from actors.edge.errors import HttpError
 from protocols.nanos import INT64_MAX, decimal_text, exact_nanos
 from protocols.signal_stream import timestamp
 
-Amount = Annotated[Decimal, msgspec.Meta(extra_json_schema={"type": "number", "format": "decimal"})]
+Amount = Annotated[Decimal, msgspec.Meta(description="Decimal digits: a JSON number, or the same as text.")]
 """A decimal number of a request, with the digits that were written."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

@@ -184,6 +184,7 @@ def test_a_failed_update_leaves_no_stamp_and_the_next_try_repairs_it(installed: 
     assert (status, "installed" in err) == (7, True)
 
 
+@pytest.mark.long
 def test_two_first_uses_at_once_make_one_installation(tmp_path: Path) -> None:
     repository = small_repository(tmp_path / "repository")
     processes = [start(repository, "x") for _ in range(2)]

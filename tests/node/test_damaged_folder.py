@@ -164,6 +164,7 @@ async def test_a_full_log_stays_full_over_a_restart_without_a_database(prepared:
         assert_stored(await node.stored_up_to(again.seqs[-1]), again.signals)
 
 
+@pytest.mark.long
 async def test_a_database_without_tables_is_told_until_somebody_makes_them(folder: Path) -> None:
     with NodeProcess(folder, DEFAULT, "database.migrate=false") as node:
         await until(lambda: (node.data / "node.json").exists(), "node.json")

@@ -130,6 +130,7 @@ def restarts(view: dict[str, object]) -> int:
     return int(str(view["restarts"])) + sum(restarts(child) for child in view["children"])  # type: ignore[attr-defined]
 
 
+@pytest.mark.long
 async def test_readers_get_every_signal_in_order_whatever_others_do(prepared: Path, chance: random.Random) -> None:
     await attacked(prepared, chance, readers=192, most_deaf=8, clients=10, attacks=100)
 

@@ -63,6 +63,7 @@ async def killed_again_and_again(folder: Path, chance: random.Random, lives: int
         assert await node.stop() == 0
 
 
+@pytest.mark.long
 async def test_no_signal_is_lost_or_doubled_when_the_node_is_killed(prepared: Path, chance: random.Random) -> None:
     await killed_again_and_again(prepared, chance, 1)
 

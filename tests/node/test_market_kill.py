@@ -214,6 +214,7 @@ async def killed_again_and_again(folder: Path, chance: random.Random, rounds: in
     assert len({session for session, _ in checked}) >= 0.9 * rounds - 1
 
 
+@pytest.mark.long
 async def test_what_is_stored_has_no_hole_and_no_double_when_the_node_is_killed(
     prepared: Path, chance: random.Random
 ) -> None:

@@ -90,6 +90,7 @@ async def test_what_ran_runs_again_after_a_kill_with_its_parameters_and_what_was
         assert "synthetic" in signal_["marks"]
 
 
+@pytest.mark.long
 async def test_a_killed_worker_and_a_killed_zygote_are_replaced(folder: Path) -> None:
     with NodeProcess(folder, CONFIGURATION) as node:
         await node.ready()

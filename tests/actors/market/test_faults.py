@@ -76,6 +76,7 @@ async def test_all_of_it_now_and_then(tmp_path: Path) -> None:
         await running.end()
 
 
+@pytest.mark.long
 async def test_a_silent_socket(tmp_path: Path) -> None:
     async with rig(tmp_path) as running:
         before = dict(running.sessions)
@@ -105,6 +106,7 @@ async def test_a_slow_socket(tmp_path: Path) -> None:
         await running.end()
 
 
+@pytest.mark.long
 async def test_a_client_that_is_too_slow_for_the_venue(tmp_path: Path) -> None:
     async with rig(tmp_path, backlog=60) as running:
         before = dict(running.sessions)

@@ -188,6 +188,7 @@ print("done", flush=True)
 """
 
 
+@pytest.mark.long
 def test_a_download_that_is_killed_at_any_page_leaves_nothing_half_and_goes_on(tmp_path: Path) -> None:
     case = CASES[0]
     kills = 0

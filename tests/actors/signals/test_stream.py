@@ -134,6 +134,7 @@ async def test_numbers_and_replays_go_on_after_a_restart_of_the_node_without_a_d
         assert await client.signals(27) == list(range(5, 32))
 
 
+@pytest.mark.long
 async def test_a_subscriber_that_never_reads_is_not_seen_by_two_hundred_others(tmp_path: Path) -> None:
     count = 120
     async with AsyncExitStack() as stack:

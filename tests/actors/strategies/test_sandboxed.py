@@ -209,6 +209,7 @@ async def test_parameters_are_checked_at_the_start_and_changed_while_it_runs(tmp
         assert msgspec.json.decode((await desk.status("tuned")).parameters) == {"period": 30}
 
 
+@pytest.mark.long
 async def test_a_symbol_with_several_providers_is_fed_by_the_one_that_is_well(tmp_path: Path) -> None:
     sources = (ProviderSource(market="A.ONE", venue="binance"), ProviderSource(market="A.TWO", venue="binance"))
     async with sandbox_desk(tmp_path, providers=(ProviderSettings(symbol="A", sources=sources),)) as desk:
@@ -271,6 +272,7 @@ async def fed(desk: SandboxDesk, name: str, number: int) -> StrategyChanged:
     return await desk.until(name, "error")
 
 
+@pytest.mark.long
 async def test_a_strategy_that_lives_at_its_deadline_runs_out_of_processor_time(tmp_path: Path) -> None:
     async with sandbox_desk(tmp_path, cpu_share=0.005, call_s=20.0) as desk:
         await desk.write("spins", SPINS)

@@ -91,6 +91,7 @@ async def test_signals_and_updates_have_the_symbol_as_key_and_the_id_in_value_an
     assert update.key() == SYMBOLS[2].encode()
 
 
+@pytest.mark.long
 async def test_servers_that_are_away_get_what_they_missed_in_order(tmp_path: Path, cluster: KafkaCluster) -> None:
     options = {"breaker_failures": 1, "batch": 20, "timeout_s": 1.5}
     async with desk(tmp_path, settings("kafka", "kafka", cluster.url, **options)) as at:
@@ -115,6 +116,7 @@ async def test_a_killed_channel_loses_nothing(tmp_path: Path, cluster: KafkaClus
     assert_in_order(map(value_of, await read(cluster, 80)), range(1, 81))
 
 
+@pytest.mark.long
 async def test_errors_of_the_servers_are_overcome_without_a_change_of_order(
     tmp_path: Path, cluster: KafkaCluster
 ) -> None:

@@ -350,6 +350,7 @@ async def mortal(tmp_path: Path) -> AsyncIterator[Mortal]:
     await server.stop()
 
 
+@pytest.mark.long
 async def test_when_the_server_is_killed_the_library_goes_on_with_what_it_has(
     tmp_path: Path, database: str, mortal: Mortal
 ) -> None:

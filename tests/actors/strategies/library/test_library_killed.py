@@ -32,6 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("n")
 
 
+@pytest.mark.long
 async def test_strategies_survive_the_kill_of_their_node(folder: Path) -> None:
     with NodeProcess(folder, CONFIGURATION) as node:
         await node.ready()

@@ -181,6 +181,7 @@ async def test_two_writers_who_start_from_one_version_do_not_overwrite_each_othe
         assert sorted(outcomes) == ["conflict", "conflict", "stored"]
 
 
+@pytest.mark.long
 async def test_what_the_database_has_lost_is_told_and_the_rest_is_there(tmp_path: Path, database: str) -> None:
     async with desk(tmp_path, database) as at:
         await at.create("A")

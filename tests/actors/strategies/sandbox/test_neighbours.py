@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
+import pytest
 import trio
 
 from actors.strategies.status import StrategyStatus
@@ -113,6 +114,7 @@ async def test_one_that_eats_memory_is_killed_at_its_limit_and_barred_after_the_
         assert "memory" in ended.barred
 
 
+@pytest.mark.long
 async def test_one_that_crashes_is_started_once_more_and_then_barred(tmp_path: Path) -> None:
     async with sandbox_desk(tmp_path) as desk:
         ended = await _ended(desk, CRASHES)
@@ -120,6 +122,7 @@ async def test_one_that_crashes_is_started_once_more_and_then_barred(tmp_path: P
         assert "it had crashed before" in ended.last_error
 
 
+@pytest.mark.long
 async def test_one_that_fails_at_each_bar_ends_when_its_errors_are_used_up(tmp_path: Path) -> None:
     async with sandbox_desk(tmp_path) as desk:
         ended = await _ended(desk, FAILS)
@@ -127,6 +130,7 @@ async def test_one_that_fails_at_each_bar_ends_when_its_errors_are_used_up(tmp_p
         assert "always" in ended.last_error
 
 
+@pytest.mark.long
 async def test_one_that_floods_is_cut_off_and_ends_when_its_errors_are_used_up(tmp_path: Path) -> None:
     async with sandbox_desk(tmp_path) as desk:
         ended = await _ended(desk, FLOODS)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 import msgspec
@@ -15,7 +15,8 @@ import msgspec
 from actors.execution.engine import Engine
 from actors.execution.inputs import Numbered, Restarted
 from actors.market.book import Book
-from actors.research.backtest.sources import Source, expanded, merged
+from actors.research.backtest.merging import merged
+from actors.research.backtest.sources import Source, expanded
 from protocols.market import Bar, BookStale, BookUpdate, Quote, Trade
 
 _NONE: Final = -(2**63)
@@ -127,6 +128,12 @@ class Prices:
                 return gap
         found = self._open.get(market)
         return None if found is None or found[0] > last else Gap(market, found[0], None, found[1])
+
+    def moved(self, move: Callable[[Iterable[Gap]], list[Gap]]) -> Prices:
+        """Its gaps by another clock, without the tracks."""
+        found = Prices()
+        found.gaps = move([*self.gaps, *(Gap(market, at[0], None, at[1]) for market, at in self._open.items())])
+        return found
 
 
 class Watcher:

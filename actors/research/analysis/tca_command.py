@@ -26,7 +26,8 @@ from actors.research.analysis.journal_file import is_journal, open_lines
 from actors.research.analysis.market_track import Prices, from_sources
 from actors.research.analysis.order_log import OrderStory, stories
 from actors.research.analysis.reading import Named, named
-from actors.research.backtest.sources import Source, SourceError, merged
+from actors.research.backtest.merging import merged
+from actors.research.backtest.sources import Source, SourceError
 from protocols.control import Refused
 from protocols.nanos import NANO
 from runtime.settings import Configuration

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from actors.research.backtest.sources import Batch, RecordingSource, Source, TableSource
+from actors.research.backtest.recording_source import RecordingSource
+from actors.research.backtest.sources import Batch, Source, TableSource
 from actors.research.backtest.spec import BacktestSpec, DataSpec, SpecError
 from actors.research.datasets import recorded
 from actors.research.datasets.reading import DatasetError, folder_of, open_file, recording_of

@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
+from actors.research.backtest.merging import merged
 from actors.research.backtest.sandboxed_run import Ask, SandboxedRun
 from actors.research.backtest.single import OnProgress, Outcome, Stage
-from actors.research.backtest.sources import merged
 from actors.research.backtest.trading_run import TradingRun
 from actors.strategies.sandbox.wire import MOST_BATCH, Ready
 

@@ -15,9 +15,11 @@ import msgspec
 from actors.execution.engine import Engine
 from actors.market.bars_intervals import parse_interval
 from actors.research.backtest.bar_making import BarMaker
+from actors.research.backtest.merging import merged
 from actors.research.backtest.recorder import OrderLog, Recorder, round_trip
+from actors.research.backtest.recording_source import RecordingSource
 from actors.research.backtest.session import Session
-from actors.research.backtest.sources import RecordingSource, Source, merged
+from actors.research.backtest.sources import Source
 from actors.research.backtest.spec import BacktestSpec, SpecError
 from actors.research.backtest.stream_view import StreamView, benchmark_of
 from actors.research.backtest.trusted_run import TrustedRun

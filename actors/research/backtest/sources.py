@@ -9,24 +9,17 @@ Messages come in batches of one kind, so that whoever handles them decides once 
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from itertools import repeat
-from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, Protocol
 
 from actors.market.book import Book, Gap
-from actors.market.importers.opening import open_recording, recorded_markets
-from actors.market.recordings.entries import READ_FAULTS
-from actors.market.replay_core import Output, ReplayCore
 from actors.research.datasets.table import LAST, MISSING, SIGNED, SNAPSHOT, Table, plain
 from protocols.market import (
     Bar,
     BookStale,
     BookUpdate,
-    Funding,
     LevelChange,
-    MarketStatus,
     Quote,
     Trade,
 )
@@ -312,156 +305,6 @@ def applied(books: dict[str, Book], update: BookUpdate, feed: str) -> list[Marke
         told: list[MarketInput] = [update, BookStale(update.market, feed, gap.reason, update.ts_recv)]
         return told if stale is None else [*told, stale]
     return [update] if quote is None else [update, quote]
-
-
-class RecordingSource:
-    """A recording, played from its beginning; what was received in [since, until) is told.
-
-    `content_hash` is that of its files' bytes, made by whoever opens it.
-    """
-
-    def __init__(
-        self,
-        path: Path,
-        *,
-        content_hash: str,
-        markets: Sequence[str] = (),
-        venue: str = "",
-        use_yes_price: bool | None = None,
-        since: int | None = None,
-        until: int | None = None,
-        batch: int = BATCH,
-    ) -> None:
-        self.path = path
-        self.name = path.name
-        self.content_hash = content_hash
-        self._wanted = frozenset(markets)
-        self._venue = venue
-        self._yes = use_yes_price
-        self._since, self._until = since, until
-        self._batch = batch
-        self.marks: tuple[str, ...] = ()
-        self.feeds: dict[str, frozenset[Feed]] = {}
-        self.closing: dict[str, int] = {}
-        self.intervals: frozenset[str] = frozenset()
-        self.lost: list[str] = []
-
-    def span(self) -> tuple[int, int] | None:
-        """Not known before it was read."""
-        return None
-
-    def markets(self) -> tuple[str, ...]:
-        """Those that are wanted; where none is named all whose books it holds (it may be read for that).
-
-        Raises SourceError.
-        """
-        if self._wanted:
-            return tuple(sorted(self._wanted))
-        try:
-            return recorded_markets(self.path, self._venue)
-        except READ_FAULTS as error:
-            raise SourceError(f"{self.path}: {error}") from error
-
-    def batches(self) -> Iterator[Batch]:
-        """As Source."""
-        try:
-            recording = open_recording(self.path, venue=self._venue, use_yes_price=bool(self._yes))
-        except READ_FAULTS as error:
-            raise SourceError(f"{self.path}: {error}") from error
-        replay = ReplayCore(recording.header, use_yes_price=self._yes)
-        times: list[int] = []
-        messages: list[Any] = []
-        try:
-            for entry in recording:
-                outputs = replay.play(entry)
-                if self._until is not None and replay.now >= self._until:
-                    break
-                if not outputs or (self._since is not None and replay.now < self._since):
-                    continue
-                for output in outputs:
-                    if self._takes(output):
-                        times.append(replay.now)
-                        messages.append(output)
-                if len(messages) >= self._batch:
-                    yield Batch("mixed", times, messages)
-                    times, messages = [], []
-        except READ_FAULTS as error:
-            raise SourceError(f"{self.path}: {type(error).__name__}: {error}") from error
-        finally:
-            recording.close()
-        self.lost = [str(loss) for loss in recording.lost]
-        self.marks = tuple(sorted(replay.marks))
-        if messages:
-            yield Batch("mixed", times, messages)
-
-    def _takes(self, output: Output) -> bool:
-        if not isinstance(output, BookUpdate | Quote | Trade | BookStale | MarketStatus | Funding):
-            return False
-        if self._wanted and output.market not in self._wanted:
-            return False
-        known = self.feeds.get(output.market, frozenset())
-        feed: Feed | None = (
-            "book" if isinstance(output, BookUpdate) else "trades" if isinstance(output, Trade) else None
-        )
-        if feed is not None and feed not in known:
-            self.feeds[output.market] = known | {feed}
-        return True
-
-
-def merged(sources: Sequence[Source]) -> Iterator[Batch]:
-    """All sources as one stream, by (time, source). One source is passed on as it is."""
-    if len(sources) == 1:
-        yield from sources[0].batches()
-        return
-    heads = [head for head in (_Head(source.batches()) for source in sources) if head.refill()]
-    while heads:
-        head = heads[0]
-        if len(heads) == 1:
-            yield head.rest()
-            if not head.refill():
-                return
-            continue
-        # Of equal times the first source wins, so it may go on up to the other's time, a later one only before it.
-        chosen = min(range(len(heads)), key=lambda at: heads[at].now)
-        head = heads[chosen]
-        first = min((each.now for each in heads[:chosen]), default=None)
-        later = min((each.now for each in heads[chosen + 1 :]), default=None)
-        bounds = [bound for bound in (first, None if later is None else later + 1) if bound is not None]
-        yield head.until(min(bounds))
-        if head.at >= len(head.batch.ts) and not head.refill():
-            del heads[chosen]
-
-
-class _Head:
-    """A source that is being merged: the batch that is open, and how far it was taken."""
-
-    __slots__ = ("_batches", "at", "batch")
-
-    def __init__(self, batches: Iterator[Batch]) -> None:
-        self._batches = batches
-        self.batch = Batch("mixed", [], [])
-        self.at = 0
-
-    @property
-    def now(self) -> int:
-        return self.batch.ts[self.at]
-
-    def refill(self) -> bool:
-        for batch in self._batches:
-            if batch.ts:
-                self.batch, self.at = batch, 0
-                return True
-        return False
-
-    def rest(self) -> Batch:
-        at, self.at = self.at, len(self.batch.ts)
-        return self.batch if at == 0 else Batch(self.batch.kind, self.batch.ts[at:], self.batch.messages[at:])
-
-    def until(self, bound: int) -> Batch:
-        """The messages before `bound`; there is at least one."""
-        at = self.at
-        stop = self.at = bisect_left(self.batch.ts, bound, at)
-        return Batch(self.batch.kind, self.batch.ts[at:stop], self.batch.messages[at:stop])
 
 
 def _prices(column: Any) -> Sequence[int | None]:

@@ -26,7 +26,8 @@ from actors.research.analysis.fill_model import (
     taken,
 )
 from actors.research.analysis.tca_command import tca
-from actors.research.backtest.sources import Batch, RecordingSource
+from actors.research.backtest.recording_source import RecordingSource
+from actors.research.backtest.sources import Batch
 from protocols.market import BookUpdate, LevelChange, Quote
 from protocols.market import Trade as PublicTrade
 from protocols.nanos import decimal_text

@@ -13,8 +13,10 @@ from actors.market.importers.opening import open_recording
 from actors.market.recordings.entries import Begin, Received, RecordingHeader
 from actors.market.recordings.recording_file import write_recording
 from actors.market.replay_core import ReplayCore
+from actors.research.backtest.merging import merged
 from actors.research.backtest.opening import Opened, file_hash
-from actors.research.backtest.sources import Batch, RecordingSource, SourceError, TableSource, expanded, merged
+from actors.research.backtest.recording_source import RecordingSource
+from actors.research.backtest.sources import Batch, SourceError, TableSource, expanded
 from actors.research.backtest.spec import SpecError, spec_of
 from actors.research.datasets.jobs import RECORDING
 from actors.research.datasets.reading import folder_of

@@ -9,11 +9,12 @@ import msgspec
 
 from actors.research.analysis.order_log import OrderStory
 from actors.research.analysis.texts import nanos_text, span_text
-from protocols.orders import Fill
+from protocols.orders import Fill, Why
 
 Cause = Literal[
     "missing_signal",
     "extra_signal",
+    "unmatched",
     "declined",
     "parent",
     "not_covered",
@@ -34,6 +35,7 @@ Cause = Literal[
 CAUSES: Final[dict[Cause, str]] = {
     "missing_signal": "an order of OURS whose signal THEIRS never had",
     "extra_signal": "an order of THEIRS whose signal OURS never had",
+    "unmatched": "an order that one of them lacks; whether its signal came, nobody can tell",
     "declined": "the signal came and became no order",
     "parent": "the order hangs on one that differs",
     "not_covered": "one of them had not begun, or had ended",
@@ -63,7 +65,12 @@ class Found(msgspec.Struct, frozen=True):
 def fill_mark(fill: Fill) -> tuple[Any, ...]:
     """What counts of a fill."""
     why = fill.why
-    return fill.price, fill.size, fill.fee, fill.fee_currency, fill.liquidity, why.session, why.seq
+    return fill.price, fill.size, fill.fee, fill.fee_currency, fill.liquidity, met(why)
+
+
+def met(why: Why) -> int | str:
+    """The market message that a fill met. Sessions of a replay have names of their own, numbers are the venue's."""
+    return why.seq or why.session
 
 
 def terms(ours: OrderStory, theirs: OrderStory) -> list[Found]:
@@ -99,7 +106,7 @@ def fills(ours: OrderStory, theirs: OrderStory) -> list[Found]:
         a, b = ours.fills[0].why, theirs.fills[0].why
         if a.entry_ns != b.entry_ns:
             found.append(Found("latency", f"entry took {span_text(b.entry_ns)} instead of {span_text(a.entry_ns)}"))
-        if (a.session, a.seq) != (b.session, b.seq):
+        if met(a) != met(b):
             found.append(Found("book", f"filled by message {b.session or '-'} {b.seq} instead of {a.seq}"))
         if a.queue_ahead_at_rest != b.queue_ahead_at_rest:
             before, after = nanos_text(a.queue_ahead_at_rest), nanos_text(b.queue_ahead_at_rest)

@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from actors.research.analysis.causes import CAUSES
+from actors.research.analysis.data_clock import DataClock
 from actors.research.analysis.divergence import Difference, Divergence, Side, Total, compare
 from actors.research.analysis.reading import Named, named
 from actors.research.analysis.texts import moment_text, span_text, table
 from protocols.control import Refused
 from protocols.nanos import NANO, decimal_text
+from protocols.orders import OrderEvent
 from runtime.settings import Configuration
 
 SHOWN: Final = 20
@@ -63,8 +65,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def side_of(found: Named, title: str) -> Side:
-    """What is known of a log: of an account with a journal also its signals, verdicts and prices."""
-    replayed = found.replayed()
+    """What is known of a log: of an account with a journal also its signals, verdicts and gaps.
+
+    An account whose data are of another time (a replay at some pace) is told by the time of its data.
+    """
+    clock = DataClock()
+    replayed = found.replayed(clock)
     if replayed is None:
         span = None if found.report is None else (found.report.run.first, found.report.run.last)
         return Side(
@@ -74,14 +80,22 @@ def side_of(found: Named, title: str) -> Side:
             last=None if span is None else span[1],
         )
     again, prices = replayed
+    events: Sequence[OrderEvent] = found.events or again.events
+    first, last = again.first, again.ts
+    if clock.apart:
+        events, first, last = clock.events(events), clock.data(first), clock.data(last)
+        prices = prices.moved(clock.gaps)
     return Side(
         title=title,
-        events=found.events or again.events,
-        signals=frozenset(signal.signal_id for _, signal in again.signals),
+        events=events,
+        signals={signal.signal_id: (clock.data(signal.ts_created), clock.data(ts)) for ts, signal in again.signals}
+        if clock.apart
+        else {signal.signal_id: (signal.ts_created, ts) for ts, signal in again.signals},
         declined={each.signal_id: (each.code, each.reason) for each in again.verdicts if each.code},
         prices=prices,
-        first=again.first,
-        last=again.ts,
+        first=first,
+        last=last,
+        own_clock=not clock.apart,
     )
 
 
@@ -95,6 +109,7 @@ def as_data(found: Divergence) -> dict[str, Any]:
         "orders": {"ours": found.our_orders, "theirs": found.their_orders, "same": found.same},
         "matched_by": found.matched_by,
         "shift_ns": found.shift,
+        "by_data_time": list(found.by_data_time),
         "first": None if found.first is None else _plain(found.first),
         "totals": [
             {
@@ -132,6 +147,8 @@ def text_of(found: Divergence, ours: str, theirs: str, most: int) -> str:
         f"THEIRS  {found.their_orders} orders, {theirs}",
         f"{found.same} are equal, event by event; {len(found.differences)} differ",
     ]
+    if found.by_data_time:
+        lines.append(f"times of {' and '.join(found.by_data_time)} are those of the data")
     if found.shift:
         lines.append(f"times of THEIRS were taken {span_text(found.shift)} earlier")
     if found.first is None:

@@ -26,18 +26,21 @@ from protocols.orders import OrderEvent
 
 
 class Side(msgspec.Struct, kw_only=True):
-    """One log, and what else is known of it. `signals`: every signal that it was given (None: nobody can tell).
+    """One log, and what else is known of it. `signals`: every signal that it was given, with when it was made and when
+    it arrived (None: nobody can tell).
 
     `declined`: code and reason by signal. `first`, `last`: the time that it covers; None: that of its orders.
+    `own_clock`: False where times are those of the data.
     """
 
     title: str
     events: Sequence[OrderEvent]
-    signals: frozenset[str] | None = None
+    signals: Mapping[str, tuple[int, int]] | None = None
     declined: Mapping[str, tuple[str, str]] = {}
     prices: Prices | None = None
     first: int | None = None
     last: int | None = None
+    own_clock: bool = True
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,6 +81,7 @@ class Divergence(msgspec.Struct, frozen=True, kw_only=True):
     same: int
     matched_by: dict[str, int]
     shift: int
+    by_data_time: tuple[str, ...]
     differences: tuple[Difference, ...]
     totals: tuple[Total, ...]
 
@@ -112,6 +116,7 @@ def compare(
         same=len(found.pairs) - len(differences),
         matched_by=dict(Counter(pair.by or "none" for pair in found.pairs)),
         shift=found.shift,
+        by_data_time=tuple(side.title for side in (ours, theirs) if not side.own_clock),
         differences=tuple(differences),
         totals=_totals(differences),
     )
@@ -197,9 +202,13 @@ class _Comparing:
             return Found("data_gap", f"{other.title} had no current data of {order.market}: {gap.reason}")
         if order.signal_id and other.signals is not None and order.signal_id in other.signals:
             return Found("declined", f"{other.title} was given the signal and made no such order of it")
-        what = f"the signal {order.signal_id}" if order.signal_id else f"an order of source {order.source}"
-        known = "" if other.signals is not None or not order.signal_id else " (as far as its orders say)"
-        return Found("missing_signal" if direction == 1 else "extra_signal", f"{other.title} never had {what}{known}")
+        if not order.signal_id or other.signals is None:
+            what = f"the signal {order.signal_id}" if order.signal_id else f"source {order.source}"
+            return Found("unmatched", f"{other.title} has no order of {what}")
+        return Found(
+            "missing_signal" if direction == 1 else "extra_signal",
+            f"{other.title} never had the signal {order.signal_id}",
+        )
 
     # -- an order of both ----------------------------------------------------------------------------------------
 
@@ -230,8 +239,13 @@ class _Comparing:
         later = theirs.created - self.shift - ours.created
         if abs(later) > self.tolerance:
             word = "later" if later > 0 else "earlier"
-            found.append(Found("decision_time", f"decided {span_text(abs(later))} {word}"))
+            found.append(Found("decision_time", f"decided {span_text(abs(later))} {word}{self._on_its_way(theirs)}"))
         return found
+
+    def _on_its_way(self, theirs: OrderStory) -> str:
+        """How long the signal took to the account, where its journal says so."""
+        times = (self.theirs.signals or {}).get(theirs.asked.signal_id)
+        return "" if times is None else f", its signal was on its way for {span_text(times[1] - times[0])}"
 
     def _near(self, ours: Sequence[int], theirs: Sequence[int]) -> bool:
         if len(ours) != len(theirs):

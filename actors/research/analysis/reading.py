@@ -18,7 +18,7 @@ import msgspec
 
 from actors.research.analysis.account_record import AccountRecord, of_replay
 from actors.research.analysis.journal_file import Journal, JournalFileError, is_journal, open_lines, read_journal
-from actors.research.analysis.journal_replay import JournalBroken, Replayed, replay
+from actors.research.analysis.journal_replay import JournalBroken, Observer, Replayed, replay
 from actors.research.analysis.market_track import Prices, Watcher
 from actors.research.analysis.order_log import LogBroken, read_events
 from actors.research.analysis.stored_rows import KINDS, STREAMS, Kind, Opened, RowsMissing, StoredAccount
@@ -50,13 +50,13 @@ class Named(msgspec.Struct, frozen=True, kw_only=True):
         """How it is called in an answer."""
         return f"{self.kind} {self.name}"
 
-    def replayed(self) -> tuple[Replayed, Prices] | None:
+    def replayed(self, *observers: Observer) -> tuple[Replayed, Prices] | None:
         """Its journal through a fresh engine, with the prices that it was given; None: it has no journal."""
         if self.journal is None:
             return None
         watcher = Watcher()
         try:
-            found = replay(self.journal.head.engine, self.journal.rows, observers=(watcher,))
+            found = replay(self.journal.head.engine, self.journal.rows, observers=(watcher, *observers))
         except JournalBroken as error:
             raise Refused("unreadable", str(error), self.kind) from None
         return found, watcher.prices

@@ -8,13 +8,14 @@ import msgspec
 import pytest
 
 from actors.execution.matching.settings import Constant, FillSettings, LatencySettings
+from actors.research.analysis.data_clock import DataClock
 from actors.research.analysis.diff_command import diff, side_of
 from actors.research.analysis.divergence import Divergence, Side, compare
 from actors.research.analysis.order_log import line_of
 from actors.research.analysis.reading import Named
 from protocols.control import Refused
 from protocols.market import BookStale
-from protocols.orders import OrderEvent
+from protocols.orders import OrderEvent, SubmitOrders
 from tests.actors.execution.kit import SECOND, Desk, nanos
 from tests.actors.research.analysis.kit import busy, configuration, journal_of, written
 
@@ -111,12 +112,10 @@ def test_an_order_that_one_of_them_lacks_counts_what_it_traded() -> None:
     idle = Desk()
     found = between(desk, idle)
     assert [(each.cause, each.ours, each.theirs, each.money) for each in found.differences] == [
-        ("missing_signal", "one", "", nanos(0.202))
+        ("unmatched", "one", "", nanos(0.202))
     ]
     back = between(idle, desk)
-    assert [(each.cause, each.theirs, each.money) for each in back.differences] == [
-        ("extra_signal", "one", nanos(-0.202))
-    ]
+    assert [(each.cause, each.theirs, each.money) for each in back.differences] == [("unmatched", "one", nanos(-0.202))]
 
 
 def signalled(**deploy: Any) -> Desk:
@@ -200,6 +199,39 @@ def test_clocks_without_a_common_time_are_laid_over_one_another() -> None:
     other = renamed(moved, client_order_id="live-7")
     assert not compare(Side(title="OURS", events=ours.events), Side(title="THEIRS", events=other)).equal
     assert compare(Side(title="OURS", events=ours.events), Side(title="THEIRS", events=other), align=True).equal
+
+
+WALL = 400 * 86_400 * SECOND
+
+
+def replayed_at_ten_times(desk: Desk, late: int = 0) -> Desk:
+    """The same inputs as a replay at ten times the pace gives them: old data, a wall's clock. Orders come `late`."""
+    found = Desk()
+    for item, ts in desk.inputs[2:]:
+        found.ts = max(found.ts, WALL + ts // 10 + (late if isinstance(item, SubmitOrders) else 0))
+        found.say(item)
+    return found
+
+
+def test_a_replay_on_a_wall_clock_is_told_by_the_time_of_its_data() -> None:
+    ours = busy()
+    theirs = replayed_at_ten_times(ours)
+    found = compare(Side(title="OURS", events=ours.events), with_journal(theirs, "THEIRS"))
+    assert (found.by_data_time, found.shift, found.differences) == (("THEIRS",), 0, ())
+    late = replayed_at_ten_times(ours, late=SECOND // 100)
+    found = compare(Side(title="OURS", events=ours.events), with_journal(late, "THEIRS"))
+    assert found.first is not None
+    assert (found.first.ours, found.first.cause, found.first.text) == ("one", "decision_time", "decided 100 ms later")
+    assert {each.cause for each in found.differences} == {"decision_time"}
+
+
+def test_between_two_messages_the_time_of_the_data_goes_on_evenly() -> None:
+    clock = DataClock()
+    for own, data in ((WALL, 0), (WALL + 10, 100), (WALL + 20, 100), (WALL + 30, 50)):
+        clock.add(own, data)
+    assert clock.apart
+    assert [clock.data(WALL + own) for own in (-5, 0, 3, 10, 15, 30, 32)] == [-5, 0, 30, 100, 100, 100, 102]
+    assert [clock.own(data) - WALL for data in (0, 30, 100)] == [0, 3, 10]
 
 
 def test_the_first_divergence_is_the_earliest() -> None:

@@ -14,6 +14,8 @@ from actors.execution.blotter import Working
 from actors.research.analysis.journal_file import Journal, write_journal
 from actors.research.analysis.journal_replay import (
     JournalBroken,
+    JournalCheck,
+    LedgerCheck,
     Replayed,
     Until,
     as_data,
@@ -23,7 +25,7 @@ from actors.research.analysis.journal_replay import (
 )
 from actors.research.analysis.order_log import line_of, order_hash, stories
 from actors.research.analysis.reading import named, stored_account
-from actors.research.analysis.stored_rows import RowsMissing
+from actors.research.analysis.stored_rows import Kind, RowsMissing
 from actors.research.analysis.texts import moment_text, table
 from protocols.control import Refused
 from protocols.nanos import decimal_text
@@ -32,6 +34,7 @@ from runtime.settings import Configuration
 
 VERBS: Final = ("export", "replay", "check")
 SHOWN: Final = 20
+CHECKED: Final[tuple[Kind, ...]] = ("inputs", "orders", "fills", "ledger")
 Answer = tuple[str, dict[str, Any]] | tuple[str, dict[str, Any], int]
 
 
@@ -83,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _export(given: argparse.Namespace, configuration: Configuration) -> Answer:
     try:
-        stored = stored_account(given.account, configuration, url=given.url, kinds=("inputs", "orders", "fills"))
+        stored = stored_account(given.account, configuration, url=given.url, kinds=CHECKED)
         found = stored.journal(time.time_ns())
     except RowsMissing as error:
         raise Refused("unreadable", str(error), "account") from None
@@ -105,7 +108,7 @@ def _export(given: argparse.Namespace, configuration: Configuration) -> Answer:
 
 
 def _journal(given: argparse.Namespace, configuration: Configuration) -> Journal:
-    found = named(given.file, configuration, field="file", url=given.url)
+    found = named(given.file, configuration, field="file", url=given.url, kinds=CHECKED)
     if found.journal is None:
         raise Refused("invalid", f"{found.title} has no journal: expected an account, or its exported journal", "file")
     return found.journal
@@ -117,19 +120,28 @@ def _journal(given: argparse.Namespace, configuration: Configuration) -> Journal
 def _check(given: argparse.Namespace, found: Journal) -> Answer:
     check = checked(found)
     lines = [f"{check.inputs} inputs: {check.replayed} order events follow from them, {check.stored} are stored"]
+    lines += _said("event", check, live=check.live)
+    if check.ledger is not None:
+        lines.append(f"{check.ledger.replayed} postings follow from them, {check.ledger.stored} are stored")
+        lines += _said("posting", check.ledger, live=check.live)
+    lines.append(f"order log {check.stored_hash[:16]}: " + ("equal" if check.equal else "DIFFERENT"))
+    data = {"account": found.head.account, **as_data(check)}
+    return ("\n".join(lines), data) if check.equal else ("\n".join(lines), data, 1)
+
+
+def _said(what: str, check: JournalCheck | LedgerCheck, *, live: bool) -> list[str]:
+    lines = []
     if check.difference is not None:
         lines += [
-            f"event {check.difference} is another one",
+            f"{what} {check.difference} is another one",
             f"  the journal gives: {check.expected[:300]}",
             f"  stored is: {check.got[:300]}",
         ]
     if check.beyond:
-        lines.append(f"{check.beyond} stored events do not follow from the journal")
+        lines.append(f"{check.beyond} stored {what}s do not follow from the journal")
     if check.missing:
-        lines.append(f"{check.missing} events are not stored" + (", the account was running" if check.live else ""))
-    lines.append(f"order log {check.stored_hash[:16]}: " + ("equal" if check.equal else "DIFFERENT"))
-    data = {"account": found.head.account, **as_data(check)}
-    return ("\n".join(lines), data) if check.equal else ("\n".join(lines), data, 1)
+        lines.append(f"{check.missing} {what}s are not stored" + (", the account was running" if live else ""))
+    return lines
 
 
 # -- replay --------------------------------------------------------------------------------------------------------

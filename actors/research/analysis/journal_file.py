@@ -1,11 +1,12 @@
-"""A journal as a file: what an account was given, and the order log that was stored of it.
+"""A journal as a file: what an account was given, and the order log and the ledger that were stored of it.
 
 Lines of JSON, gzipped where the name ends in `.gz`: the head, rows of inputs (`payload`: as it stands in the database,
-base64), stored order events, the end. A file without its end was not written whole and is refused.
+base64), stored order events, postings, the end. A file without its end was not written whole and is refused.
 
     {"line": "head", "schema": "troupe.journal/1", "account": "a", "engine": {...}, ...}
     {"line": "inputs", "row": {"stream": "execution_inputs:a", "seq": 1, "ts": 1, "count": 2, "payload": "k5MB..."}}
     {"line": "event", "event": {"type": "order_event", ...}}
+    {"line": "posting", "row": {"stream": "ledger:a", "seq": 1, "ledger_account": "cash", "amount": "100000", ...}}
     {"line": "end", "rows": 1, "events": 1, "order_hash": "..."}
 """
 
@@ -20,7 +21,7 @@ from typing import Any, BinaryIO, Final
 
 import msgspec
 
-from actors.execution.accounts.rows import ExecutionJournalRow
+from actors.execution.accounts.rows import ExecutionJournalRow, ExecutionLedgerRow
 from actors.execution.engine_state import EngineSettings
 from actors.research.analysis.order_log import order_hash
 from protocols.orders import OrderEvent
@@ -55,18 +56,24 @@ class _Event(msgspec.Struct, frozen=True, tag_field="line", tag="event"):
     event: OrderEvent
 
 
+class _Posting(msgspec.Struct, frozen=True, tag_field="line", tag="posting"):
+    row: ExecutionLedgerRow
+
+
 class _End(msgspec.Struct, frozen=True, tag_field="line", tag="end"):
     rows: int
     events: int
     order_hash: str
+    postings: int | None = None
 
 
 class Journal(msgspec.Struct, frozen=True):
-    """A journal and the order log that was stored of it."""
+    """A journal, the order log and (None: they were not read) the postings that were stored of it."""
 
     head: Head
     rows: tuple[ExecutionJournalRow, ...]
     events: tuple[OrderEvent, ...]
+    ledger: tuple[ExecutionLedgerRow, ...] | None = None
 
     @property
     def inputs(self) -> int:
@@ -74,7 +81,7 @@ class Journal(msgspec.Struct, frozen=True):
         return sum(row.count for row in self.rows)
 
 
-_LINE: Final = msgspec.json.Decoder(Head | _Inputs | _Event | _End)
+_LINE: Final = msgspec.json.Decoder(Head | _Inputs | _Event | _Posting | _End)
 _JSON: Final = msgspec.json.Encoder()
 
 
@@ -88,7 +95,10 @@ def write_journal(path: Path, journal: Journal) -> None:
                 file.write(_JSON.encode(_Inputs(row)) + b"\n")
             for event in journal.events:
                 file.write(_JSON.encode(_Event(event)) + b"\n")
-            end = _End(len(journal.rows), len(journal.events), order_hash(journal.events))
+            for posting in journal.ledger or ():
+                file.write(_JSON.encode(_Posting(posting)) + b"\n")
+            postings = None if journal.ledger is None else len(journal.ledger)
+            end = _End(len(journal.rows), len(journal.events), order_hash(journal.events), postings)
             file.write(_JSON.encode(end) + b"\n")
         aside.replace(path)
     finally:
@@ -121,6 +131,7 @@ def read_journal(path: Path) -> Journal:
     head: Head | None = None
     rows: list[ExecutionJournalRow] = []
     events: list[OrderEvent] = []
+    ledger: list[ExecutionLedgerRow] = []
     for number, line in _lines(path):
         if isinstance(line, Head):
             if line.schema != SCHEMA:
@@ -132,13 +143,15 @@ def read_journal(path: Path) -> Journal:
             rows.append(line.row)
         elif isinstance(line, _Event):
             events.append(line.event)
+        elif isinstance(line, _Posting):
+            ledger.append(line.row)
         else:
-            _compare(path, line, rows, events)
-            return Journal(head, tuple(rows), tuple(events))
+            _compare(path, line, rows, events, ledger)
+            return Journal(head, tuple(rows), tuple(events), None if line.postings is None else tuple(ledger))
     raise JournalFileError(f"{path}: expected an end, it was not written whole")
 
 
-def _lines(path: Path) -> Iterator[tuple[int, Head | _Inputs | _Event | _End]]:
+def _lines(path: Path) -> Iterator[tuple[int, Head | _Inputs | _Event | _Posting | _End]]:
     number = 1
     try:
         with open_lines(path) as file:
@@ -148,10 +161,19 @@ def _lines(path: Path) -> Iterator[tuple[int, Head | _Inputs | _Event | _End]]:
         raise JournalFileError(f"{path}: line {number}: {error}") from None
 
 
-def _compare(path: Path, end: _End, rows: list[ExecutionJournalRow], events: list[OrderEvent]) -> None:
-    if (end.rows, end.events) != (len(rows), len(events)):
-        raise JournalFileError(
-            f"{path}: expected {end.rows} rows and {end.events} events, got {len(rows)} and {len(events)}"
-        )
+def _compare(
+    path: Path,
+    end: _End,
+    rows: list[ExecutionJournalRow],
+    events: list[OrderEvent],
+    ledger: list[ExecutionLedgerRow],
+) -> None:
+    for what, expected, got in (
+        ("rows", end.rows, len(rows)),
+        ("events", end.events, len(events)),
+        ("postings", end.postings or 0, len(ledger)),
+    ):
+        if expected != got:
+            raise JournalFileError(f"{path}: expected {expected} {what}, got {got}")
     if (found := order_hash(events)) != end.order_hash:
         raise JournalFileError(f"{path}: expected order events with hash {end.order_hash}, got {found}")

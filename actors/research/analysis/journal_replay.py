@@ -8,7 +8,7 @@ The engine has the account's settings and nothing else: what it comes to follows
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -17,7 +17,7 @@ from zstandard import ZstdError
 from actors.execution.accounts.equity_curve import EquitySample
 from actors.execution.accounts.ledger import Entry
 from actors.execution.accounts.round_trips import ClosedTrade
-from actors.execution.accounts.rows import ExecutionJournalRow
+from actors.execution.accounts.rows import ExecutionJournalRow, ExecutionLedgerRow
 from actors.execution.engine import Engine, Verdict
 from actors.execution.engine_state import EngineSettings
 from actors.execution.inputs import Numbered, TakeSignal, decode
@@ -140,11 +140,24 @@ def replay(
     return found
 
 
+class LedgerCheck(msgspec.Struct, frozen=True, kw_only=True):
+    """As `JournalCheck`, of postings."""
+
+    stored: int
+    replayed: int
+    difference: int | None = None
+    expected: str = ""
+    got: str = ""
+    missing: int = 0
+    beyond: int = 0
+
+
 class JournalCheck(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether an order log that was stored follows from the journal.
+    """Whether the order log and the ledger that were stored follow from the journal.
 
     `difference`: the place (from 1) of the first event that is another one, with both as JSON. `missing`: events that
-    follow from the journal and were not stored; `beyond`: such as were stored and do not follow from it.
+    follow from the journal and were not stored; `beyond`: such as were stored and do not follow from it. `ledger`: the
+    same of the postings; None: they were not read.
     """
 
     inputs: int
@@ -157,14 +170,16 @@ class JournalCheck(msgspec.Struct, frozen=True, kw_only=True):
     got: str = ""
     missing: int = 0
     beyond: int = 0
+    ledger: LedgerCheck | None = None
     live: bool = False
 
     @property
     def equal(self) -> bool:
         """Whether they agree: all of it, or of an account that was running, as far as its copy went."""
-        if self.difference is not None or self.beyond:
+        found = (self,) if self.ledger is None else (self, self.ledger)
+        if any(each.difference is not None or each.beyond for each in found):
             return False
-        return self.live or not self.missing
+        return self.live or not any(each.missing for each in found)
 
 
 def checked(journal: Journal) -> JournalCheck:
@@ -183,7 +198,23 @@ def checked(journal: Journal) -> JournalCheck:
         got="" if place is None else line_of(stored[place]).decode(),
         missing=max(0, len(replayed) - len(stored)),
         beyond=max(0, len(stored) - len(replayed)),
+        ledger=None if journal.ledger is None else _ledger(journal.head.account, journal.ledger, found),
         live=journal.head.live,
+    )
+
+
+def _ledger(account: str, stored: Sequence[ExecutionLedgerRow], found: Replayed) -> LedgerCheck:
+    replayed = [row for entry in found.entries for row in ExecutionLedgerRow.of(account, entry)]
+    pairs = enumerate(zip(stored, replayed, strict=False), 1)
+    place = next((number for number, (own, other) in pairs if own != other), None)
+    return LedgerCheck(
+        stored=len(stored),
+        replayed=len(replayed),
+        difference=place,
+        expected="" if place is None else msgspec.json.encode(replayed[place - 1]).decode(),
+        got="" if place is None else msgspec.json.encode(stored[place - 1]).decode(),
+        missing=max(0, len(replayed) - len(stored)),
+        beyond=max(0, len(stored) - len(replayed)),
     )
 
 

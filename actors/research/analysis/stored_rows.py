@@ -130,14 +130,14 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StoredAccount(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that is kept of an account. `live`: it was running while it was read."""
+    """Everything that is kept of an account. `live`: it was running while it was read. `ledger`: None: it was not."""
 
     opened: Opened
     live: bool = False
     inputs: Sequence[ExecutionJournalRow] = ()
     orders: Sequence[ExecutionOrderRow] = ()
     fills: Sequence[ExecutionFillRow] = ()
-    ledger: Sequence[ExecutionLedgerRow] = ()
+    ledger: Sequence[ExecutionLedgerRow] | None = None
     equity: Sequence[ExecutionEquityRow] = ()
     trades: Sequence[ExecutionTradeRow] = ()
     verdicts: Sequence[ExecutionVerdictRow] = ()
@@ -172,7 +172,8 @@ class StoredAccount(msgspec.Struct, frozen=True, kw_only=True):
             exported=now,
             live=self.live,
         )
-        return Journal(head, tuple(self.inputs), self.events())
+        ledger = None if self.ledger is None else tuple(_plain_money(row) for row in self.ledger)
+        return Journal(head, tuple(self.inputs), self.events(), ledger)
 
     def record(self) -> AccountRecord:
         """What the account has done, by its rows."""
@@ -181,7 +182,7 @@ class StoredAccount(msgspec.Struct, frozen=True, kw_only=True):
             events=self.events(),
             equity=self.equity,
             trades=self.trades,
-            ledger=self.ledger,
+            ledger=self.ledger or (),
             verdicts=[(row.signal_id, row.code) for row in self.verdicts],
             inputs=sum(row.count for row in self.inputs),
             name=self.opened.name,
@@ -196,6 +197,10 @@ def _exact(row: ExecutionFillRow) -> ExecutionFillRow:
         notional=decimal_text(exact_nanos(row.notional)),
         realized=decimal_text(exact_nanos(row.realized)),
     )
+
+
+def _plain_money(row: ExecutionLedgerRow) -> ExecutionLedgerRow:
+    return msgspec.structs.replace(row, amount=decimal_text(exact_nanos(row.amount)))
 
 
 def opened_with(rows: Sequence[ExecutionRosterRow], account: str) -> Opened | None:

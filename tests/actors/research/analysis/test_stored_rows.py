@@ -50,7 +50,9 @@ def test_all_of_an_account_comes_back_from_the_log(tmp_path: Path) -> None:
     assert found.events() == tuple(desk.events)
     assert tuple(found.inputs) == journal_of(desk).rows
     assert (found.opened.name, found.opened.engine, found.live) == ("By hand", desk.engine.settings, False)
-    assert checked(found.journal(0)).equal
+    check = checked(found.journal(0))
+    assert check.equal
+    assert check.ledger is not None
 
 
 def test_the_commands_find_an_account_by_its_name(tmp_path: Path) -> None:

@@ -156,6 +156,14 @@ class NewPaperAccount(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     seed: int = 0
 
 
+class PaperAccountQuery(msgspec.Struct, frozen=True):
+    """Whose paper accounts (empty: everybody's), and which of them, by their ids."""
+
+    user: str = ""
+    limit: Annotated[int, msgspec.Meta(ge=1, le=200)] = 50
+    offset: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 0
+
+
 class OneSession(msgspec.Struct, frozen=True):
     """Which session."""
 
@@ -392,16 +400,23 @@ async def one_account(request: OnePaperAccount, call: Call) -> PaperAccount:
     return await _account(call, await view_of(call, request.account_id))
 
 
-async def list_accounts(call: Call) -> PaperAccountPage:
-    """Answer all paper accounts."""
-    found = [await _account(call, view) for view in await _views(call)]
-    return PaperAccountPage(tuple(found), len(found))
+async def list_accounts(request: PaperAccountQuery, call: Call) -> PaperAccountPage:
+    """Answer paper accounts."""
+    names = await _names(call, request.user)
+    chosen = names[request.offset : request.offset + request.limit]
+    found = [await _account(call, await view_of(call, name)) for name in chosen]
+    return PaperAccountPage(tuple(found), len(names))
 
 
-async def _views(call: Call) -> list[AccountView]:
-    """All paper accounts that are up."""
+async def _names(call: Call, user: str = "") -> list[str]:
+    """The paper accounts that are up, of a user or of all."""
     listed = (await call.ref(DEPLOYMENTS).ask(ListAccounts(), ASK_S)).accounts
-    return [await view_of(call, name) for name, _, mode, _, _, up in listed if mode == "paper" and up]
+    return [name for name, owner, mode, _, _, up in listed if mode == "paper" and up and user in ("", owner)]
+
+
+async def _views(call: Call, user: str = "") -> list[AccountView]:
+    """How they stand."""
+    return [await view_of(call, name) for name in await _names(call, user)]
 
 
 async def _account(call: Call, view: AccountView) -> PaperAccount:
@@ -453,13 +468,9 @@ async def one_session(request: OneSession, call: Call) -> SessionBody:
 
 async def list_sessions(request: SessionQuery, call: Call) -> SessionPage:
     """Answer the sessions, the newest first."""
-    found = [await _session(call, view) for view in await _views(call) if view.session]
+    found = [await _session(call, view) for view in await _views(call, request.user) if view.session]
     chosen = [
-        each
-        for each in found
-        if request.status in ("", each.status)
-        and request.user in ("", each.user)
-        and request.strategy_id in ("", each.strategy_id)
+        each for each in found if request.status in ("", each.status) and request.strategy_id in ("", each.strategy_id)
     ]
     chosen.sort(key=lambda each: each.created_at or "", reverse=True)
     return SessionPage(tuple(chosen[request.offset : request.offset + request.limit]), len(chosen))

@@ -34,6 +34,8 @@ SETTLE_S: Final = 1.0
 POLL_S: Final = 0.01
 QUERY_S: Final = 10.0
 LAST: Final = INT64_MAX
+LOOKED_AT: Final = 20_000
+"""Events that are looked through for what was denied."""
 
 R = TypeVar("R", bound=Row)
 
@@ -116,6 +118,19 @@ async def orders(
         limit=limit,
         where=NEWEST,
         arguments=(market, deployment_id, state),
+    )
+
+
+async def denials(call: Call, account: str, limit: int) -> Page[ExecutionOrderRow]:
+    """The newest orders that were denied, out of the last events."""
+    last = call.node.require_log().last_seq(orders_stream(account))
+    return await rows(
+        call,
+        ExecutionOrderRow,
+        orders_stream(account),
+        limit=limit,
+        where="AND o.kind = 'denied' AND o.seq > $4",
+        arguments=(max(0, last - LOOKED_AT),),
     )
 
 

@@ -121,7 +121,7 @@ async def alerts_of(
               f"{each.market} {each.side} is locked until {moment(each.until)}: {each.reason}")
         for each in view.locks
     ]  # fmt: skip
-    denied = await reading.orders(call, view.account, reading.LAST, limit, state="denied")
+    denied = await reading.denials(call, view.account, limit)
     stored = [
         Alert(f"order-{row.seq}", timestamp(row.ts), "denied", row.reason_code, "medium", row.reason,
               row.client_order_id)

@@ -10,6 +10,8 @@ import msgspec
 import trio
 from trio_websocket import WebSocketConnection, open_websocket_url
 
+from actors.execution.event_stream import WAITING, Follower
+from protocols.orders import NewOrder, Order, OrderEvent
 from tests.actors.execution.http.conftest import Client
 
 LIMIT_S = 20.0
@@ -95,3 +97,36 @@ async def test_what_is_no_message_is_an_error_and_the_connection_goes_on(client:
         assert (await listener.next())["code"] == "malformed_json"
         await listener.say(type="ping")
         assert (await listener.next())["type"] == "pong"
+
+
+async def test_a_client_loses_nothing_while_the_stream_is_started_anew(client: Client) -> None:
+    session = client.session()
+    async with listening(client) as listener:
+        await listener.subscribed(accounts=["*"], resume_from={session: 0})
+        order(client, session, "before")
+        seen = [each for each in await listener.events(3) if each["account"] == session]
+        client("POST", "/api/v1/actors/execution/events/kill")
+        order(client, session, "between")
+        while len(seen) < 9:
+            order(client, session, f"after{len(seen)}")  # the first event behind a hole shows it
+            with trio.move_on_after(0.3):
+                while len(seen) < 9:
+                    message = await listener.next()
+                    seen += [message] if message["account"] == session else []
+        assert [each["seq"] for each in seen] == list(range(1, len(seen) + 1))
+
+
+def test_what_a_client_cannot_hold_it_reads_from_the_database() -> None:
+    follower = Follower("slow", None)  # type: ignore[arg-type]
+    for seq in range(1, WAITING + 3):
+        follower.hand(event("a", seq))
+    assert follower.heads == {"a": WAITING}
+    assert [each.seq for each in follower.waiting] == [WAITING + 1, WAITING + 2]
+    assert follower.woken.is_set()
+
+
+def event(account: str, seq: int) -> OrderEvent:
+    asked = NewOrder(client_order_id="o", market="X", side="buy", kind="market", size=1)
+    return OrderEvent(
+        account=account, seq=seq, kind="accepted", ts=seq, order=Order(account=account, order=asked, state="accepted")
+    )

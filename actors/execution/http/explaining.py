@@ -164,7 +164,7 @@ async def _trades(call: Call, account: str, order: NewOrder, first: int, last: i
         ExecutionTradeRow,
         trade_stream(account),
         limit=20,
-        where="AND o.market = $4 AND o.deployment_id = $5 AND o.entry_ts <= $7 AND o.exit_ts >= $6",
+        where="AND o.market = $4 AND ($5 = '' OR o.deployment_id = $5) AND o.entry_ts <= $7 AND o.exit_ts >= $6",
         arguments=(order.market, order.deployment_id, first, last),
     )
     return tuple(map(trade_body, page.rows[::-1]))
@@ -213,5 +213,6 @@ def told(found: Explanation) -> list[str]:
             f"{trade.pnl} {trade.currency} after costs ({trade.exit_reason})"
         )
     if found.fills and not found.trades:
-        lines.append("outcome: the position is open")
+        left = found.fills[-1].position
+        lines.append(f"outcome: the account held {left} {order.symbol} behind it, and no round trip has ended")
     return lines

@@ -17,6 +17,7 @@ from actors.execution.matching.bar_market import BarMatcher
 from actors.execution.matching.book_market import Depth
 from actors.execution.matching.desk import Desk, Source
 from actors.execution.matching.mark import Mark
+from actors.execution.matching.quote_market import UNKNOWN_SIZE
 from actors.execution.matching.standing import BARS, BOOK, QUOTES, TRADES, StandingOrders
 from actors.market.book import Gap
 from protocols.market import Bar, BookStale, BookUpdate, MarketStatus, Quote, Trade
@@ -140,17 +141,28 @@ class SimulatedMarket(StandingOrders):
         if self.rank != QUOTES:
             self._finish()
             return
-        top, liquidity = self.top, self.liquidity
-        top.quote = message
+        liquidity = self.liquidity
+        self.top.quote = message
         self._show(message, ts)
         for leg, prices in liquidity.seen.items():
-            for price in sorted(prices):
-                displayed = top.now(leg, price)
-                if displayed is not None:
-                    self.level_changed(leg, price, displayed, message.ts_event)
+            if prices:
+                self._follow_best(leg, sorted(prices), message)
         if liquidity.waits:
             liquidity.caught_up(message.ts_event)
-        self._match(ts)
+        if self.orders or self.desk.released:
+            self._match(ts)
+        else:
+            self._finish()
+
+    def _follow_best(self, leg: Leg, prices: list[int], message: Quote) -> None:
+        """Levels that we follow, as a quote shows them: its own, and nothing in front of it; behind it nobody knows."""
+        bids = leg == "bid"
+        best, size = (message.bid, message.bid_size) if bids else (message.ask, message.ask_size)
+        for price in prices:
+            if price == best:
+                self.level_changed(leg, price, size or UNKNOWN_SIZE, message.ts_event)
+            elif best is None or (price > best) == bids:
+                self.level_changed(leg, price, 0, message.ts_event)
 
     def _trade(self, message: Trade, ts: int) -> None:
         self._begin(ts)

@@ -148,8 +148,8 @@ def _bars(title: str, times: int, data: Path, scale: Scale, notes: list[str]) ->
     }
     found = in_turns(_with_peers({TROUPE: lambda: rate_of(TROUPE, ours(), expected)}, expected, asked, notes), scale)
     notes.append(
-        f"{title}: {int(data.stem.rpartition('-')[2]):,} of a minute, {expected['trades']:.0f} trades (averages of {fast} "
-        f"and {slow}, long or short by turns, orders at the next open), statistics included, final equity "
+        f"{title}: {int(data.stem.rpartition('-')[2]):,} of a minute, {expected['trades']:.0f} trades (averages of "
+        f"{fast} and {slow}, long or short by turns, orders at the next open), statistics included, final equity "
         f"{expected['equity']:,.2f} on every side."
     )
     rate = found[TROUPE]["rate"]

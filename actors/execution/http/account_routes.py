@@ -20,7 +20,7 @@ from actors.execution.http.bodies import (
     OrderBody,
     PositionBody,
     PostingBody,
-    TradeBody,
+    RoundTripBody,
     VerdictBody,
     account_body,
     deployment_body,
@@ -123,7 +123,7 @@ class NewAccount(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     symbols: tuple[str, ...] = ()
 
 
-class SettingsAnswer(msgspec.Struct, frozen=True):
+class AccountSettingsBody(msgspec.Struct, frozen=True):
     """What an account was opened with, and the limits that hold now."""
 
     account_id: str
@@ -253,7 +253,7 @@ class EquityPage(msgspec.Struct, frozen=True):
 class TradePage(msgspec.Struct, frozen=True):
     """Round trips, the newest first."""
 
-    trades: tuple[TradeBody, ...]
+    trades: tuple[RoundTripBody, ...]
     next: int | None
     behind: int
 
@@ -430,11 +430,11 @@ async def settings_of(call: Call, account: str) -> AccountOpened:
     return await call.ref(DEPLOYMENTS).ask(GetAccountSettings(account), ASK_S)
 
 
-async def account_settings(request: OneAccount, call: Call) -> SettingsAnswer:
+async def account_settings(request: OneAccount, call: Call) -> AccountSettingsBody:
     """Answer what an account was opened with, and the limits that hold."""
     said = await settings_of(call, request.account_id)
     risk = await call.ref(account_actor(request.account_id)).ask(GetRisk(), ASK_S)
-    return SettingsAnswer(
+    return AccountSettingsBody(
         request.account_id,
         moment(said.created),
         said.settings,
@@ -469,7 +469,7 @@ async def _move(request: Money, call: Call, sign: int) -> AccountBody:
     return account_body(await view_of(call, request.account_id))
 
 
-async def limits(request: NewLimits, call: Call) -> SettingsAnswer:
+async def limits(request: NewLimits, call: Call) -> AccountSettingsBody:
     """Set other limits."""
     if request.deployment_id and request.deployment_id not in (await view_of(call, request.account_id)).deployments:
         raise HttpError(404, "not_found", f"there is no deployment {request.deployment_id}", "deployment_id")

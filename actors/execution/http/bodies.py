@@ -196,7 +196,7 @@ class EquityBody(msgspec.Struct, frozen=True):
     drawdown: float | None
 
 
-class TradeBody(msgspec.Struct, frozen=True):
+class RoundTripBody(msgspec.Struct, frozen=True):
     """A round trip, from flat to flat. `mae`, `mfe`: the worst and the best it stood at."""
 
     seq: int
@@ -453,9 +453,9 @@ def equity_body(row: ExecutionEquityRow) -> EquityBody:
     )
 
 
-def trade_body(row: ExecutionTradeRow) -> TradeBody:
+def trade_body(row: ExecutionTradeRow) -> RoundTripBody:
     """A round trip."""
-    return TradeBody(
+    return RoundTripBody(
         seq=row.seq,
         account_id=row.account,
         deployment_id=row.deployment_id,

@@ -17,7 +17,7 @@ from actors.execution.http.bodies import (
     FillBody,
     OrderBody,
     PostingBody,
-    TradeBody,
+    RoundTripBody,
     VerdictBody,
     fill_row_body,
     order_body,
@@ -63,7 +63,7 @@ class Explanation(msgspec.Struct, frozen=True):
     events: tuple[EventBody, ...]
     fills: tuple[FillBody, ...]
     postings: tuple[PostingBody, ...]
-    trades: tuple[TradeBody, ...]
+    trades: tuple[RoundTripBody, ...]
     summary: tuple[str, ...]
 
 
@@ -158,7 +158,7 @@ async def _postings(call: Call, account: str, references: tuple[str, ...]) -> tu
     return tuple(map(posting_body, page.rows[::-1]))
 
 
-async def _trades(call: Call, account: str, order: NewOrder, first: int, last: int) -> tuple[TradeBody, ...]:
+async def _trades(call: Call, account: str, order: NewOrder, first: int, last: int) -> tuple[RoundTripBody, ...]:
     page = await reading.rows(
         call,
         ExecutionTradeRow,

@@ -48,7 +48,7 @@ class DeploymentRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     auto_start: bool = True
 
 
-class ExecutionBody(msgspec.Struct, frozen=True):
+class LiveDeployment(msgspec.Struct, frozen=True):
     """A deployment, which is also its execution. `status`: active, paused, stopped or error."""
 
     deployment_id: str
@@ -79,7 +79,7 @@ class ExecutionBody(msgspec.Struct, frozen=True):
 class ExecutionPage(msgspec.Struct, frozen=True):
     """Deployments, the newest first; figures are shown of one alone."""
 
-    deployments: tuple[ExecutionBody, ...]
+    deployments: tuple[LiveDeployment, ...]
     total_count: int
     limit: int
     offset: int
@@ -88,7 +88,7 @@ class ExecutionPage(msgspec.Struct, frozen=True):
 class ExecutionList(msgspec.Struct, frozen=True):
     """Executions, the newest first; figures are shown of one alone."""
 
-    executions: tuple[ExecutionBody, ...]
+    executions: tuple[LiveDeployment, ...]
     total_count: int
     limit: int
     offset: int
@@ -216,7 +216,7 @@ class OrchestrationBody(msgspec.Struct, frozen=True):
     current_value: Number | None
     weights: dict[str, float]
     unallocated: float
-    deployments: tuple[ExecutionBody, ...]
+    deployments: tuple[LiveDeployment, ...]
 
 
 class OrchestrationPage(msgspec.Struct, frozen=True):
@@ -291,13 +291,13 @@ class BrokerPositions(msgspec.Struct, frozen=True):
 TYPES = {"paper": "paper_trading", "live": "live_trading", "replay": "simulation", "backtest": "simulation"}
 
 
-def execution_body(view: DeploymentView, account: AccountView | None, *, figures: bool) -> ExecutionBody:
+def execution_body(view: DeploymentView, account: AccountView | None, *, figures: bool) -> LiveDeployment:
     """A deployment. `figures` False: they were not asked for."""
     settings = msgspec.json.decode(view.settings, type=DeploymentSettings)
     capital = None
     if account is not None:
         capital = exact_nanos(account.initial_capital) * round(settings.capital_share * NANO) // NANO
-    return ExecutionBody(
+    return LiveDeployment(
         deployment_id=view.deployment_id,
         execution_id=view.deployment_id,
         strategy_id=view.strategy_id,

@@ -26,10 +26,10 @@ from actors.execution.http.live_bodies import (
     BrokerPositions,
     BrokerQuery,
     DeploymentRequest,
-    ExecutionBody,
     ExecutionList,
     ExecutionPage,
     ListQuery,
+    LiveDeployment,
     OneDeployment,
     OneExecution,
     OneOrchestration,
@@ -94,7 +94,7 @@ To = Literal["active", "paused", "stopped"]
 # -- deployments ---------------------------------------------------------------------------------------------
 
 
-async def deploy(request: DeploymentRequest, call: Call) -> ExecutionBody:
+async def deploy(request: DeploymentRequest, call: Call) -> LiveDeployment:
     """Deploy a strategy: run it, if it does not run yet, and bind it to an account."""
     if request.monitoring_config:
         raise HttpError(400, "not_supported", "expected none: limits and alerts are the account's", "monitoring_config")
@@ -176,57 +176,57 @@ async def list_executions(request: ListQuery, call: Call) -> ExecutionList:
     return ExecutionList(chosen, total, request.limit, request.offset)
 
 
-async def _listed(request: ListQuery, call: Call) -> tuple[tuple[ExecutionBody, ...], int]:
+async def _listed(request: ListQuery, call: Call) -> tuple[tuple[LiveDeployment, ...], int]:
     question = ListDeployments(account=request.environment_id, strategy_id=request.strategy_id, state=request.status)
     found = (await call.ref(DEPLOYMENTS).ask(question, ASK_S)).deployments
     chosen = found[request.offset : request.offset + request.limit]
     return tuple(execution_body(each, None, figures=False) for each in chosen), len(found)
 
 
-async def _one(call: Call, name: str) -> ExecutionBody:
+async def _one(call: Call, name: str) -> LiveDeployment:
     found = await call.ref(DEPLOYMENTS).ask(ViewDeployment(name), ASK_S)
     return execution_body(found, await view_of(call, found.account), figures=True)
 
 
-async def one_deployment(request: OneDeployment, call: Call) -> ExecutionBody:
+async def one_deployment(request: OneDeployment, call: Call) -> LiveDeployment:
     """Answer a deployment with what it has done."""
     return await _one(call, request.deployment_id)
 
 
-async def one_execution(request: OneExecution, call: Call) -> ExecutionBody:
+async def one_execution(request: OneExecution, call: Call) -> LiveDeployment:
     """Answer an execution with what it has done."""
     return await _one(call, request.execution_id)
 
 
-async def _moved(call: Call, name: str, to: To, reason: str = "", *, close: bool = False) -> ExecutionBody:
+async def _moved(call: Call, name: str, to: To, reason: str = "", *, close: bool = False) -> LiveDeployment:
     asked = SwitchDeployment(name, to, reason, close)
     found = await call.ref(DEPLOYMENTS).ask(asked, START_S)
     return execution_body(found, await view_of(call, found.account), figures=True)
 
 
-async def start(request: OneDeployment, call: Call) -> ExecutionBody:
+async def start(request: OneDeployment, call: Call) -> LiveDeployment:
     """Start a deployment that was stopped. 409 if it is active."""
     return await _moved(call, request.deployment_id, "active", "started")
 
 
-async def resume(request: OneDeployment, call: Call) -> ExecutionBody:
+async def resume(request: OneDeployment, call: Call) -> LiveDeployment:
     """Resume a deployment that was paused. 409 if it is active."""
     return await _moved(call, request.deployment_id, "active", "resumed")
 
 
-async def pause(request: OneDeployment, call: Call) -> ExecutionBody:
+async def pause(request: OneDeployment, call: Call) -> LiveDeployment:
     """Take no more signals; what is open stays. 409 unless it is active."""
     return await _moved(call, request.deployment_id, "paused", "paused")
 
 
-async def stop(request: StopRequest, call: Call) -> ExecutionBody:
+async def stop(request: StopRequest, call: Call) -> LiveDeployment:
     """Cancel what is open, and take no more signals. 409 if it is stopped."""
     return await _moved(
         call, request.deployment_id, "stopped", request.reason or "stopped", close=request.close_positions
     )
 
 
-async def remove(request: OneDeployment, call: Call) -> ExecutionBody:
+async def remove(request: OneDeployment, call: Call) -> LiveDeployment:
     """Stop a deployment; what it was and did is kept."""
     found = await call.ref(DEPLOYMENTS).ask(ViewDeployment(request.deployment_id), ASK_S)
     if found.state == "stopped":
@@ -234,22 +234,22 @@ async def remove(request: OneDeployment, call: Call) -> ExecutionBody:
     return await _moved(call, request.deployment_id, "stopped", "removed")
 
 
-async def start_execution(request: OneExecution, call: Call) -> ExecutionBody:
+async def start_execution(request: OneExecution, call: Call) -> LiveDeployment:
     """Start an execution that was stopped."""
     return await _moved(call, request.execution_id, "active", "started")
 
 
-async def resume_execution(request: OneExecution, call: Call) -> ExecutionBody:
+async def resume_execution(request: OneExecution, call: Call) -> LiveDeployment:
     """Resume an execution that was paused."""
     return await _moved(call, request.execution_id, "active", "resumed")
 
 
-async def pause_execution(request: OneExecution, call: Call) -> ExecutionBody:
+async def pause_execution(request: OneExecution, call: Call) -> LiveDeployment:
     """Take no more signals; what is open stays."""
     return await _moved(call, request.execution_id, "paused", "paused")
 
 
-async def stop_execution(request: StopExecution, call: Call) -> ExecutionBody:
+async def stop_execution(request: StopExecution, call: Call) -> LiveDeployment:
     """Cancel what is open, and take no more signals."""
     return await _moved(
         call, request.execution_id, "stopped", request.reason or "stopped", close=request.close_positions

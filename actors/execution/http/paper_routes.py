@@ -262,7 +262,7 @@ class AlertQuery(msgspec.Struct, frozen=True):
     limit: Annotated[int, msgspec.Meta(ge=1, le=200)] = 50
 
 
-class PerformanceQuery(msgspec.Struct, frozen=True):
+class PaperPerformanceQuery(msgspec.Struct, frozen=True):
     """Of which account or session; empty: of all paper accounts."""
 
     account_id: str = ""
@@ -301,7 +301,7 @@ class OneSymbol(msgspec.Struct, frozen=True):
     symbol: str
 
 
-class MarketBody(msgspec.Struct, frozen=True):
+class PaperMarket(msgspec.Struct, frozen=True):
     """A market now; null: not known. `marks`: what is wrong with its data (`synthetic`, `delayed`, `stale` …)."""
 
     symbol: str
@@ -316,7 +316,7 @@ class MarketBody(msgspec.Struct, frozen=True):
     marks: tuple[str, ...]
 
 
-class BarsQuery(msgspec.Struct, frozen=True):
+class PaperBarsQuery(msgspec.Struct, frozen=True):
     """Which bars of which market."""
 
     symbol: str
@@ -324,7 +324,7 @@ class BarsQuery(msgspec.Struct, frozen=True):
     limit: Annotated[int, msgspec.Meta(ge=1, le=500)] = 100
 
 
-class BarBody(msgspec.Struct, frozen=True):
+class PaperBar(msgspec.Struct, frozen=True):
     """A bar, named by its start."""
 
     timestamp: str
@@ -335,12 +335,12 @@ class BarBody(msgspec.Struct, frozen=True):
     volume: Number | None
 
 
-class BarsBody(msgspec.Struct, frozen=True):
+class PaperBars(msgspec.Struct, frozen=True):
     """Bars that are in memory, the oldest first; older ones are at /api/v1/markets/…/bars."""
 
     symbol: str
     timeframe: str
-    data: tuple[BarBody, ...]
+    data: tuple[PaperBar, ...]
 
 
 # -- accounts and sessions -----------------------------------------------------------------------------------
@@ -587,7 +587,7 @@ async def performance(request: OneSession, call: Call) -> PerformanceBody:
     return await _performance(call, await view_of(call, request.session_id))
 
 
-async def performances(request: PerformanceQuery, call: Call) -> PerformancePage:
+async def performances(request: PaperPerformanceQuery, call: Call) -> PerformancePage:
     """Answer what paper accounts have come to."""
     name = request.account_id or request.session_id
     views = [await view_of(call, name)] if name else await _views(call)
@@ -693,12 +693,12 @@ async def position_sizing(request: SizeRequest, call: Call) -> SizeAnswer:
 # -- markets -------------------------------------------------------------------------------------------------
 
 
-async def market_data(request: OneSymbol, call: Call) -> MarketBody:
+async def market_data(request: OneSymbol, call: Call) -> PaperMarket:
     """Answer a market's best prices."""
     [found] = (await call.ref(MARKET_INDEX).ask(ListMarkets(request.symbol), ASK_S)).markets
     quote = found.quote
     bid, ask = (None, None) if quote is None else (quote.bid, quote.ask)
-    return MarketBody(
+    return PaperMarket(
         symbol=found.market,
         bid=number(bid),
         bid_size=None if quote is None or bid is None else number(quote.bid_size),
@@ -712,12 +712,12 @@ async def market_data(request: OneSymbol, call: Call) -> MarketBody:
     )
 
 
-async def market_history(request: BarsQuery, call: Call) -> BarsBody:
+async def market_history(request: PaperBarsQuery, call: Call) -> PaperBars:
     """Answer a market's newest bars."""
     await call.ref(MARKET_INDEX).ask(ListMarkets(request.symbol), ASK_S)
     found = await call.ref(BARS).ask(GetBars(request.symbol, request.timeframe, limit=request.limit), ASK_S)
     shown = tuple(
-        BarBody(
+        PaperBar(
             timestamp(bar.start),
             known_number(bar.open),
             known_number(bar.high),
@@ -727,7 +727,7 @@ async def market_history(request: BarsQuery, call: Call) -> BarsBody:
         )
         for bar in found.bars
     )
-    return BarsBody(request.symbol, request.timeframe, shown)
+    return PaperBars(request.symbol, request.timeframe, shown)
 
 
 routes: list[Route] = [

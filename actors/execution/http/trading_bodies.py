@@ -109,7 +109,7 @@ class TradingStatus(msgspec.Struct, frozen=True, rename="camel"):
     timestamp: str
 
 
-class SettingsAnswer(msgspec.Struct, frozen=True, rename="camel"):
+class TradingLimits(msgspec.Struct, frozen=True, rename="camel"):
     """The limits that hold, by account."""
 
     user_id: str

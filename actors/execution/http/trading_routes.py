@@ -24,12 +24,12 @@ from actors.execution.http.trading_bodies import (
     BridgeSignal,
     BridgeSignals,
     OneUser,
-    SettingsAnswer,
     SettingsChange,
     SignalQuery,
     StartTrading,
     StopTrading,
     TradingAccountBody,
+    TradingLimits,
     TradingPosition,
     TradingSettings,
     TradingStatus,
@@ -217,12 +217,12 @@ async def stop(request: StopTrading, call: Call) -> TradingStatus:
     return await status(OneUser(request.user_id), call)
 
 
-async def settings(request: OneUser, call: Call) -> SettingsAnswer:
+async def settings(request: OneUser, call: Call) -> TradingLimits:
     """Answer the limits of a user's accounts."""
     return await _settings(call, await _known(call, request.user))
 
 
-async def change(request: SettingsChange, call: Call) -> SettingsAnswer:
+async def change(request: SettingsChange, call: Call) -> TradingLimits:
     """Change limits of a user's accounts, and whether they trade."""
     views = await _known(call, request.user)
     for name in ("strategy_id", "source", "timeframe", "parameters", "initial_capital", "confidence_threshold"):
@@ -233,11 +233,11 @@ async def change(request: SettingsChange, call: Call) -> SettingsAnswer:
     return await _settings(call, await _known(call, request.user))
 
 
-async def _settings(call: Call, views: list[AccountView]) -> SettingsAnswer:
+async def _settings(call: Call, views: list[AccountView]) -> TradingLimits:
     limits = {
         view.account: (await call.ref(account_actor(view.account)).ask(GetRisk(), ASK_S)).limits for view in views
     }
-    return SettingsAnswer(views[0].user, limits, {view.account: view.trading for view in views})
+    return TradingLimits(views[0].user, limits, {view.account: view.trading for view in views})
 
 
 async def _apply(call: Call, views: list[AccountView], settings: TradingSettings) -> None:

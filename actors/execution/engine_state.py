@@ -173,9 +173,25 @@ class EngineState:
         return converted(NANO, self.settings.account.conversions.get(currency), self.marks)
 
     def margin_available(self) -> int | None:
-        """What may be used for new orders, that of open orders off."""
+        """What may be used for new orders: that of open orders is off, what is being closed at any price is free."""
         available, bound = self.account.available(), self.margin_of_orders()
-        return None if available is None or bound is None else available - bound
+        if available is None or bound is None:
+            return None
+        for market, quantity in self._leaving().items():
+            freed, rate = self.account.freed(market, quantity), self.rate(self.instruments[market].currency)
+            if freed is None or rate is None:
+                return None
+            available += freed * rate // NANO
+        return available - bound
+
+    def _leaving(self) -> dict[str, int]:
+        """How much of each market's position is being closed by market orders that only reduce it."""
+        found: dict[str, int] = {}
+        for working in self.blotter.open.values():
+            order = working.order
+            if order.reduce_only and order.kind == "market" and not order.parent:
+                found[order.market] = found.get(order.market, 0) + order.size - working.filled
+        return found
 
     def margin_used(self) -> int | None:
         """What positions and open orders use."""
@@ -224,7 +240,10 @@ class EngineState:
         if instrument is None or price is None:
             return None
         rate = self.rate(instrument.currency)
-        return None if rate is None else self.account.initial_margin(market, side, size, price) * rate // NANO
+        if rate is None:
+            return None
+        leaving = self._leaving().get(market, 0)
+        return self.account.initial_margin(market, side, size, price, leaving=leaving) * rate // NANO
 
     def open_orders(self, market: str = "", deployment_id: str = "") -> Iterable[OpenOrder]:
         """Open orders, of one market or of all, of one deployment or of all."""

@@ -210,17 +210,27 @@ class Account:
         return self._summed(lambda position: margin.maintenance(position, self.settings, self.marks))
 
     def initial_margin(
-        self, market: str, side: Side, size: int, price: int, *, position_side: PositionSide = ""
+        self, market: str, side: Side, size: int, price: int, *, position_side: PositionSide = "", leaving: int = 0
     ) -> int:
         """What an order would bind of `available`, beside what is held: in the market's currency.
 
-        Raises ValueError for an unknown market.
+        `leaving`: so much of the position is being closed already. Raises ValueError for an unknown market.
         """
         instrument = self.books.instrument(market)
         held = self.position(market, position_side).quantity if position_side else self.net_position(market)
+        if leaving:
+            rest = max(0, abs(held) - leaving)
+            held = rest if held > 0 else -rest
         booking = booking_of(instrument, self.settings.kind)
         signed = size if side == "buy" else -size
         return margin.to_open(booking, signed, held, price, instrument.multiplier, self.settings, market)
+
+    def freed(self, market: str, quantity: int) -> int | None:
+        """The initial margin that closing so much of a position frees, in its currency. None: a price is missing."""
+        position = self.position(market)
+        held = abs(position.quantity)
+        bound = margin.initial(position, self.settings, self.marks)
+        return bound if bound is None or not held else bound * min(quantity, held) // held
 
     def available(self, currency: str = "") -> int | None:
         """What may be bound or paid next: cash, plus unrealised profit less initial margin of positions on margin.

@@ -27,8 +27,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunResult:
             "data": [{"path": str(path), "market": "GOOG"}],
             "initial_capital": "10000",
             "market": {"tick": "0.01", "lot": "1"},
-            # Its positions are the whole equity, and a loss of one makes it larger than that: no margin is asked for.
-            "leverage": "4",
             "sizing": {"percentage": 1.0, "max_position_size": 1.0},
             "sized_at": "open",
             "opposite": "flip",

@@ -42,6 +42,7 @@ from actors.execution.http.orders import (
     OrderRequest,
     amended,
     cancelled,
+    commanded,
     known_order,
     market_of,
     orders_of,
@@ -67,9 +68,12 @@ from protocols.execution import (
     ListDeployments,
     MoneyIn,
     OpenAccount,
+    SwitchBreaker,
     SwitchTrading,
+    TakeLocksAway,
     account_actor,
 )
+from protocols.orders import CancelOrders
 from protocols.signal_stream import FreeObject
 
 TAGS: Final = ("execution",)
@@ -164,6 +168,29 @@ class TradingState(msgspec.Struct, frozen=True, kw_only=True):
     account_id: str
     state: Literal["active", "reducing", "halted"]
     reason: str = "by hand"
+
+
+class Breaker(msgspec.Struct, frozen=True, kw_only=True):
+    """Open the breaker (only what reduces passes), or close it."""
+
+    account_id: str
+    open: bool
+    reason: Annotated[str, msgspec.Meta(max_length=500)] = "by hand"
+
+
+class SomeOfAccount(msgspec.Struct, frozen=True):
+    """Of which market and deployment; empty: of all."""
+
+    account_id: str
+    symbol: str = ""
+    deployment_id: str = ""
+
+
+class Cancelling(msgspec.Struct, frozen=True):
+    """How many orders of the account are open still: others, and those whose cancel is under way."""
+
+    account_id: str
+    open_orders: int
 
 
 class StoredQuery(msgspec.Struct, frozen=True):
@@ -486,6 +513,28 @@ async def trading(request: TradingState, call: Call) -> AccountBody:
     return account_body(await view_of(call, request.account_id))
 
 
+async def breaker(request: Breaker, call: Call) -> AccountBody:
+    """Open or close an account's breaker by hand."""
+    await view_of(call, request.account_id)
+    await call.ref(account_actor(request.account_id)).ask(SwitchBreaker(request.open, request.reason), ASK_S)
+    return account_body(await view_of(call, request.account_id))
+
+
+async def unlock(request: SomeOfAccount, call: Call) -> AccountBody:
+    """End the locks of protections."""
+    await view_of(call, request.account_id)
+    ended = TakeLocksAway(request.symbol, request.deployment_id)
+    await call.ref(account_actor(request.account_id)).ask(ended, ASK_S)
+    return account_body(await view_of(call, request.account_id))
+
+
+async def cancel_orders(request: SomeOfAccount, call: Call) -> Cancelling:
+    """Cancel all open orders; those that have not ended yet are counted."""
+    await view_of(call, request.account_id)
+    await commanded(call, request.account_id, CancelOrders(request.symbol, request.deployment_id))
+    return Cancelling(request.account_id, (await view_of(call, request.account_id)).open_orders)
+
+
 async def positions(request: OneAccount, call: Call) -> Positions:
     """Answer an account's positions."""
     return Positions(tuple(map(position_body, (await view_of(call, request.account_id)).positions)))
@@ -641,6 +690,9 @@ routes: list[Route] = [
     post(f"{ONE}/withdraw", withdraw, summary="Take money out", tags=TAGS),
     put(f"{ONE}/limits", limits, summary="Set limits", tags=TAGS),
     post(f"{ONE}/trading", trading, summary="Let trade, or not", tags=TAGS, stores=False),
+    post(f"{ONE}/breaker", breaker, summary="Open or close the breaker", tags=TAGS, stores=False),
+    delete(f"{ONE}/locks", unlock, summary="End locks", tags=TAGS),
+    delete(f"{ONE}/orders", cancel_orders, summary="Cancel open orders", tags=TAGS),
     get(f"{ONE}/positions", positions, summary="Positions", tags=TAGS),
     get(f"{ONE}/orders", orders, summary="Orders as they stand", tags=TAGS),
     post(f"{ONE}/orders", order, summary="Order by hand", tags=TAGS, status=201),

@@ -66,6 +66,22 @@ def test_limits_are_set_shown_and_act(client: Client) -> None:
     assert order(client, name, side="sell", quantity=1)["order"]["state"] == "filled"
 
 
+def test_the_breaker_locks_and_open_orders_are_in_somebodys_hand(client: Client) -> None:
+    name = account(client)
+    one = f"{BASE}/{name}"
+    for number in range(3):
+        order(client, name, order_type="limit", price="0.01", client_order_id=f"rests{number}")
+    assert client("POST", f"{one}/breaker", open=True, reason="a test")["breaker"] == "open"
+    assert order(client, name)["order"]["reason_code"] == "breaker_open"
+    assert client("POST", f"{one}/breaker", open=False)["breaker"] == "closed"
+    assert client("DELETE", f"{one}/locks")["locks"] == []
+    client("DELETE", f"{one}/orders?symbol=NONE")
+    assert client.get(one)["open_orders"] == 3
+    client("DELETE", f"{one}/orders")
+    client.until(one, lambda shown: shown["open_orders"] == 0)
+    client("DELETE", f"{BASE}/nobody/orders", 404)
+
+
 def test_everything_that_is_stored_is_read_page_by_page(client: Client) -> None:
     name = account(client)
     for number in range(3):

@@ -34,6 +34,9 @@ def sizing(engine: EngineState, deployment: Deployment, signal: Signal, instrume
     if rate is None:
         raise Declined("unknown_rate", f"nobody knows what {instrument.currency} is worth")
     held = engine.position(signal.symbol, deployment.id)
+    # Volatilities take a few hundred logarithms, and only two of the six ask for them.
+    method = deployment.settings.sizing.method
+    markets = deployment.settings.markets if method == "risk_parity" else ()
     inputs = SizingInputs(
         equity=equity,
         price=price,
@@ -43,8 +46,8 @@ def sizing(engine: EngineState, deployment: Deployment, signal: Signal, instrume
         held=max(0, held if side == "buy" else -held),
         rate=rate,
         returns=deployment.returns,
-        volatility=engine.volatility(signal.symbol),
-        volatilities=engine.volatilities(deployment.settings.markets),
+        volatility=engine.volatility(signal.symbol) if method == "volatility_adjusted" else None,
+        volatilities=engine.volatilities(markets),
     )
     try:
         return size(deployment.settings.sizing, inputs)

@@ -107,6 +107,7 @@ def as_data(found: Divergence) -> dict[str, Any]:
     return {
         "equal": found.equal,
         "orders": {"ours": found.our_orders, "theirs": found.their_orders, "same": found.same},
+        "in_time_alone": found.in_time_alone,
         "matched_by": found.matched_by,
         "shift_ns": found.shift,
         "by_data_time": list(found.by_data_time),
@@ -147,6 +148,8 @@ def text_of(found: Divergence, ours: str, theirs: str, most: int) -> str:
         f"THEIRS  {found.their_orders} orders, {theirs}",
         f"{found.same} are equal, event by event; {len(found.differences)} differ",
     ]
+    if found.in_time_alone:
+        lines.append(f"{found.in_time_alone} of these differ in time alone: the same fills at the same prices")
     if found.by_data_time:
         lines.append(f"times of {' and '.join(found.by_data_time)} are those of the data")
     if found.shift:

@@ -91,6 +91,11 @@ class Divergence(msgspec.Struct, frozen=True, kw_only=True):
         return not self.differences
 
     @property
+    def in_time_alone(self) -> int:
+        """How many orders came at another time, and had the same fills at the same prices."""
+        return sum(each.cause in ("decision_time", "latency") and not each.details for each in self.differences)
+
+    @property
     def first(self) -> Difference | None:
         """Where they part."""
         return self.differences[0] if self.differences else None
@@ -223,8 +228,8 @@ class _Comparing:
         found += refused(ours, theirs, "rejected", "rejection")
         found += self._times(ours, theirs)
         found += fills(ours, theirs)
-        if not self._near(told(ours), told(theirs)):
-            found.append(Found("latency", "fills were told at another time"))
+        if not self._near(ours, theirs):
+            found.append(Found("latency", "its fills took another time"))
         if ours.state != theirs.state:
             found.append(Found("state", f"{ours.state} became {theirs.state}{why_of(theirs)}"))
         if not found and not self._only_times(ours, theirs):
@@ -247,10 +252,11 @@ class _Comparing:
         times = (self.theirs.signals or {}).get(theirs.asked.signal_id)
         return "" if times is None else f", its signal was on its way for {span_text(times[1] - times[0])}"
 
-    def _near(self, ours: Sequence[int], theirs: Sequence[int]) -> bool:
-        if len(ours) != len(theirs):
-            return True  # another number of fills is a difference of its own
-        return all(abs(b - self.shift - a) <= self.tolerance for a, b in zip(ours, theirs, strict=True))
+    def _near(self, ours: OrderStory, theirs: OrderStory) -> bool:
+        """Whether fills came as long after the decision; another number of them is a difference of its own."""
+        mine = [ts - ours.created for ts in told(ours)]
+        other = [ts - theirs.created for ts in told(theirs)]
+        return len(mine) != len(other) or all(abs(b - a) <= self.tolerance for a, b in zip(mine, other, strict=True))
 
     def _only_times(self, ours: OrderStory, theirs: OrderStory) -> bool:
         """Whether nothing but times within the tolerance differs."""

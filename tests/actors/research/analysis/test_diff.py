@@ -223,6 +223,7 @@ def test_a_replay_on_a_wall_clock_is_told_by_the_time_of_its_data() -> None:
     assert found.first is not None
     assert (found.first.ours, found.first.cause, found.first.text) == ("one", "decision_time", "decided 100 ms later")
     assert {each.cause for each in found.differences} == {"decision_time"}
+    assert found.in_time_alone == len(found.differences)
 
 
 def test_between_two_messages_the_time_of_the_data_goes_on_evenly() -> None:

@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from actors.execution.matching.settings import Constant, FillSettings, LatencySettings
 from actors.research.analysis.data_clock import DataClock
@@ -233,6 +235,49 @@ def test_between_two_messages_the_time_of_the_data_goes_on_evenly() -> None:
     assert clock.apart
     assert [clock.data(WALL + own) for own in (-5, 0, 3, 10, 15, 30, 32)] == [-5, 0, 30, 100, 100, 100, 102]
     assert [clock.own(data) - WALL for data in (0, 30, 100)] == [0, 3, 10]
+
+
+STEP = st.tuples(
+    st.integers(9_000, 11_000),
+    st.sampled_from(("buy", "sell")),
+    st.integers(1, 8),
+    st.sampled_from(("market", "limit")),
+)
+
+
+def lived(steps: list[tuple[int, Any, int, Any]], left_out: set[int]) -> Desk:
+    """A desk that lives through the steps, some of its orders left out. Its last fill is at 201."""
+    desk = Desk()
+    desk.quote(100, 101)
+    desk.submit(desk.order("first", "buy", 5))
+    for place, (cents, side, size, kind) in enumerate(steps):
+        desk.quote(cents / 100, cents / 100 + 1)
+        if place not in left_out:
+            price = (cents - 50) / 100 if kind == "limit" else None
+            desk.submit(desk.order(f"o{place}", side, size, kind, price=price))
+    desk.quote(200, 201)  # what rests and is met by it is filled here
+    desk.quote(200, 201)
+    desk.submit(desk.order("last", "buy", 1))
+    return desk
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(STEP, min_size=1, max_size=12), st.sets(st.integers(0, 11)), st.sets(st.integers(0, 11)))
+def test_the_money_of_all_differences_is_what_the_accounts_differ_by(
+    steps: list[tuple[int, Any, int, Any]], one: set[int], other: set[int]
+) -> None:
+    ours, theirs = lived(steps, one), lived(steps, other)
+    found, back = between(ours, theirs), between(theirs, ours)
+
+    def worth(desk: Desk) -> int:
+        account = desk.engine.account
+        return account.cash() + account.net_position("X") * 201
+
+    total = sum(each.money or 0 for each in found.differences)
+    assert total == worth(theirs) - worth(ours)
+    assert total == -sum(each.money or 0 for each in back.differences)
+    assert found.equal == back.equal
+    assert between(ours, ours).equal
 
 
 def test_the_first_divergence_is_the_earliest() -> None:

@@ -199,7 +199,7 @@ class OrchestrationRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=Tr
 
     name: Annotated[str, msgspec.Meta(max_length=255)] = ""
     environment_id: str | int | None = None
-    total_capital: Amount = Decimal(100_000)
+    total_capital: Amount | None = None
     strategies: Annotated[tuple[OrchestratedStrategy, ...], msgspec.Meta(min_length=1, max_length=50)]
     user: str = ""
 

@@ -44,9 +44,9 @@ from actors.execution.http.live_bodies import (
     broker_account,
     execution_body,
 )
-from actors.execution.http.numbers import digits, known_plain, maybe_nanos, moment, nanos
+from actors.execution.http.numbers import known_plain, maybe_nanos, moment, nanos
 from actors.execution.http.orders import market_of
-from actors.execution.risk.limits import PAPER_DEFAULTS
+from actors.execution.http.paper_routes import NewPaperAccount, account_fields
 from actors.strategies.assessment import Assessment, assess
 from actors.strategies.market_view import MarketFacts
 from protocols.control import Refused
@@ -113,8 +113,7 @@ async def deploy(request: DeploymentRequest, call: Call) -> LiveDeployment:
         raise HttpError(
             403, "live_disabled", "live trading needs an account of the configuration that may", "environment_id"
         )
-    capital = request.allocated_capital or Decimal(100_000)
-    name = await _new_account(call, capital, request.deployment_name, request.user, request.symbols)
+    name = await _new_account(call, request.allocated_capital, request.deployment_name, request.user, request.symbols)
     found = await deployed_anew(call, name, strategy, run, user=request.user)
     return execution_body(found, await view_of(call, name), figures=True)
 
@@ -155,11 +154,13 @@ def _share(capital: Decimal | None, account: AccountView) -> float:
     return wanted / whole
 
 
-async def _new_account(call: Call, capital: Decimal, name: str, user: str, symbols: tuple[str, ...]) -> str:
+async def _new_account(call: Call, capital: Decimal | None, name: str, user: str, symbols: tuple[str, ...]) -> str:
+    """A paper account with the costs of one; its id."""
     account = f"live-{secrets.token_hex(5)}"
-    nanos(capital, "allocated_capital", positive=True)
-    fields = {"account_id": account, "user": user, "initial_capital": digits(capital, "allocated_capital")}
-    engine = {"limits": msgspec.to_builtins(PAPER_DEFAULTS)}
+    if capital is not None:
+        nanos(capital, "allocated_capital", positive=True)
+    new = NewPaperAccount(name=name, user=user, initial_capital=capital)
+    fields, engine = await account_fields(call, new, account)
     await opened(call, fields, engine, name=name, symbols=symbols)
     return account
 

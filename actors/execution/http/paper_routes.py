@@ -346,7 +346,7 @@ class PaperBars(msgspec.Struct, frozen=True):
 # -- accounts and sessions -----------------------------------------------------------------------------------
 
 
-async def _fields(
+async def account_fields(
     call: Call, request: NewSession | NewPaperAccount, name: str
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The fields of AccountSettings and of EngineSettings. Raises HttpError 400."""
@@ -388,7 +388,7 @@ async def _fields(
 async def open_account(request: NewPaperAccount, call: Call) -> PaperAccount:
     """Open a paper account; answered when it trades."""
     name = request.account_id or f"paper-{secrets.token_hex(5)}"
-    account, engine = await _fields(call, request, name)
+    account, engine = await account_fields(call, request, name)
     view = await opened(
         call, account, engine, name=request.name, description=request.description, symbols=request.symbols
     )
@@ -429,7 +429,7 @@ async def _account(call: Call, view: AccountView) -> PaperAccount:
 async def open_session(request: NewSession, call: Call) -> SessionBody:
     """Open a session; with a strategy it is run (if it does not run yet) and deployed."""
     name = f"paper-{secrets.token_hex(5)}"
-    account, engine = await _fields(call, request, name)
+    account, engine = await account_fields(call, request, name)
     view = await opened(
         call,
         account,
@@ -500,7 +500,7 @@ async def deploy(request: Deploy, call: Call) -> Deployed:
             slippage_rate=request.slippage_rate,
         )
         account = f"paper-{secrets.token_hex(5)}"
-        fields, engine = await _fields(call, new, account)
+        fields, engine = await account_fields(call, new, account)
         await opened(call, fields, engine, name=new.name, session=account, symbols=request.symbols)
         bind = deployed_anew
     view = await view_of(call, account)
@@ -759,7 +759,7 @@ routes: list[Route] = [
     get(f"{ONE}/performance", performance, summary="What a session has come to", tags=TAGS),
     get(f"{ONE}/risk", risk, summary="How risky a session is", tags=TAGS),
     get(f"{ONE}/risk/alerts", alerts, summary="What was near or beyond a limit", tags=TAGS),
-    post(f"{ONE}/position-sizing", position_sizing, summary="How much for a risk", tags=TAGS, token=False),
+    post(f"{ONE}/position-sizing", position_sizing, summary="How much for a risk", tags=TAGS),
     get(f"{BASE}/market-data/{{symbol}}", market_data, summary="A market's best prices", tags=TAGS),
     get(f"{BASE}/market-data/{{symbol}}/history", market_history, summary="A market's newest bars", tags=TAGS),
 ]

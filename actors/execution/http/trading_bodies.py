@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -140,6 +139,3 @@ class BridgeSignals(msgspec.Struct, frozen=True, rename="camel"):
     user_id: str
     signals: tuple[BridgeSignal, ...]
     count: int
-
-
-CAPITAL = Decimal(100_000)

@@ -19,8 +19,8 @@ from actors.execution.http.bodies import raw
 from actors.execution.http.deploying import RunRequest, deployed
 from actors.execution.http.numbers import digits, known_number, known_plain, number, plain
 from actors.execution.http.paper_bodies import difference
+from actors.execution.http.paper_routes import NewPaperAccount, account_fields
 from actors.execution.http.trading_bodies import (
-    CAPITAL,
     BridgeSignal,
     BridgeSignals,
     OneUser,
@@ -34,7 +34,7 @@ from actors.execution.http.trading_bodies import (
     TradingSettings,
     TradingStatus,
 )
-from actors.execution.risk.limits import PAPER_DEFAULTS, RiskLimits
+from actors.execution.risk.limits import RiskLimits
 from protocols.deployments import DEPLOYMENTS
 from protocols.execution import (
     AccountView,
@@ -182,12 +182,9 @@ async def _open(call: Call, user: str, request: StartTrading) -> AccountView:
             400, "invalid", f"{user} has no account yet: expected the strategy that trades", "settings.strategyId"
         )
     capital = request.settings.initial_capital
-    account = {
-        "account_id": f"user-{hashlib.blake2b(user.encode(), digest_size=6).hexdigest()}",
-        "user": user,
-        "initial_capital": digits(CAPITAL if capital is msgspec.UNSET else capital, "settings.initialCapital"),
-    }
-    engine = {"limits": msgspec.to_builtins(PAPER_DEFAULTS)}
+    name = f"user-{hashlib.blake2b(user.encode(), digest_size=6).hexdigest()}"
+    new = NewPaperAccount(user=user, initial_capital=None if capital is msgspec.UNSET else capital)
+    account, engine = await account_fields(call, new, name)
     return await opened(call, account, engine, name=user, symbols=request.watchlist)
 
 

@@ -41,6 +41,7 @@ def test_what_cannot_be_deployed_is_one_error_with_the_field(client: Client) -> 
         ({"environment_id": "configured", "allocated_capital": 1000}, 400, "capital_share"),
         ({"risk_limits": {"max_drawdown": "2"}}, 400, "risk_limits"),
         ({"monitoring_config": {"a": 1}}, 400, "monitoring_config"),
+        ({"allocated_capital": 0}, 400, "allocated_capital"),
     ):
         known = {"strategy_id": "every", "symbols": ["SIM-BETA"], **fields}
         answer = client("POST", f"{BASE}/deployments", status, **known)

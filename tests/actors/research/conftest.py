@@ -1,4 +1,4 @@
-"""A PostgreSQL server with the tables of storage, strategies and research."""
+"""A PostgreSQL server for the session, with the tables of storage, strategies and research in a template."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ numbers = itertools.count()
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def research_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of the server."""
-    server = ServerThread(tmp_path_factory.mktemp("backtest_postgres"))
+    server = ServerThread(tmp_path_factory.mktemp("research_postgres"))
     try:
         call(server.url, lambda connection: schema.upgrade(connection, [Path(folder) for folder in MIGRATIONS]))
         call(server.url, lambda connection: connection.execute("CREATE DATABASE tables TEMPLATE postgres"))
@@ -29,12 +29,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def database(server: str) -> str:
+def database(research_server: str) -> str:
     """The URL of an empty database with the tables."""
-    name = f"backtest_{next(numbers)}"
+    name = f"research_{next(numbers)}"
 
     async def create(connection: asyncpg.Connection) -> None:
         await connection.execute(f"CREATE DATABASE {name} TEMPLATE tables STRATEGY file_copy")
 
-    call(server, create)
-    return server.replace("/postgres?", f"/{name}?")
+    call(research_server, create)
+    return research_server.replace("/postgres?", f"/{name}?")

@@ -208,6 +208,8 @@ class SandboxedRun:
             return ()
         if kind not in (Quote, Trade, Bar) or not self.view.takes(message.market):
             return ()
+        if kind is Quote and not self._bars:
+            return (message,) if self._quotes else ()
         if kind is Bar:
             return tuple(self.maker.bar(message)) if self._bars else ()
         found: list[Quote | Trade | Bar] = []
@@ -222,7 +224,7 @@ class SandboxedRun:
 
     def _assess(self, cause: Quote | Trade | Bar) -> None:
         """Tell the assessor; of quotes only the last before a bar or a signal counts, so the others are left out."""
-        if isinstance(cause, Quote):
+        if type(cause) is Quote:
             self._quote[cause.market] = cause
         elif isinstance(cause, Bar):
             if (quote := self._quote.pop(cause.market, None)) is not None:
@@ -274,9 +276,9 @@ class SandboxedRun:
 
 def input_of(cause: Quote | Trade | Bar, now: int) -> Input:
     """What a worker is told of a message."""
-    if isinstance(cause, Bar):
-        return bar_input(cause, now)
-    return quote_input(cause, now) if isinstance(cause, Quote) else trade_input(cause, now)
+    if isinstance(cause, Quote):
+        return quote_input(cause, now)
+    return bar_input(cause, now) if isinstance(cause, Bar) else trade_input(cause, now)
 
 
 def _path(spec: BacktestSpec, markets: Sequence[str]) -> SignalPath:

@@ -17,6 +17,7 @@ import httpx
 import msgspec
 
 from actors.research.analysis.account_record import AccountRecord, of_replay
+from actors.research.analysis.data_clock import DataClock
 from actors.research.analysis.journal_file import Journal, JournalFileError, is_journal, open_lines, read_journal
 from actors.research.analysis.journal_replay import JournalBroken, Observer, Replayed, replay
 from actors.research.analysis.market_track import Prices, Watcher
@@ -61,6 +62,13 @@ class Named(msgspec.Struct, frozen=True, kw_only=True):
             raise Refused("unreadable", str(error), self.kind) from None
         return found, watcher.prices
 
+    def by_data(self) -> tuple[OrderEvent, ...]:
+        """Its order log by the time of the data that it was given, where that is another (a replay)."""
+        clock = DataClock()
+        if self.replayed(clock) is None or not clock.apart:
+            return self.events
+        return tuple(clock.events(self.events))
+
     def record(self) -> AccountRecord:
         """An account's history. Raises Refused for what is none."""
         if self.stored is not None:
@@ -78,7 +86,7 @@ def named(
     """What a name stands for. Raises Refused `not_found`, `unreadable`, ConnectionError."""
     path = Path(text)
     try:
-        if path.is_dir():
+        if path.is_dir() and ("/" in text or any((path / name).is_file() for name in (REPORT, ORDERS))):
             return _backtest(path, text, field)
         if path.is_file():
             return _file(path, text)

@@ -101,7 +101,7 @@ def _costs(given: argparse.Namespace, found: Named, data_dir: Path) -> tuple[str
             raise Refused("invalid", f"expected seconds above 0, got {min(values):g}", name)
     horizons = tuple(sorted({round(value * NANO) for value in given.horizon})) or HORIZONS
     realised = round(given.realised * NANO)
-    own = list(stories(found.events).values())
+    own = list(stories(found.by_data() if given.data else found.events).values())
     if not own:
         raise Refused("invalid", f"{found.title} has no orders", "run")
     end = max(story.events[-1].ts for story in own) + max(*horizons, realised) + 1
@@ -149,7 +149,8 @@ def _prices(given: argparse.Namespace, found: Named, data_dir: Path, end: int) -
 def _real_orders(given: argparse.Namespace, configuration: Configuration) -> list[RealOrder]:
     path = Path(given.real)
     if not path.is_file() or is_journal(path) or _is_log(path):
-        return of_stories(stories(named(given.real, configuration, field="real", url=given.url).events).values())
+        found = named(given.real, configuration, field="real", url=given.url)
+        return of_stories(stories(found.by_data()).values())
     try:
         with open_lines(path) as file:
             return read_real_orders(file)

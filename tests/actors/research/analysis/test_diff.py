@@ -220,6 +220,8 @@ def test_a_replay_on_a_wall_clock_is_told_by_the_time_of_its_data() -> None:
     theirs = replayed_at_ten_times(ours)
     found = compare(Side(title="OURS", events=ours.events), with_journal(theirs, "THEIRS"))
     assert (found.by_data_time, found.shift, found.differences) == (("THEIRS",), 0, ())
+    journal = journal_of(theirs)
+    assert Named(name="a", kind="journal", journal=journal, events=journal.events).by_data() == tuple(ours.events)
     late = replayed_at_ten_times(ours, late=SECOND // 100)
     found = compare(Side(title="OURS", events=ours.events), with_journal(late, "THEIRS"))
     assert found.first is not None

@@ -69,6 +69,13 @@ def test_the_commands_find_an_account_by_its_name(tmp_path: Path) -> None:
     assert refused.value.code == "not_found"
 
 
+def test_a_folder_of_the_account_s_name_is_not_taken_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    logged_by(at_work(Kept()), tmp_path)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a").mkdir()
+    assert journal(["check", "a"], configuration(tmp_path))[1]["account"] == "a"
+
+
 def test_rows_of_the_log_go_on_where_the_database_ends(tmp_path: Path) -> None:
     desk = at_work(Kept())
     logged_by(desk, tmp_path)

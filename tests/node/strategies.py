@@ -66,7 +66,7 @@ class TradeEveryQuote(Strategy[EveryQuoteParameters]):
         self.quotes += 1
         buys = self.quotes % 2 == 0
         params = ExecutionParams(quantity=NANO)
-        if self.quotes % 5 == 0:
+        if self.quotes % 25 == 0:
             price = quote.bid if buys else quote.ask
             params = ExecutionParams(quantity=NANO, order_type="LIMIT", price_target=price)
         action: Action = "BUY" if buys else "SELL"

@@ -20,7 +20,7 @@ from tests.node.kit import NodeProcess, until
 ACCOUNT = {
     "engine": {
         "account": {"account_id": "paper", "initial_capital": "1000000", "kind": "margin", "leverage": "5"},
-        "limits": {"max_open_orders": 40},
+        "limits": {"max_open_orders": 500},
     }
 }
 CONFIGURATION = """\
@@ -55,7 +55,7 @@ initial_capital = "1000000"
 kind = "margin"
 leverage = "5"
 [accounts.engine.limits]
-max_open_orders = 40
+max_open_orders = 500
 
 [[deployments]]
 deployment_id = "d"

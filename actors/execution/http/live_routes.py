@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -17,14 +17,8 @@ from actors.edge.call import Call
 from actors.edge.errors import HttpError
 from actors.edge.routing import Route, delete, get, post
 from actors.execution.http.account_routes import opened, view_of
-from actors.execution.http.bodies import position_body, raw
 from actors.execution.http.deploying import RunRequest, deployed, deployed_anew
 from actors.execution.http.live_bodies import (
-    BrokerAccount,
-    BrokerBody,
-    BrokerPage,
-    BrokerPositions,
-    BrokerQuery,
     DeploymentRequest,
     ExecutionList,
     ExecutionPage,
@@ -37,35 +31,32 @@ from actors.execution.http.live_bodies import (
     OrchestrationPage,
     OrchestrationRequest,
     RebalanceRequest,
-    SignalAnswer,
-    SignalRequest,
     StopExecution,
     StopRequest,
-    broker_account,
     execution_body,
 )
-from actors.execution.http.numbers import known_plain, maybe_nanos, moment, nanos
-from actors.execution.http.orders import market_of
-from actors.execution.http.paper_routes import NewPaperAccount, account_fields
-from actors.strategies.assessment import Assessment, assess
-from actors.strategies.market_view import MarketFacts
+from actors.execution.http.live_brokers import (
+    broker_money,
+    broker_positions,
+    broker_status,
+    connect,
+)
+from actors.execution.http.live_signals import (
+    submit_signal,
+)
+from actors.execution.http.numbers import known_plain, nanos
+from actors.execution.http.paper_accounts import account_fields
+from actors.execution.http.paper_requests import NewPaperAccount
 from protocols.control import Refused
 from protocols.deployments import DEPLOYMENTS
 from protocols.execution import (
     AccountView,
-    DeploymentView,
-    GetReconciliation,
-    ListAccounts,
     ListDeployments,
-    MarketShown,
     Rebalance,
     SwitchDeployment,
     ViewDeployment,
-    account_actor,
 )
 from protocols.nanos import NANO, exact_nanos
-from protocols.paths import HUB
-from protocols.signals import Action, ExecutionParams, Signal, SubmitSignal
 
 TAGS: Final = ("live execution",)
 ASK_S: Final = 15.0
@@ -74,24 +65,10 @@ BASE: Final = "/api/live-execution"
 ONE: Final = f"{BASE}/deployments/{{deployment_id}}"
 EXECUTION: Final = f"{BASE}/executions/{{execution_id}}"
 ORCHESTRATION: Final = f"{BASE}/orchestrations/{{orchestration_id}}"
-LEAST_CONFIDENCE: Final = 0.5
-BARS: Final = 100
-REGIMES: Final = frozenset({"volatile", "trending", "other"})
-DONE_NOW: Final = "real_time"
 OPTIONS: Final = frozenset({"opposite", "min_confidence", "allow_short", "source", "parameters", "configuration"})
 """What `execution_config` may say."""
-ACTIONS: Final[dict[str, Action]] = {
-    "entry_long": "BUY",
-    "entry_short": "SELL",
-    "exit_long": "CLOSE_LONG",
-    "exit_short": "CLOSE_SHORT",
-}
-BY_WORD: Final[dict[str, Action]] = {"buy": "BUY", "sell": "SELL", "hold": "HOLD"}
 
 To = Literal["active", "paused", "stopped"]
-
-
-# -- deployments ---------------------------------------------------------------------------------------------
 
 
 async def deploy(request: DeploymentRequest, call: Call) -> LiveDeployment:
@@ -257,105 +234,6 @@ async def stop_execution(request: StopExecution, call: Call) -> LiveDeployment:
     )
 
 
-# -- signals -------------------------------------------------------------------------------------------------
-
-
-async def submit_signal(request: SignalRequest, call: Call) -> SignalAnswer:
-    """Assess a signal, and hand it to the hub as one of the deployment: what it makes of it is in its verdicts."""
-    began = call.node.clock.monotonic()
-    name = str(request.strategy_execution_id)
-    if request.processing_mode != DONE_NOW:
-        raise HttpError(400, "not_supported", f"expected {DONE_NOW}", "processing_mode")
-    deployment = await call.ref(DEPLOYMENTS).ask(ViewDeployment(name), ASK_S)
-    market = await market_of(call, deployment.account, request.symbol)
-    action = ACTIONS.get(request.signal_type) or BY_WORD[request.action]
-    found = assessed(request, market)
-    reason = ""
-    if deployment.state != "active":
-        reason = f"the deployment is {deployment.state}"
-    elif action in ("BUY", "SELL") and request.confidence < LEAST_CONFIDENCE:
-        reason = f"confidence {request.confidence:g} is below {LEAST_CONFIDENCE:g}"
-    signal = _signal(request, deployment, market, action, found, call.node.clock.now())
-    seq = None if reason else (await call.ref(HUB).ask(SubmitSignal(signal), ASK_S)).seq
-    return SignalAnswer(
-        signal_accepted=not reason,
-        signal_id=None if reason else signal.signal_id,
-        seq=seq,
-        processing_latency_ms=(call.node.clock.monotonic() - began) / 1e6,
-        confidence_score=found.confidence,
-        risk_score=found.risk_score,
-        execution_recommendation=found.recommendation,
-        action=action,
-        reason=reason,
-        unknown=found.unknown,
-    )
-
-
-def assessed(request: SignalRequest, market: MarketShown) -> Assessment:
-    """The assessment of a signal by what the account and the client know of its market."""
-    spread = None
-    if market.bid is not None and market.ask is not None and market.bid + market.ask > 0:
-        spread = max(0, market.ask - market.bid) * 2 / (market.bid + market.ask)
-    said = request.features
-    volatility = market.volatility
-    if volatility is None and isinstance(given := said.get("volatility"), int | float) and given >= 0:
-        volatility = float(given)
-    regime: Any = said.get("regime") if said.get("regime") in REGIMES else None
-    facts = MarketFacts(last_price=market.last, volatility=volatility, spread=spread, regime=regime)
-    is_open = market.is_open
-    if is_open is None and market.instrument.status in ("open", "closed", "halted"):
-        is_open = market.instrument.status == "open"
-    return assess(request.confidence, facts, wanted_bars=BARS, is_open=is_open)
-
-
-def _signal(
-    request: SignalRequest,
-    deployment: DeploymentView,
-    market: MarketShown,
-    action: Action,
-    found: Assessment,
-    now: int,
-) -> Signal:
-    price = maybe_nanos(request.price, "price")
-    params = ExecutionParams(
-        quantity=maybe_nanos(request.quantity, "quantity"),
-        price_target=price,
-        stop_loss=maybe_nanos(request.stop_loss, "stop_loss"),
-        take_profit=maybe_nanos(request.take_profit, "take_profit"),
-        order_type="MARKET" if price is None else "LIMIT",
-        max_slippage=nanos(request.max_slippage, "max_slippage"),
-    )
-    metadata = {
-        "assessment": found.plain(),
-        "signal_type": request.signal_type,
-        "timeframe": request.timeframe,
-        "priority": request.priority,
-        "indicators": request.indicators,
-        "features": request.features,
-        "model_output": request.model_output,
-    }
-    return Signal(
-        signal_id=request.signal_id or f"hand-{secrets.token_hex(8)}",
-        ts_created=now,
-        strategy_id=deployment.strategy_id,
-        strategy_source="manual",
-        symbol=request.symbol,
-        exchange=market.instrument.venue,
-        action=action,
-        confidence=request.confidence,
-        execution_params=params,
-        risk_score=found.risk_score or 0.0,
-        current_price=market.last,
-        metadata=raw(metadata),
-        ts_expires=now + round(request.validity_s * NANO),
-        deployment_id=deployment.deployment_id,
-        marks=market.instrument.marks,
-    )
-
-
-# -- orchestrations ------------------------------------------------------------------------------------------
-
-
 async def orchestrate(request: OrchestrationRequest, call: Call) -> OrchestrationBody:
     """Deploy several strategies onto one account. Those that were deployed stay where a later one cannot be."""
     total = sum(each.weight for each in request.strategies)
@@ -443,66 +321,6 @@ async def end_orchestration(request: OneOrchestration, call: Call) -> Orchestrat
         if each.status != "stopped":
             await _moved(call, each.deployment_id, "stopped", "the orchestration was ended")
     return await _orchestration(call, request.orchestration_id)
-
-
-# -- brokers -------------------------------------------------------------------------------------------------
-
-
-async def broker_status(call: Call) -> BrokerPage:
-    """Answer where each account's orders go, and whether it can trade now."""
-    found = []
-    for name, _, mode, _, _, up in (await call.ref(DEPLOYMENTS).ask(ListAccounts(), ASK_S)).accounts:
-        found.append(await _broker(call, name) if up else _down(name, mode))
-    return BrokerPage(tuple(found), sum(each.mode == "live" for each in found))
-
-
-def _down(name: str, mode: str) -> BrokerBody:
-    return BrokerBody(name, "", mode, False, "starting", "", "the account is being started", None, None)
-
-
-async def _broker(call: Call, name: str) -> BrokerBody:
-    view = await view_of(call, name)
-    compared, differences = 0, None
-    if view.mode == "live":
-        said = await call.ref(account_actor(name)).ask(GetReconciliation(), ASK_S)
-        compared, differences = said.compared, len(said.differences)
-    return BrokerBody(
-        account_id=name,
-        broker="simulated" if view.mode == "paper" else "venue",
-        mode=view.mode,
-        connected=view.state == "trading",
-        state=view.state,
-        trading=view.trading,
-        reason=view.trading_reason,
-        reconciled_at=moment(compared),
-        differences=differences,
-    )
-
-
-async def _chosen(request: BrokerQuery, call: Call) -> str:
-    """The account that is meant. Raises HttpError 400 where it is not clear."""
-    if request.account_id:
-        return request.account_id
-    names = [each[0] for each in (await call.ref(DEPLOYMENTS).ask(ListAccounts(), ASK_S)).accounts]
-    if len(names) != 1:
-        raise HttpError(400, "ambiguous", f"expected one of {len(names)} accounts", "account_id")
-    return names[0]
-
-
-async def connect(request: BrokerQuery, call: Call) -> BrokerBody:
-    """Answer whether an account is connected: gateways connect by themselves and stay so."""
-    return await _broker(call, await _chosen(request, call))
-
-
-async def broker_positions(request: BrokerQuery, call: Call) -> BrokerPositions:
-    """Answer what an account holds."""
-    name = await _chosen(request, call)
-    return BrokerPositions(name, tuple(map(position_body, (await view_of(call, name)).positions)))
-
-
-async def broker_money(request: BrokerQuery, call: Call) -> BrokerAccount:
-    """Answer the money of an account."""
-    return broker_account(await view_of(call, await _chosen(request, call)))
 
 
 routes: list[Route] = [

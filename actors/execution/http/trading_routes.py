@@ -18,8 +18,9 @@ from actors.execution.http.account_routes import opened, view_of
 from actors.execution.http.bodies import raw
 from actors.execution.http.deploying import RunRequest, deployed
 from actors.execution.http.numbers import digits, known_number, known_plain, number, plain
+from actors.execution.http.paper_accounts import account_fields
 from actors.execution.http.paper_bodies import difference
-from actors.execution.http.paper_routes import NewPaperAccount, account_fields
+from actors.execution.http.paper_requests import NewPaperAccount
 from actors.execution.http.trading_bodies import (
     BridgeSignal,
     BridgeSignals,

@@ -130,7 +130,7 @@ def test_an_orders_chain_is_explained_from_signal_to_outcome(client: Client) -> 
     assert found["verdict"]["orders"] == verdict["orders"]
     assert [each["kind"] for each in found["events"]][:2] == ["submitted", "accepted"]
     assert found["fills"]
-    assert all(each["why"]["model"] == "book_walk" for each in found["fills"])
+    assert all(each["why"]["model"] and each["why"]["session"] for each in found["fills"]), found["fills"]
     assert {each["reference"] for each in found["postings"]} == {each["fill_id"] for each in found["fills"]}
     assert sum(Decimal(each["amount"]) for each in found["postings"]) == 0
     assert any(each["seq"] == trade["seq"] for each in found["trades"])

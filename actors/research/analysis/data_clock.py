@@ -7,7 +7,7 @@ messages time goes on evenly.
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -56,13 +56,6 @@ class DataClock:
     def data(self, own: int) -> int:
         """The time of the data at a time of the account."""
         return _between(self._own, self._data, own)
-
-    def own(self, data: int) -> int:
-        """The first time of the account at which the data were so far."""
-        place = bisect_left(self._data, data)
-        if place < len(self._data) and self._data[place] == data:
-            return self._own[place]
-        return _between(self._data, self._own, data)
 
     def events(self, events: Iterable[OrderEvent]) -> list[OrderEvent]:
         """The same events at the times of the data."""

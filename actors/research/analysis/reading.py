@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final, Literal
+from urllib.parse import quote
 
 import httpx
 import msgspec
@@ -187,7 +188,7 @@ def _over_http(url: str, account: str, kinds: Iterable[Kind]) -> StoredAccount:
 
 
 def _page(client: httpx.Client, account: str, kind: Kind, after: int) -> _Page:
-    path = f"/api/v1/accounts/{account}/journal"
+    path = f"/api/v1/accounts/{quote(account, safe='')}/journal"
     try:
         answer = client.get(path, params={"kind": kind, "after": after, "limit": PAGE})
     except httpx.HTTPError as error:

@@ -19,11 +19,8 @@ from actors.research.datasets.settings import DatasetSettings, specs
 from protocols.paths import EDGE
 from runtime import ChildSpec, Node, NodeSettings, open_node, supervisor
 from runtime.log import open_log
+from tests.actors.research.backtest.desk import MIGRATIONS
 
-MIGRATIONS = [
-    actors.storage.capability.OWN_MIGRATIONS,
-    str(Path(actors.research.__file__).parent / "migrations"),
-]
 LIMIT_S = 30.0
 POLL_S = 0.02
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.harness import TROUPE, Child, Findings, Row, Sample, Scale, at_most, cores, in_turns, measured
+from benchmarks.path import free_port
 
 TITLE = "Execution: recovery, orders, latency of a paper account"
 INPUTS: Final = 100_000
@@ -35,6 +36,15 @@ def recovery(inputs: int) -> Sample:
     return found
 
 
+def http(seconds: float) -> Sample:
+    """Orders by HTTP at a whole node."""
+    port = free_port()
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        with Child("benchmarks.execution_node:served", folder=folder, port=port):
+            return measured("benchmarks.execution_node:orders_over_http", folder=folder, port=port, seconds=seconds)
+
+
 def run(scale: Scale) -> Findings:
     """Recovery, latency, and the engine alone."""
     core, _ = cores()
@@ -43,6 +53,7 @@ def run(scale: Scale) -> Findings:
         {
             "recovery": lambda: recovery(inputs),
             "latency": lambda: measured("benchmarks.execution_node:latencies", seconds=2 * scale.seconds, rate=RATE),
+            "http": lambda: http(2 * scale.seconds),
             TROUPE: lambda: measured("benchmarks.execution_node:engine_alone", core, count=inputs),
         },
         scale,
@@ -56,6 +67,8 @@ def run(scale: Scale) -> Findings:
             Row("signal stored to its fill told, p99", "ms", latency["signal p99"]),
             Row("an order by hand to its answer (filled, journaled), p50", "ms", latency["order p50"]),
             Row("an order by hand to its answer (filled, journaled), p99", "ms", latency["order p99"]),
+            Row("the same over HTTP, one client, p50", "ms", turns["http"]["http p50"]),
+            Row("the same over HTTP, one client, p99", "ms", turns["http"]["http p99"]),
             Row("engine alone, inputs of which one in 20 is an order", "inputs/s", alone["inputs/s"]),
             Row("  orders among them, each filled", "orders/s", alone["orders/s"]),
         ),

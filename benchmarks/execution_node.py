@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +23,8 @@ from actors.execution.deployments import DeploymentSettings
 from actors.execution.engine import Engine
 from actors.execution.engine_state import EngineSettings
 from actors.execution.inputs import EngineInput, Opened
+from actors.node import run as run_node
+from actors.node import sections
 from actors.storage.embedded import server_url
 from benchmarks.database import MIGRATIONS, until_ready
 from benchmarks.harness import Sample, quantiles
@@ -37,6 +40,7 @@ from protocols.storage import RunQuery
 from runtime import Actor, ActorRef, ChildSpec, Node, NodeSettings, open_node, receive, supervisor
 from runtime.collector import GarbageCollector
 from runtime.log import NodeLog, open_log
+from runtime.settings import load
 
 MARKET: Final = "X"
 ACCOUNT: Final = "bench"
@@ -317,3 +321,77 @@ def _signal(number: int, now: int) -> Signal:
         confidence=0.9,
         execution_params=ExecutionParams(quantity=10 * NANO),
     )
+
+
+CONFIGURATION: Final = """\
+[node]
+data_dir = "{folder}/data"
+
+[edge]
+port = {port}
+
+[venue]
+rate = 100.0
+
+[[feeds]]
+name = "demo"
+venue = "simulated"
+
+[[accounts]]
+[accounts.engine.account]
+account_id = "bench"
+initial_capital = "1000000000"
+kind = "margin"
+leverage = "5"
+"""
+SIMULATED: Final = "SIM-ALPHA"
+
+
+def served(folder: str, port: int) -> int:
+    """A node as `bin/troupe run` runs it, with the simulated venue and the account, until SIGTERM."""
+    file = Path(folder) / "bench.toml"
+    file.write_text(CONFIGURATION.format(folder=folder, port=port), encoding="utf-8")
+    return run_node(load(file, sections()))
+
+
+def orders_over_http(folder: str, port: int, seconds: float) -> Sample:
+    """One client with one connection that orders again as soon as it is answered: milliseconds for an order."""
+    token = Path(folder) / "data" / "token"
+    deadline = time.monotonic() + WAIT_S
+    place = f"/api/v1/accounts/{ACCOUNT}"
+    while True:
+        connection = HTTPConnection("127.0.0.1", port, timeout=WAIT_S)
+        try:
+            headers = {"authorization": f"Bearer {token.read_text().strip()}", "content-type": "application/json"}
+            connection.request("GET", place, headers=headers)
+            answer = connection.getresponse()
+            if answer.status == 200 and msgspec.json.decode(answer.read())["state"] == "trading":
+                break
+        except OSError:
+            pass
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"no account after {WAIT_S:g} s")
+        connection.close()
+        time.sleep(0.05)
+    taken: list[float] = []
+    filled = number = 0
+    end = time.monotonic() + seconds
+    while time.monotonic() < end or not filled:
+        number += 1
+        order = {"symbol": SIMULATED, "side": "buy" if number % 2 else "sell", "quantity": "1"}
+        began = time.perf_counter()
+        connection.request("POST", f"{place}/orders", msgspec.json.encode(order), headers)
+        answer = connection.getresponse()
+        said = answer.read()
+        took = (time.perf_counter() - began) * 1e3
+        if answer.status == 404 and not taken and time.monotonic() < deadline:  # the venue has not told of its markets
+            end = time.monotonic() + seconds
+            continue
+        if answer.status != 201:
+            raise RuntimeError(f"{answer.status}: {said[:300]!r}")
+        taken.append(took)
+        filled += msgspec.json.decode(said)["order"]["state"] == "filled"
+        if time.monotonic() > deadline + seconds:
+            raise TimeoutError("no order was filled")
+    p50, p99 = quantiles(taken[len(taken) // 20 :], 0.5, 0.99)
+    return {"http p50": p50, "http p99": p99, "filled": filled / len(taken)}

@@ -17,6 +17,7 @@ from pyarrow import parquet
 from actors.market.tables.decimals import NOTHING
 from actors.market.tables.faults import TableError
 from actors.market.tables.schema import METADATA
+from protocols.market import MARKS
 
 BLOCK_BYTES: Final = 4 << 20
 BATCH_ROWS: Final = 262_144
@@ -37,6 +38,8 @@ class CsvSource:
         self.path = path
         self.metadata: dict[str, Any] = {}
         self.rows: int | None = None
+        self.marks: tuple[str, ...] = ()
+        """What the comments before the names say of the data: a line that begins with `# synthetic:` marks them so."""
         head, self._before = self._first_lines()
         self.delimiter = max(",;\t|", key=head.count)
         self.names = columns or tuple(next(csv.reader([head], delimiter=self.delimiter), []))
@@ -106,6 +109,9 @@ class CsvSource:
                 raise TableError("file", f"expected text in UTF-8, got: {error}") from None
             if text.strip() and not text.startswith("#"):
                 return text, before
+            word = text.lstrip("# ").partition(":")[0].strip()
+            if word in MARKS and word not in self.marks:
+                self.marks = (*self.marks, word)
             before += 1
         return "", before
 
@@ -114,6 +120,7 @@ class ParquetSource:
     """A parquet file. `metadata` is what one of ours says about itself. Raises TableError."""
 
     format = "parquet"
+    marks: tuple[str, ...] = ()
 
     def __init__(self, path: Path, columns: tuple[str, ...] = ()) -> None:
         if columns:

@@ -79,7 +79,7 @@ def collect(
         table=shaped(table, file.kind, has_flags=file.own),
         format=file.source.format,
         name=stem,
-        marks=tuple(own.get("marks", ())),
+        marks=tuple(sorted({*own.get("marks", ()), *file.source.marks})),
         zoned=file.zoned,
         zone=options.zone,
         faults=faults,

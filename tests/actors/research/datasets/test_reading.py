@@ -347,3 +347,12 @@ def test_a_table_of_one_market_is_its_own(tmp_path: Path) -> None:
     assert found.of("A") is found
     with pytest.raises(KeyError, match="expected one of A, got 'B'"):
         found.of("B")
+
+
+def test_a_file_that_says_it_was_made_up_is_marked_so(tmp_path: Path) -> None:
+    path = tmp_path / "made.csv"
+    path.write_text(
+        "# synthetic: of no market\n# a remark\nts,open,high,low,close,volume\n"
+        "2024-01-01T00:00:00Z,1,2,1,2,1\n2024-01-01T00:01:00Z,1,2,1,2,1\n"
+    )
+    assert open_file(path).marks == ("synthetic",)

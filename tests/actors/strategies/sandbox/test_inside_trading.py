@@ -271,6 +271,24 @@ def test_a_batch_stops_behind_the_input_that_led_to_a_command_and_goes_on_from_t
     assert (whole.count, [each.index for each in whole.orders]) == (8, [0, 3, 6])
 
 
+def test_a_batch_may_stop_behind_a_signal_as_behind_a_command(worker: Client) -> None:
+    life = Life(
+        worker,
+        "count = self.context.bar_count",
+        "if count == 2: self.buy()",
+        "if count == 4: self.orders.market_order('A', 1, 'buy')",
+    )
+    inputs = [minute(place, 100.0 + place) for place in range(6)]
+    first = worker.call(wire.Run(2, tuple(inputs), until_signal=True))
+    assert isinstance(first, wire.Done)
+    assert (first.count, [each.index for each in first.signals], first.orders) == (2, [1], ())
+    second = worker.call(wire.Run(3, tuple(inputs[2:]), until_signal=True))
+    assert isinstance(second, wire.Done)
+    assert (second.count, second.signals, [each.index for each in second.orders]) == (2, (), [1])
+    life.number = 3
+    assert life.run(*inputs[4:]).count == 2
+
+
 def test_what_becomes_of_orders_may_stand_anywhere_in_a_batch_and_lead_to_commands(worker: Client) -> None:
     desk = Desk(deployment(), ("A",))
     source = """

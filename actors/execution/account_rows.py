@@ -12,6 +12,9 @@ from actors.execution.accounts.rows import (
     ExecutionFillRow,
     ExecutionLedgerRow,
     ExecutionOrderRow,
+    fills_stream,
+    ledger_stream,
+    orders_stream,
 )
 from actors.execution.engine import Engine
 from actors.execution.more_rows import ExecutionTradeRow, ExecutionVerdictRow, trade_stream
@@ -37,14 +40,20 @@ class RowMaker:
 
     def keep(self, engine: Engine) -> Said:
         """Take everything from the engine, and write what is new."""
+        # A replay makes all of it again: what is there already is not made a row of.
+        known = self._log.last_seq
+        orders, fills = known(orders_stream(self.account)), known(fills_stream(self.account))
+        postings = known(ledger_stream(self.account))
         events = engine.take_events()
         for event in events:
-            if self._new(row := ExecutionOrderRow.of(event)):
-                self._log.append(row)
-            if event.fill is not None and self._new(fill := ExecutionFillRow.of(event.fill)):
-                self._log.append(fill)
+            if event.seq > orders:
+                self._log.append(ExecutionOrderRow.of(event))
+            if event.fill is not None and event.fill.seq > fills:
+                self._log.append(ExecutionFillRow.of(event.fill))
         entries = engine.take_entries()
         for entry in entries:
+            if entry.before + len(entry.postings) <= postings:
+                continue
             for posting in ExecutionLedgerRow.of(self.account, entry):
                 if self._new(posting):
                     self._log.append(posting)

@@ -66,6 +66,8 @@ from protocols.orders import (
 )
 from protocols.signals import Signal, UpdateSignal
 
+EXTERNAL: Final = "external"
+"""Whose positions are that a venue held before we did."""
 MOST_RETURNS: Final = 1000
 MOST_TRANSFERS: Final = 10_000
 MOST_ROUNDS: Final = 10_000
@@ -376,7 +378,13 @@ class Engine(OrderDesk):
         name = f"align-{item.market}-{item.reference}"
         side: Side = "buy" if missing > 0 else "sell"
         order = NewOrder(
-            client_order_id=name, market=item.market, side=side, kind="market", size=abs(missing), source="external"
+            client_order_id=name,
+            market=item.market,
+            side=side,
+            kind="market",
+            size=abs(missing),
+            source="external",
+            deployment_id=EXTERNAL,
         )
         if name in self.blotter:
             return

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from actors.execution.inputs import Flatten as FlattenInput
-from actors.execution.risk.flatten import Flatten, Standing, WorkingOrder, outcome
+from actors.execution.risk.flatten import Close, Flatten, Standing, WorkingOrder, outcome
 from protocols.orders import NewOrder
 
 if TYPE_CHECKING:
     from actors.execution.engine_orders import OrderDesk
 
 NEVER = 2**63 - 1
+_BETWEEN = "\x1f"
+"""Between market and deployment in the names that the core knows positions by."""
 
 
 class _State(msgspec.Struct, array_like=True):
@@ -53,7 +56,7 @@ class Flattening:
     @property
     def left(self) -> tuple[str, ...]:
         """What deadlines left behind, each with its phase."""
-        return () if self.core is None else outcome(self.core.reports)
+        return () if self.core is None else tuple(each.replace(_BETWEEN, " of ") for each in outcome(self.core.reports))
 
     def begin(self, item: FlattenInput, engine: OrderDesk, ts: int, *, liquidates: bool = False) -> None:
         """Begin; one that is under way goes on, and is widened to the account if this one is of the account."""
@@ -80,38 +83,44 @@ class Flattening:
         self.deadline = NEVER if core.done or step.due is None else max(step.due, ts + 1)
         for name in step.cancel:
             engine.cancel(name, ts, "flatten")
-        orders = [
-            NewOrder(
-                client_order_id=f"{self._prefix(engine)}{self.number}-{close.market}-{close.attempt}",
-                market=close.market,
-                side=close.side,
-                kind="market",
-                size=close.size,
-                reduce_only=True,
-                position_side=close.position_side,
-                deployment_id=self.deployment_id,
-                source="liquidation" if self._liquidates else "flatten",
-            )
-            for close in step.close
-        ]
+        orders = [self._order(close) for close in step.close]
         if orders:
             engine.submit(orders, ts)
         return bool(step.cancel or orders)
 
-    def _prefix(self, engine: OrderDesk) -> str:
-        return "liq-" if self._liquidates else "flat-"
+    def _order(self, close: Close) -> NewOrder:
+        market, _, deployment_id = close.market.partition(_BETWEEN)
+        whose = hashlib.blake2b(deployment_id.encode(), digest_size=2).hexdigest()
+        kind = "liq" if self._liquidates else "flat"
+        return NewOrder(
+            client_order_id=f"{kind}-{self.number}-{whose}-{market}-{close.attempt}",
+            market=market,
+            side=close.side,
+            kind="market",
+            size=close.size,
+            reduce_only=True,
+            position_side=close.position_side,
+            deployment_id=deployment_id,
+            source="liquidation" if self._liquidates else "flatten",
+        )
 
     def _standing(self, engine: OrderDesk) -> Standing:
+        """Each deployment's part of a position is a position of its own: an account that is flat as a whole may consist
+        of parts that are not."""
         orders = tuple(
             WorkingOrder(
                 client_order_id=working.order.client_order_id,
-                market=working.order.market,
+                market=_name(working.order.market, working.order.deployment_id),
                 closing=working.order.source in ("flatten", "liquidation"),
             )
             for working in engine.blotter
             if not self.deployment_id or working.order.deployment_id == self.deployment_id
         )
-        positions = tuple(engine.positions(self.deployment_id))
+        positions = tuple(
+            (_name(part.market, part.deployment_id), part.side, part.quantity)
+            for part in engine.account.books.positions.all_parts()
+            if part.quantity and (not self.deployment_id or part.deployment_id == self.deployment_id)
+        )
         return Standing(stopped=True, orders=orders, positions=positions)
 
     def snapshot(self) -> bytes:
@@ -125,3 +134,7 @@ class Flattening:
         self.core = None if state.core is None else Flatten.restore(state.core)
         self.deployment_id, self._liquidates = state.deployment_id, state.source_margin
         self.number, self.deadline = state.number, state.due
+
+
+def _name(market: str, deployment_id: str) -> str:
+    return f"{market}{_BETWEEN}{deployment_id}"

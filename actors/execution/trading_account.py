@@ -299,8 +299,8 @@ class TradingAccount(VenueLink):
 
     @receive
     def by_hand(self, request: OrderByHand) -> OrdersTaken:
-        """Commands of a person."""
-        return self._commands("", request.commands)
+        """Commands of a person: orders of the deployment `manual`, each a signal of its own."""
+        return self._commands("", tuple(by_hand(command) for command in request.commands))
 
     def _commands(self, deployment_id: str, commands: tuple[OrderCommand, ...]) -> OrdersTaken:
         denied: list[Denied] = []
@@ -525,4 +525,23 @@ def same(known: NewOrder, said: NewOrder) -> bool:
         said.side,
         said.deployment_id,
         said.parent,
+    )
+
+
+def by_hand(command: OrderCommand) -> OrderCommand:
+    """A person's orders have a deployment and a signal, too: nothing else leads to an order."""
+    if not isinstance(command, SubmitOrders):
+        return command
+    return SubmitOrders(
+        tuple(
+            order
+            if order.deployment_id
+            else msgspec.structs.replace(
+                order,
+                deployment_id=MANUAL,
+                signal_id=order.signal_id or f"{MANUAL}-{order.parent or order.client_order_id}",
+                source="manual" if order.source == "signal" else order.source,
+            )
+            for order in command.orders
+        )
     )

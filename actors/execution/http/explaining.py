@@ -180,6 +180,8 @@ def told(found: Explanation) -> list[str]:
             f"signal {signal.signal_id}: {signal.strategy_id} said {signal.action} {signal.symbol} "
             f"with confidence {signal.confidence:g} at {signal.timestamp}"
         )
+    elif order.source == "manual":
+        lines.append(f"signal {order.signal_id}: ordered by hand")
     elif order.signal_id:
         lines.append(f"signal {order.signal_id}: not stored any more")
     else:

@@ -351,6 +351,20 @@ def test_flatten_cancels_by_id_closes_every_position_and_lets_nothing_new_in() -
     assert desk.state("again")[0] == "filled"
 
 
+def test_flatten_closes_the_parts_of_deployments_that_add_up_to_nothing() -> None:
+    desk = Desk(account={"kind": "margin", "leverage": "5"})
+    desk.quote(100, 101)
+    desk.deploy(deployment_id="one", capital_share=0.5)
+    desk.deploy(deployment_id="two", strategy_id="other", capital_share=0.5)
+    desk.submit(desk.order("a", "buy", 2, deployment_id="one"), desk.order("b", "sell", 2, deployment_id="two"))
+    assert desk.position() == 0
+    desk.say(Flatten("somebody pulled it"))
+    for name in ("one", "two"):
+        assert desk.engine.account.deployment_position(name, "X") == 0
+    assert desk.position() == 0
+    assert desk.engine.flattening.phase == "done"
+
+
 def test_reducing_lets_out_and_not_in() -> None:
     desk = Desk()
     desk.quote(100, 101)

@@ -33,7 +33,7 @@ def test_an_account_is_opened_shown_traded_explained_and_flattened(client: Clien
     assert text.splitlines()[1].split()[:4] == ["by-hand", "SIM-ALPHA", "buy", "market"]
     assert commands.orders(["typed", "--state", "denied"], node)[0] == "none"
     explained, _ = commands.explain(["by-hand"], node)[:2]
-    assert explained.startswith("no signal: ordered by manual")
+    assert explained.startswith("signal manual-by-hand: ordered by hand")
     assert "book_walk" in explained
     with pytest.raises(Refused, match="there is no order nothing"):
         commands.explain(["nothing"], node)

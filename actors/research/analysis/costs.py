@@ -143,12 +143,12 @@ def _units(stories: Iterable[OrderStory]) -> dict[str, tuple[Fraction, str]]:
             product = fill.price * fill.size
             if product and abs(product) > largest.get(fill.market, 0):  # the least rounded one
                 largest[fill.market] = abs(product)
-                found[fill.market] = _multiplier(exact_nanos(fill.notional), product), fill.currency
+                found[fill.market] = multiplier(exact_nanos(fill.notional), product), fill.currency
     return found
 
 
-def _multiplier(notional: int, product: int) -> Fraction:
-    """The plainest number that gives this notional, which may have been rounded to a cent."""
+def multiplier(notional: int, product: int) -> Fraction:
+    """The plainest number that makes this notional (rounded to a cent, perhaps) of price times size."""
     raw = Fraction(notional * NANO, product)
     allowed = min(Fraction(CENT // 2), abs(Fraction(notional, 1000)))
     for most in (1, 10, 100, 1000):

@@ -116,11 +116,6 @@ class Prices:
             return None
         return track.before(ts)
 
-    def last(self, market: str) -> int | None:
-        """The last price that is known of a market."""
-        track = self.tracks.get(market)
-        return None if track is None else track.mid(self.ends[market])
-
     def gap(self, market: str, first: int, last: int) -> Gap | None:
         """A gap of the market that meets [first, last]; None: there is none."""
         for gap in self.gaps:

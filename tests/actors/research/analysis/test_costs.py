@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
-from actors.research.analysis.costs import GroupCost, OrderCost, groups, order_costs
+from actors.research.analysis.costs import GroupCost, OrderCost, groups, multiplier, order_costs
 from actors.research.analysis.journal_replay import replay
 from actors.research.analysis.market_track import Prices, Watcher, from_sources
 from actors.research.analysis.order_log import line_of, stories
@@ -104,6 +105,40 @@ def test_the_shortfall_has_fees_and_what_was_not_filled() -> None:
     waiting.quote(104, 105, later=10 * SECOND)
     waiting.quote(104, 105, later=10 * SECOND)
     assert costs_of(waiting)[1].opportunity == nanos(3 * 4)  # 3 · (104.5 - 100.5)
+    lost = groups(costs_of(waiting))[0].shortfall
+    assert lost is not None
+    assert lost.money == {"USD": nanos(1 + 0.202 + 12)}
+
+
+def test_what_a_bracket_left_unfilled_is_no_loss() -> None:
+    desk = Desk()
+    desk.quote(100, 101)
+    desk.submit(desk.order("in", "buy", 1))
+    desk.submit(
+        desk.order("up", "sell", 1, "limit", price=110, reduce_only=True, oco="pair"),
+        desk.order("down", "sell", 1, "stop", stop_price=90, reduce_only=True, oco="pair"),
+    )
+    desk.quote(111, 112)
+    desk.quote(111, 112)
+    found = {cost.client_order_id: cost for cost in costs_of(desk)}
+    assert (found["down"].state, found["down"].opportunity) == ("cancelled", 0)
+
+
+def test_an_order_that_never_came_to_the_venue_is_not_counted_as_unfilled() -> None:
+    desk = Desk()
+    desk.quote(100, 101)
+    desk.submit(desk.order("o", "buy", 2))
+    desk.submit(desk.order("huge", "sell", 50))
+    desk.quote(100, 101)
+    found = whole(desk)
+    assert (found.orders, found.sent, found.fill_ratio) == (2, 1, 1.0)
+
+
+def test_the_multiplier_is_read_from_what_was_booked_rounded_or_not() -> None:
+    assert multiplier(nanos(202), nanos(101) * nanos(2)) == 1
+    assert multiplier(nanos(202.01), nanos(101.0033) * nanos(2)) == 1  # 202.0066, to the cent
+    assert multiplier(nanos(10_100), nanos(101) * nanos(2)) == 50
+    assert multiplier(nanos(0.0202), nanos(101) * nanos(0.002)) == Fraction(1, 10)
 
 
 def test_makers_and_takers_are_told_apart() -> None:

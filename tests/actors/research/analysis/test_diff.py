@@ -179,6 +179,46 @@ def test_orders_without_a_common_name_are_found_by_time() -> None:
     assert found.equal
 
 
+def test_of_several_orders_the_nearest_in_time_is_the_same_one() -> None:
+    ours, theirs = Desk(), Desk()
+    ours.quote(100, 101)
+    theirs.quote(100, 101)
+    ours.ts += SECOND // 2
+    ours.submit(ours.order("mine", "buy", 1))
+    theirs.submit(theirs.order("before", "buy", 1))
+    theirs.ts += SECOND // 2 + 10
+    theirs.submit(theirs.order("near", "buy", 1))
+    found = between(ours, theirs)
+    assert {(each.ours, each.theirs) for each in found.differences} == {("mine", "near"), ("", "before")}
+
+
+def test_another_message_of_the_market_at_the_same_time_is_named() -> None:
+    ours = bought()
+    theirs = [
+        event
+        if event.fill is None
+        else msgspec.structs.replace(
+            event, fill=msgspec.structs.replace(event.fill, why=msgspec.structs.replace(event.fill.why, seq=9))
+        )
+        for event in ours.events
+    ]
+    found = compare(Side(title="OURS", events=ours.events), Side(title="THEIRS", events=theirs))
+    assert (found.differences[0].cause, found.differences[0].text) == ("book", "filled by message s 9 instead of 2")
+
+
+def test_a_gap_that_both_had_explains_nothing() -> None:
+    def blind(later: int) -> Desk:
+        desk = Desk()
+        desk.quote(100, 101)
+        desk.say(BookStale(market="X", feed="f", reason="sequence", ts=desk.ts), later)
+        desk.submit(desk.order("o", "buy", 1, "limit", price=99))
+        desk.quote(98, 99, later=SECOND)
+        return desk
+
+    found = compare(with_journal(blind(5), "OURS"), with_journal(blind(9), "THEIRS"))
+    assert found.differences[0].cause == "decision_time"
+
+
 def test_clocks_without_a_common_time_are_laid_over_one_another() -> None:
     ours = bought()
     day = 86_400 * SECOND

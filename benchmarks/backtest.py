@@ -41,6 +41,8 @@ PERIODS: Final = {"quotes": (50, 200), "l2": (20, 60), "bars": (50, 200)}
 SAME: Final = 0.005
 """Of a currency unit: what two equities may differ by."""
 
+_PEERS: Final = ("nautilus_trader", "backtesting", "vectorbt")
+
 Side = Callable[[], Sample]
 
 
@@ -54,7 +56,8 @@ def run(scale: Scale) -> Findings:
         rows += _bars("bars", 10, write("bars", scale.count(BARS, 4_000), Path(folder)), scale, notes)
         rows += _bars("bars of a random walk", 0, write("walk", scale.count(BARS, 4_000), Path(folder)), scale, notes)
         rows += _sweep(write("bars", BARS_OF_SWEEP, Path(folder)), scale, notes)
-    return Findings(tuple(rows), tuple(notes))
+    named = [each.replace("==", " ") for each in peers.PACKAGES if each.split("=")[0] in _PEERS]
+    return Findings(tuple(rows), (*notes, f"Peers: {', '.join(named)}."))
 
 
 def pairs_of(count: int) -> list[tuple[int, int]]:

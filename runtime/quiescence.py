@@ -33,9 +33,7 @@ async def settled(node: Node, *, but: frozenset[str] = frozenset()) -> None:
         await trio.sleep(POLL_S)
 
 
-async def virtual_moment(
-    node: Node, clock: VirtualClock, moment: int, happen: Callable[[], Awaitable[object]]
-) -> None:
+async def virtual_moment(node: Node, clock: VirtualClock, moment: int, happen: Callable[[], Awaitable[object]]) -> None:
     """Move a node's virtual clock to a moment: what is due before it first, then what happens at it (`happen`), then
     what is due at it; each with all that follows, before the next."""
     await settled(node)

@@ -153,4 +153,3 @@ class AccountNews(MarketFollowing):
         if state != "ready":
             code, _, reason = state.partition(": ")
             raise Refused(code or "unavailable", reason or f"{market} is not followed", "symbols")
-

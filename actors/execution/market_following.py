@@ -219,4 +219,3 @@ def instruments_of(fields: Iterable[dict[str, Any]]) -> dict[str, Instrument]:
     """Definitions of a configuration. Raises msgspec.ValidationError."""
     found = (msgspec.convert(each, Instrument) for each in fields)
     return {each.market: each for each in found}
-

@@ -126,6 +126,8 @@ class ExecutionRoster(Actor):
         self.wanted = [msgspec.convert(each, DeploymentSettings) for each in deployments]
         self.accounts: dict[str, _Account] = {}
         self.deployments: dict[str, _Deployment] = {}
+        self.closed: set[str] = set()
+        """Ids of accounts that have ended: their journals are kept, and nobody else's begins where one ended."""
         self.restored = False
         self.problem = ""
 
@@ -151,6 +153,7 @@ class ExecutionRoster(Actor):
         self.restored = True
         for (kind, name), found in known(message.rows).items():
             if found.event == "closed":
+                self.closed.add(name)
                 continue
             if kind == "account":
                 self._add(msgspec.json.decode(found.settings, type=AccountSpec), found.created)
@@ -261,8 +264,9 @@ class ExecutionRoster(Actor):
         name = spec.engine.account.account_id
         if spec.mode == "live":
             raise Refused("live_disabled", "accounts at venues are opened in the configuration alone", "mode")
-        if name in self.accounts:
-            raise Refused("exists", f"there is an account {name}", "account_id")
+        if name in self.accounts or name in self.closed:
+            what = "is" if name in self.accounts else "was"
+            raise Refused("exists", f"there {what} an account {name}", "account_id")
         self._note("account", name, "opened", msgspec.json.encode(spec))
         self._add(spec)
         self.answer_later(self._view_of, name)
@@ -286,6 +290,7 @@ class ExecutionRoster(Actor):
         ):
             raise Refused("conflict", f"{request.account} has active deployments", "account")
         account.closed = True
+        self.closed.add(request.account)
         del self.accounts[request.account]
         self._note("account", request.account, "closed", msgspec.json.encode(account.spec))
         self.answer_later(self._end_branch, request.account)

@@ -9,10 +9,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from actors import node
 from actors.cli.config import meanings_of
 from actors.cli.configuration import configuration_file, data_folder
 from actors.cli.parser import parse
 from actors.cli.report import CommandError, Exit
+from runtime.settings import load
 from tests.cli.conftest import REPOSITORY
 from tests.cli.test_command_line import envelope, troupe
 
@@ -65,6 +67,17 @@ def test_a_configuration_is_named_by_its_path_or_its_name_from_anywhere(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert configuration_file(name).resolve() == REPOSITORY / "config" / "default.toml"
+
+
+@pytest.mark.parametrize("name", ["default", "paper"])
+def test_a_shipped_configuration_trades_its_strategys_signals_on_a_paper_account(name: str) -> None:
+    configuration = load(configuration_file(name), node.sections(), environ={}, directory=REPOSITORY)
+    (account,) = configuration.section("accounts")
+    (deployment,) = configuration.section("deployments")
+    (strategy,) = configuration.section("strategies")
+    assert (account.mode, account.engine.account.account_id) == ("paper", deployment.account)
+    assert (deployment.strategy_id, set(deployment.markets)) == (strategy.name, set(strategy.markets))
+    assert "execution" in {child.name for child in node.children(configuration)}
 
 
 def test_config_shows_every_value_with_its_origin(toml: Path) -> None:

@@ -115,11 +115,16 @@ class AccountNews(MarketFollowing):
             self.logger.info("a run was not reached", run=path, why=str(error))
 
     async def _tell_runs(self, news: trio.MemoryReceiveChannel[tuple[str, Message]]) -> None:
+        unreached: set[str] = set()
         async for path, message in news:
             try:
                 await self.lookup(path).send(message, SEND_S)
             except (Refused, Unknown) as error:  # its next life asks how things stand
-                self.logger.info("news did not reach a run", run=path, why=str(error))
+                if path not in unreached:
+                    unreached.add(path)
+                    self.logger.info("news did not reach a run", run=path, why=str(error))
+            else:
+                unreached.discard(path)
 
     async def _tell_hub(self, updates: trio.MemoryReceiveChannel[UpdateSignal]) -> None:
         """Every update until the hub has it, or refuses it for good."""

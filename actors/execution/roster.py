@@ -26,6 +26,7 @@ from protocols.execution import (
     AccountOpened,
     AccountView,
     ApplyDeployment,
+    ChangeLimits,
     CloseAccount,
     DeploymentList,
     DeploymentState,
@@ -163,12 +164,41 @@ class ExecutionRoster(Actor):
                 self.deployments[name] = _Deployment(settings, state, found.reason, found.created)
         for spec in self.configured:
             name = spec.engine.account.account_id
-            if name not in self.accounts:
-                self._note("account", name, "opened", msgspec.json.encode(spec))
+            if name in self.accounts:
+                self._compare(name, spec)
+                continue
+            self._note("account", name, "opened", msgspec.json.encode(spec))
             self._add(spec)
         for settings in self.wanted:
-            if settings.deployment_id not in self.deployments:
+            there = self.deployments.get(settings.deployment_id)
+            if there is None or (there.settings != settings and there.state == "active"):
                 self.spawn(self._begin_configured, settings, name=f"deploy {settings.deployment_id}")
+
+    def _compare(self, name: str, wanted: AccountSpec) -> None:
+        """A configuration that has changed: limits are applied, what the journal was made with stays as it was."""
+        there = self.accounts[name].spec.engine
+        if there.limits != wanted.engine.limits:
+            self.spawn(self._apply_limits, name, wanted, name=f"limits {name}")
+        fields = [
+            field
+            for field in there.__struct_fields__
+            if field not in ("limits", "venue", "native", "accepts_marks")
+            and getattr(there, field) != getattr(wanted.engine, field)
+        ]
+        if fields:
+            self.problem = f"{name}: {', '.join(fields)} changed in the configuration, and stay as the account began"
+            self.logger.warning("an account is not as its configuration says", account=name, stays=fields)
+
+    async def _apply_limits(self, name: str, wanted: AccountSpec) -> None:
+        limits = ChangeLimits(msgspec.Raw(msgspec.json.encode(wanted.engine.limits)))
+        while True:
+            try:
+                await self.lookup(account_actor(name)).ask(limits, ASK_S)
+            except (Refused, Unknown) as error:
+                self.logger.info("limits wait for their account", account=name, why=str(error))
+                await trio.sleep(RETRY_S)
+            else:
+                return
 
     def _add(self, spec: AccountSpec, created: int = 0) -> None:
         name = spec.engine.account.account_id

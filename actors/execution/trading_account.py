@@ -150,7 +150,8 @@ class TradingAccount(VenueLink):
             number = self.engine.inputs
         self.journal = InputJournal(self.name, log.append, last, number)
         self.keep()
-        self.snapshot_at = number + self.spec.snapshot_inputs
+        # Lives that are short must not add up to a long replay.
+        self.snapshot_at = number - self.recovered + self.spec.snapshot_inputs
         self.recovery_ms = (self.clock.monotonic() - began) / 1e6
         if self.recovered:
             self.logger.info("recovered", inputs=self.recovered, ms=round(self.recovery_ms))

@@ -95,7 +95,7 @@ async def traded(node: NodeProcess, more: int) -> None:
 async def killed(folder: Path, chance: random.Random, lives: int) -> None:
     key_file = folder / "venue-key.pem"
     key = kalshi_signing.public_key_of(demo_key(key_file))
-    settings = StandInSettings(markets=("SIM-ALPHA",), rate=60.0)
+    settings = StandInSettings(markets=("SIM-ALPHA",), rate=12.0)
     standin = StandIn(settings, key, time.time_ns, time.monotonic_ns)
     async with trio.open_nursery() as nursery:
         await standin.open()

@@ -28,7 +28,7 @@ from protocols.execution import ACCOUNTS, EVENTS, EXECUTION, OutcomeRow
 from protocols.instruments import Instrument
 from runtime import Backoff, ChildSpec, RestartLimit, dynamic_supervisor, supervisor
 from runtime.capability import Whole
-from runtime.settings import Configuration
+from runtime.settings import Configuration, ConfigurationError, Issue
 
 SECTION: Final = "execution"
 ACCOUNTS_SECTION: Final = "accounts"
@@ -64,14 +64,26 @@ sections: dict[str, Any] = {
 
 
 def children(configuration: Configuration, whole: Whole) -> list[ChildSpec]:
-    """The branch `/execution`."""
-    return [
-        branch(
-            configuration.section(SECTION),
-            configuration.section(ACCOUNTS_SECTION),
-            configuration.section(DEPLOYMENTS_SECTION),
-        )
-    ]
+    """The branch `/execution`. Raises ConfigurationError: a deployment without markets, an id twice."""
+    accounts = configuration.section(ACCOUNTS_SECTION)
+    deployments = configuration.section(DEPLOYMENTS_SECTION)
+    issues: list[Issue] = []
+    for index, each in enumerate(deployments):
+        if not each.markets:
+            place = f"{DEPLOYMENTS_SECTION}.{index}.markets"
+            issues.append(Issue("invalid", f"{place}: expected at least one market, got none", place))
+    named = (
+        (ACCOUNTS_SECTION, "engine.account.account_id", [each.engine.account.account_id for each in accounts]),
+        (DEPLOYMENTS_SECTION, "deployment_id", [each.deployment_id for each in deployments]),
+    )
+    for section, field, ids in named:
+        for index, name in enumerate(ids):
+            if name in ids[:index]:
+                place = f"{section}.{index}.{field}"
+                issues.append(Issue("invalid", f"{place}: expected an id of its own, got {name!r} again", place))
+    if issues:
+        raise ConfigurationError(issues)
+    return [branch(configuration.section(SECTION), accounts, deployments)]
 
 
 def branch(

@@ -48,7 +48,7 @@ _AGAIN_S: Final = 1.0
 
 
 class Gateway(GatewayLink):
-    """One account at one venue. `settings`: the fields of GatewaySettings; `enabled`: `[execution.live] enabled`;
+    """One account at one venue. `settings`: the fields of GatewaySettings; `enabled`: `[execution] live`;
     `report_to`: the account's path."""
 
     mailbox = Mailbox(capacity=8192)
@@ -58,7 +58,7 @@ class Gateway(GatewayLink):
     def on_start(self) -> None:
         """Nothing leaves unless configuration and account both say so. The start waits for no network."""
         if not self.enabled:
-            self.problem = "live trading is off: [execution.live] enabled is not set"
+            self.problem = "live trading is off: [execution] live is not set"
         elif not self.settings.live:
             self.problem = f"the account {self.settings.account} is not live"
         else:

@@ -1,4 +1,4 @@
-"""`[execution.live]`, and what an account says of its venue. Nothing is sent unless both say yes."""
+"""What an account says of its venue. Nothing is sent unless it is live there, and the node lets orders leave."""
 
 from __future__ import annotations
 
@@ -22,13 +22,6 @@ _ACCEPTED: Final[dict[str, frozenset[str]]] = {
 }
 
 
-class LiveSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`[execution.live]`."""
-
-    enabled: bool = False
-    """Whether any order may leave this machine. An account says `live = true` besides."""
-
-
 class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How one account reaches its venue. Times in seconds."""
 
@@ -37,7 +30,7 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     venue: GatewayVenue
     """The venue."""
     live: bool = False
-    """Whether this account's orders may leave; `[execution.live] enabled` must say so, too."""
+    """Whether this account's orders may leave; `[execution] live` must say so, too."""
     environment: Environment = "production"
     """`demo`: the venue's practice exchange, whose data are marked so. `simulated`: this node's own venue, or one at a
     loopback address."""

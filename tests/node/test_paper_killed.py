@@ -20,7 +20,7 @@ from tests.node.kit import NodeProcess, until
 ACCOUNT = {
     "engine": {
         "account": {"account_id": "paper", "initial_capital": "1000000", "kind": "margin", "leverage": "5"},
-        "limits": {"max_open_orders": 500},
+        "breaker": {"max_denials": 0},
     }
 }
 CONFIGURATION = """\
@@ -54,8 +54,8 @@ account_id = "paper"
 initial_capital = "1000000"
 kind = "margin"
 leverage = "5"
-[accounts.engine.limits]
-max_open_orders = 500
+[accounts.engine.breaker]
+max_denials = 0
 
 [[deployments]]
 deployment_id = "d"

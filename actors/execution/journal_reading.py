@@ -11,6 +11,7 @@ import trio
 from actors.execution.accounts.rows import ExecutionJournalRow, ExecutionSnapshotRow
 from actors.execution.journal import journal_stream, snapshot_stream
 from protocols.control import Refused, Unknown
+from protocols.execution import OUTCOMES, OutcomeRow
 from protocols.storage import PAGE, QueryResult, RunQuery
 from runtime import ActorRef
 from runtime.log_reader import LogReader
@@ -66,6 +67,32 @@ async def journal_rows(
         if trio.current_time() > deadline:
             raise JournalIncomplete(f"{stream}: row {place + 1} of {last} is neither in the database nor in the log")
         await trio.sleep(RETRY_S)
+
+
+async def outcome_is_there(queries: ActorRef, directory: Path, outcome_id: str) -> bool:
+    """Whether an outcome was written: a kill may come between it and the round trip that it belongs to."""
+    if await trio.to_thread.run_sync(_outcome_in_log, directory, outcome_id):
+        return True
+    sql = f"SELECT count(*) FROM {OutcomeRow.table} WHERE stream = $1 AND outcome_id = $2"  # noqa: S608
+    while True:
+        result = await _ask(queries, RunQuery(sql, (OUTCOMES, outcome_id), 1))
+        if result is not None:
+            return bool(result.rows[0][0])
+        await trio.sleep(RETRY_S)
+
+
+def _outcome_in_log(directory: Path, outcome_id: str) -> bool:
+    reader = LogReader(directory)
+    try:
+        while rows := reader.read(4096, 8 << 20):
+            for row in rows:
+                if row.table.name == OutcomeRow.table:
+                    fields = dict(zip(row.table.columns, row.fields, strict=True))
+                    if fields["outcome_id"] == outcome_id:
+                        return True
+    finally:
+        reader.close()
+    return False
 
 
 def rows_in_log(directory: Path, stream: str, after: int) -> list[ExecutionJournalRow]:

@@ -43,7 +43,7 @@ from actors.execution.inputs import (
     decode,
 )
 from actors.execution.journal import InputJournal, journal_stream, snapshot_stream
-from actors.execution.journal_reading import journal_rows, last_snapshot
+from actors.execution.journal_reading import journal_rows, last_snapshot, outcome_is_there
 from actors.execution.live_account import VenueLink
 from actors.execution.market_following import NotFollowed, instruments_of
 from actors.execution.risk.limits import RiskLimits
@@ -139,6 +139,8 @@ class TradingAccount(VenueLink):
         if last:
             queries = self.lookup(QUERIES)
             snapshot = await last_snapshot(queries, self.name)
+            if await outcome_is_there(queries, log.directory, self.rows.next_outcome()):
+                self.rows.told = self.rows.next_outcome()
             if snapshot is not None and self._restored(snapshot.payload):
                 seq = snapshot.journal_seq
             async for rows in journal_rows(queries, log.directory, self.name, seq, last):

@@ -36,8 +36,8 @@ DEFAULT = """\
 name = "examined"
 data_dir = "data"
 # Of top-level branches; tests kill more of them than a fault would.
-restart_count = 12
-restart_s = 120.0
+restart_count = 20
+restart_s = 600.0
 
 [edge]
 port = 0

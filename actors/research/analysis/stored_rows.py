@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeVar
 
 import msgspec
 
@@ -28,12 +28,14 @@ from actors.execution.engine_state import EngineSettings
 from actors.execution.journal import journal_stream
 from actors.execution.more_rows import ExecutionTradeRow, ExecutionVerdictRow, trade_stream
 from actors.execution.roster_rows import EXECUTION_ROSTER, ExecutionRosterRow
-from actors.research.analysis.account_record import AccountRecord, of_rows
 from actors.research.analysis.journal_file import Head, Journal
 from protocols.control import Row
 from protocols.nanos import decimal_text, exact_nanos
 from protocols.orders import OrderEvent
 from runtime.log_reader import LogReader
+
+if TYPE_CHECKING:
+    from actors.research.analysis.account_record import AccountRecord
 
 R = TypeVar("R", bound=Row)
 Kind = Literal["inputs", "orders", "fills", "ledger", "equity", "trades", "verdicts"]
@@ -177,6 +179,9 @@ class StoredAccount(msgspec.Struct, frozen=True, kw_only=True):
 
     def record(self) -> AccountRecord:
         """What the account has done, by its rows."""
+        # Imported here: it needs numpy, which the start of a node does not.
+        from actors.research.analysis.account_record import of_rows
+
         return of_rows(
             self.opened.engine,
             events=self.events(),

@@ -1,15 +1,17 @@
-"""The HTTP routes of backtests: the documented names and those of the strategy service, over the same jobs."""
+"""The HTTP routes of backtests: the documented names and those of the strategy service, over the same jobs.
+
+What works with results (numpy, pyarrow) is imported by the first request that needs it, not by the start of a node.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 
 from actors.edge.call import Call
 from actors.edge.errors import HttpError
 from actors.edge.routing import Route, get, post
-from actors.research.backtest import figures
 from actors.research.backtest.bodies import (
     JobBody,
     JobPage,
@@ -20,8 +22,6 @@ from actors.research.backtest.bodies import (
     merged,
     spec_fields,
 )
-from actors.research.backtest.comparing import CompareBacktests
-from actors.research.backtest.report import Report, decode
 from actors.strategies.workflows.compiler import compile_workflow
 from actors.strategies.workflows.model import WorkflowInvalid, read_workflow
 from protocols.backtests import (
@@ -33,6 +33,9 @@ from protocols.backtests import (
     StartBacktest,
     SubmitBacktest,
 )
+
+if TYPE_CHECKING:
+    from actors.research.backtest.report import Report
 
 TAGS: Final = ("backtests",)
 SUBMIT_S: Final = 20.0
@@ -133,11 +136,15 @@ async def jobs(request: JobQuery, call: Call) -> JobPage:
 
 async def results(request: OneJob, call: Call) -> dict[str, Any]:
     """Answer all that a backtest came to."""
+    from actors.research.backtest import figures
+
     return {"job_id": request.job_id, "status": "completed", **figures.whole(await _report(request.job_id, call))}
 
 
 async def performance(request: PerformanceQuery, call: Call) -> dict[str, Any]:
     """Answer the metrics of a backtest, and rolling ones."""
+    from actors.research.backtest import figures
+
     report = await _report(request.job_id, call)
     return {
         "job_id": request.job_id,
@@ -151,6 +158,8 @@ async def performance(request: PerformanceQuery, call: Call) -> dict[str, Any]:
 
 async def trades(request: TradesQuery, call: Call) -> dict[str, Any]:
     """Answer a page of a backtest's round trips."""
+    from actors.research.backtest import figures
+
     for field, known in (("side", ("", "long", "short")), ("outcome", ("", "win", "loss"))):
         if getattr(request, field) not in known:
             raise HttpError(400, "invalid", f"expected one of {', '.join(known[1:])}", field)
@@ -168,12 +177,16 @@ async def trades(request: TradesQuery, call: Call) -> dict[str, Any]:
 
 async def daily_returns(request: OneJob, call: Call) -> dict[str, Any]:
     """Answer a backtest's days."""
+    from actors.research.backtest import figures
+
     report = await _report(request.job_id, call)
     return {"job_id": request.job_id, "daily_returns": [msgspec.to_builtins(day) for day in figures.days(report.run)]}
 
 
 async def compare(request: Comparing, call: Call) -> dict[str, Any]:
     """Compare completed backtests, with tests of their differences."""
+    from actors.research.backtest.comparing import CompareBacktests
+
     asked = CompareBacktests(request.job_ids, request.simulations, request.seed)
     found = await call.ref(BACKTESTS).ask(asked, COMPARE_S)
     return {"name": request.name, "job_ids": list(request.job_ids), **msgspec.json.decode(found.comparison)}
@@ -242,6 +255,8 @@ def _asked(strategy_id: str, config: dict[str, Any]) -> NewBacktest:
 
 
 async def _report(job_id: str, call: Call) -> Report:
+    from actors.research.backtest.report import decode
+
     return decode((await call.ref(BACKTESTS).ask(GetBacktestReport(job_id), READ_S)).report)
 
 

@@ -118,19 +118,43 @@ async def test_a_list_goes_over_all_sources_in_order_with_true_totals(
     (folder / "alpha.py").write_text(CODE)
     async with desk(tmp_path / "node", database, settings(ai_ml, no_code, folder=str(folder))) as at:
         own = (await at.create("Zeta", state="active")).strategy_id
-        everything = ["1", "3", "2", "project-2", ONE, "project-1", "4", own, "alpha", "book_imbalance"]
-        names = ["Cross", "Drawn", "Empty", "Half", "Momentum", "Momentum", "Odd", "Zeta", "alpha", "book_imbalance"]
+        everything = [
+            "1",
+            "3",
+            "2",
+            "project-2",
+            ONE,
+            "project-1",
+            "4",
+            own,
+            "alpha",
+            "book_imbalance",
+            "moving_average_cross",
+        ]
+        names = [
+            "Cross",
+            "Drawn",
+            "Empty",
+            "Half",
+            "Momentum",
+            "Momentum",
+            "Odd",
+            "Zeta",
+            "alpha",
+            "book_imbalance",
+            "moving_average_cross",
+        ]
         whole = await at.listed()
         assert [each.name for each in whole.packages] == names
         assert [each.strategy_id for each in whole.packages] == everything
-        assert (whole.total, whole.away, whole.refused) == (10, (), ())
+        assert (whole.total, whole.away, whole.refused) == (11, (), ())
         pages = [await at.listed(limit=3, offset=offset) for offset in (0, 3, 6, 9, 12)]
         assert [each.strategy_id for page in pages for each in page.packages] == everything
-        assert {page.total for page in pages} == {10}
+        assert {page.total for page in pages} == {11}
         assert await at.ids(source="ai_ml", limit=2, offset=1) == [ONE, "project-1"]
         assert (await at.listed(source="ai_ml", limit=1)).total == 3
         assert await at.ids(source="ai_ml", state="archived") == [TWO]
-        assert (await at.listed(state="all")).total == 11
+        assert (await at.listed(state="all")).total == 12
         assert await at.ids(state="draft") == ["3", "2", "4"]
         assert await at.ids(search="MOMENT") == [ONE, "project-1"]
         assert await at.ids(search="follows") == [ONE]
@@ -208,7 +232,7 @@ async def test_a_database_without_the_tables_is_away_and_the_others_are_not(
         page = await at.listed()
         assert [source for source, _ in page.away] == ["no_code"]
         assert "nocode_workflows" in page.away[0][1]
-        assert page.total == 4
+        assert page.total == 5
         assert (await at.package(ONE, "ai_ml")).code == "# one"
         # It may be there, too.
         assert await at.refused_code(ONE) == "unavailable"
@@ -361,7 +385,7 @@ async def test_when_the_server_is_killed_the_library_goes_on_with_what_it_has(
         await mortal.kill()
         page = await at.listed()
         assert [source for source, _ in page.away] == ["ai_ml", "no_code"]
-        assert [each.strategy_id for each in page.packages] == [own, "book_imbalance"]
+        assert [each.strategy_id for each in page.packages] == [own, "book_imbalance", "moving_average_cross"]
         assert await at.package(ONE, "ai_ml") == kept
         assert await at.refused_code(TWO, "ai_ml") == "unavailable"
         assert (await at.package(own)).version == "1"

@@ -270,9 +270,9 @@ class StrategyTrading(StrategyLoading):
                 return
             self.commands_taken += len(commands) - len({each.index for each in taken.denied})
             for each in taken.denied:
-                await self._tell(
-                    self._refusal(desk, commands[each.index : each.index + 1], f"{each.code}: {each.reason}")
-                )
+                if not each.told:
+                    refused = commands[each.index : each.index + 1]
+                    await self._tell(self._refusal(desk, refused, f"{each.code}: {each.reason}"))
             return
 
     def _refusal(self, desk: Desk, commands: tuple[OrderCommand, ...] | NotTaken, reason: str) -> NotTaken | None:

@@ -271,8 +271,8 @@ class StrategyTrading(StrategyLoading):
             self.commands_taken += len(commands) - len({each.index for each in taken.denied})
             for each in taken.denied:
                 if not each.told:
-                    refused = commands[each.index : each.index + 1]
-                    await self._tell(self._refusal(desk, refused, f"{each.code}: {each.reason}"))
+                    denied = commands[each.index : each.index + 1]
+                    await self._tell(self._refusal(desk, denied, f"{each.code}: {each.reason}"))
             return
 
     def _refusal(self, desk: Desk, commands: tuple[OrderCommand, ...] | NotTaken, reason: str) -> NotTaken | None:

@@ -75,6 +75,11 @@ class Side(ABC):
     def prices(self) -> Iterator[int]:
         """All prices, best first. The side must not change meanwhile."""
 
+    @property
+    @abstractmethod
+    def last(self) -> int | None:
+        """The price furthest from the best; None without levels."""
+
     def best_size(self) -> int:
         """The size at the best price; 0 without levels."""
         return 0 if self.best is None else self.sizes[self.best]
@@ -125,6 +130,11 @@ class SortedSide(Side):
     def prices(self) -> Iterator[int]:
         """All prices, best first."""
         return reversed(self._keys) if self.sign > 0 else map(neg, reversed(self._keys))
+
+    @property
+    def last(self) -> int | None:
+        """The price furthest from the best."""
+        return self._keys[0] * self.sign if self._keys else None
 
 
 class WideSide(Side):
@@ -194,6 +204,11 @@ class WideSide(Side):
     def prices(self) -> Iterator[int]:
         """All prices, best first."""
         return reversed(self._keys) if self.sign > 0 else iter(self._keys)
+
+    @property
+    def last(self) -> int | None:
+        """The price furthest from the best."""
+        return self._keys[-1 - self._end] if self._keys else None
 
     @property
     def _end(self) -> int:

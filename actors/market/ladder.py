@@ -95,3 +95,9 @@ class LadderSide(Side):
         while index >= 0:
             yield start + index * step
             index = here.rfind(1, 0, index) if self.sign > 0 else here.find(1, index + 1)
+
+    @property
+    def last(self) -> int | None:
+        """The price furthest from the best."""
+        index = self._here.find(1) if self.sign > 0 else self._here.rfind(1)
+        return None if index < 0 else self._start + index * self._step

@@ -53,8 +53,8 @@ class VenueBook(Book):
             return size
         if side.best is None or price * side.sign > side.best * side.sign:
             return 0
-        last = min(side.sizes) if side.sign > 0 else max(side.sizes)
-        return 0 if price * side.sign > last * side.sign else None
+        last = side.last
+        return 0 if last is not None and price * side.sign > last * side.sign else None
 
 
 Depth = VenueBook | TopOfBook
@@ -177,10 +177,7 @@ class DepthMatcher:
             best = depth.side(other).best
             if best is None:
                 continue
-            sign = depth.side(own).sign
-            for price in sorted(market.resting[own], key=lambda each: -each * sign):
-                if best * sign > price * sign:
-                    break
+            for price in market.reached_by(own, best):
                 for name in tuple(market.resting[own].get(price, ())):
                     order = market.orders.get(name)
                     if order is not None:
@@ -212,12 +209,12 @@ class DepthMatcher:
 
     def _reached(self, trade: Trade, own: Leg, depth: Depth | None, given: int) -> int:
         market = self._market
-        sign = 1 if own == "bid" else -1
+        front = market.front[own]
+        if front is None or (front < trade.price if own == "bid" else front > trade.price):
+            return given
         source = Source(trade.session, trade.seq, trade.trade_id)
         lot = market.definition.lot
-        for price in sorted(market.resting[own], key=lambda each: -each * sign):
-            if price * sign < trade.price * sign:
-                break
+        for price in market.reached_by(own, trade.price):
             for name in tuple(market.resting[own].get(price, ())):
                 order = market.orders.get(name)
                 if order is None:

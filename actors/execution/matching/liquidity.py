@@ -10,6 +10,10 @@ be taken grows only by what was newly displayed, and nothing is taken twice.
 
 from __future__ import annotations
 
+from operator import neg
+
+from sortedcontainers import SortedDict
+
 from protocols.market import Side as Leg
 
 Print = tuple[int, int]
@@ -23,8 +27,8 @@ class Liquidity:
 
     def __init__(self) -> None:
         self.consumed: dict[Leg, dict[int, int]] = {"bid": {}, "ask": {}}
-        self.seen: dict[Leg, dict[int, int]] = {"bid": {}, "ask": {}}
-        """The last displayed size of the levels that matter to us."""
+        self.seen: dict[Leg, SortedDict[int, int]] = {"bid": SortedDict(neg), "ask": SortedDict()}
+        """The last displayed size of the levels that matter to us, best price first."""
         self.prints: dict[Leg, dict[int, list[Print]]] = {"bid": {}, "ask": {}}
 
     def __bool__(self) -> bool:
@@ -60,7 +64,7 @@ class Liquidity:
 
     def changed(self, leg: Leg, price: int, displayed: int) -> int:
         """A level that we follow shows `displayed` now. Returns what it showed before."""
-        before = self.seen[leg][price]
+        before: int = self.seen[leg][price]
         self.seen[leg][price] = displayed
         taken = self.consumed[leg].get(price, 0)
         if displayed < before:
@@ -94,8 +98,10 @@ class Liquidity:
     def prune(self, resting: dict[Leg, dict[int, list[str]]], *, thoroughly: bool = False) -> None:
         """Follow only levels of which something is kept, or where an order rests."""
         for leg, seen in self.seen.items():
-            # Levels may count twice here: then something is left for the next time.
-            if not thoroughly and len(seen) <= len(resting[leg]) + len(self.consumed[leg]) + len(self.prints[leg]):
+            # Levels may count twice here: then something is left for the next time. So it is where many rest: a look
+            # at all of them is worth it only when there is much to forget.
+            most = len(resting[leg]) * 3 // 2 + len(self.consumed[leg]) + len(self.prints[leg])
+            if not thoroughly and len(seen) <= most:
                 continue
             kept, prints, rests = self.consumed[leg], self.prints[leg], resting[leg]
             for price in [each for each in seen if each not in kept and each not in prints and each not in rests]:

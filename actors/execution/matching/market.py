@@ -146,7 +146,7 @@ class SimulatedMarket(StandingOrders):
         self._show(message, ts)
         for leg, prices in liquidity.seen.items():
             if prices:
-                self._follow_best(leg, sorted(prices), message)
+                self._follow_best(leg, message)
         if liquidity.waits:
             liquidity.caught_up(message.ts_event)
         if self.orders or self.desk.released:
@@ -154,15 +154,12 @@ class SimulatedMarket(StandingOrders):
         else:
             self._finish()
 
-    def _follow_best(self, leg: Leg, prices: list[int], message: Quote) -> None:
+    def _follow_best(self, leg: Leg, message: Quote) -> None:
         """Levels that we follow, as a quote shows them: its own, and nothing in front of it; behind it nobody knows."""
-        bids = leg == "bid"
-        best, size = (message.bid, message.bid_size) if bids else (message.ask, message.ask_size)
-        for price in prices:
-            if price == best:
-                self.level_changed(leg, price, size or UNKNOWN_SIZE, message.ts_event)
-            elif best is None or (price > best) == bids:
-                self.level_changed(leg, price, 0, message.ts_event)
+        best, size = (message.bid, message.bid_size) if leg == "bid" else (message.ask, message.ask_size)
+        for price in list(self.liquidity.seen[leg].irange(None, best)):
+            displayed = (size or UNKNOWN_SIZE) if price == best else 0
+            self.level_changed(leg, price, displayed, message.ts_event)
 
     def _trade(self, message: Trade, ts: int) -> None:
         self._begin(ts)

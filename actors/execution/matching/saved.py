@@ -169,12 +169,12 @@ def _load_market(state: MarketState, market: SimulatedMarket, desk: Desk) -> Non
     mark.bid, mark.bid_size, mark.ask, mark.ask_size, mark.last, mark.ts = state.mark
     liquidity = market.liquidity
     liquidity.consumed = {"bid": state.consumed_bids, "ask": state.consumed_asks}
-    liquidity.seen = {"bid": state.seen_bids, "ask": state.seen_asks}
+    liquidity.seen["bid"].update(state.seen_bids)
+    liquidity.seen["ask"].update(state.seen_asks)
     liquidity.prints = {"bid": state.printed_bids, "ask": state.printed_asks}
     market.orders.update((name, desk.working[name]) for name in state.orders)
-    market.resting = {"bid": state.resting_bids, "ask": state.resting_asks}
-    market.find_front("bid")
-    market.find_front("ask")
+    market.rest_again("bid", state.resting_bids)
+    market.rest_again("ask", state.resting_asks)
     market.triggers.stops.update((stop.client_order_id, stop) for stop in state.stops)
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from operator import neg
 from typing import Final
+
+from sortedcontainers import SortedDict, SortedSet
 
 from actors.execution.matching.book_market import Depth, DepthMatcher, VenueBook
 from actors.execution.matching.desk import Desk
@@ -26,7 +30,7 @@ BOOK: Final = 4
 class StandingOrders:
     """`rank`: which kind of message decides about fills, the highest that came. `busy`: whether messages matter to us.
 
-    `orders`: all that live here, held ones left out; `resting`: their names by price, oldest first.
+    `orders`: all that live here, held ones left out; `resting`: their names by price, best price and oldest first.
     """
 
     __slots__ = (
@@ -49,6 +53,7 @@ class StandingOrders:
         "top",
         "trades_seen",
         "triggers",
+        "unknown",
         "unplaced",
     )
 
@@ -66,15 +71,16 @@ class StandingOrders:
         self.liquidity = Liquidity()
         self.queue = QueueModel(desk.settings.queue, desk.settings.queue_exponent)
         self.orders: dict[str, Working] = {}
-        self.resting: dict[Leg, dict[int, list[str]]] = {"bid": {}, "ask": {}}
+        self.resting: dict[Leg, SortedDict[int, list[str]]] = {"bid": SortedDict(neg), "ask": SortedDict()}
         self.front: dict[Leg, int | None] = {"bid": None, "ask": None}
         """The best price of those that rest. This and the next three spare most messages a look at every order."""
-        self.unplaced = True
-        """Whether an order may not know its place."""
+        self.unplaced = False
+        """Whether an order does not know its place; where: `unknown`."""
         self.crossed = True
         """Whether the depth stood at or beyond an order that rests."""
         self.takers_wait = True
         """Whether an order may wait for a depth."""
+        self.unknown: dict[Leg, SortedSet[int]] = {"bid": SortedSet(key=neg), "ask": SortedSet()}
         self.triggers = TriggerBook()
         self.depth_matcher = DepthMatcher(self)
 
@@ -170,13 +176,20 @@ class StandingOrders:
         front = self.front[leg]
         if front is None or (order.price > front if order.buys else order.price < front):
             self.front[leg] = order.price
-        self.unplaced = self.crossed = True
+        self.crossed = True
         size = None if depth is None else depth.rest_size(leg, order.price)
-        order.place = self.queue.rest(size)
+        self._place(order, leg, size)
         if order.order.display:
             order.shown = min(order.order.display, order.open)
         if size is not None:
             self.liquidity.seen[leg][order.price] = size
+
+    def _place(self, order: Working, leg: Leg, size: int | None) -> None:
+        """At the back of a level of this size; None: nobody knows it yet."""
+        order.place = self.queue.rest(size)
+        if order.place.ahead is None:
+            self.unplaced = True
+            self.unknown[leg].add(order.price)
 
     def show_more(self, order: Working, size: int) -> None:
         """An iceberg was filled: where its shown part is used up, the next one goes to the back of the queue."""
@@ -190,8 +203,7 @@ class StandingOrders:
         order.number = self.desk.number()
         leg: Leg = "bid" if order.buys else "ask"
         depth = self.depth
-        order.place = self.queue.rest(None if depth is None else depth.rest_size(leg, order.price))
-        self.unplaced = True
+        self._place(order, leg, None if depth is None else depth.rest_size(leg, order.price))
         names = self.resting[leg][order.price]
         names.remove(order.name)
         names.append(order.name)
@@ -226,8 +238,22 @@ class StandingOrders:
 
     def find_front(self, leg: Leg) -> None:
         """Look up the best price of those that rest."""
-        best = max if leg == "bid" else min
-        self.front[leg] = best(self.resting[leg], default=None)
+        resting = self.resting[leg]
+        self.front[leg] = resting.peekitem(0)[0] if resting else None
+
+    def rest_again(self, leg: Leg, names: dict[int, list[str]]) -> None:
+        """Those that rested when the state was kept, which `orders` has again."""
+        self.resting[leg].update(names)
+        self.find_front(leg)
+        for price, queue in names.items():
+            places = [self.orders[name].place for name in queue]
+            if any(place is not None and place.ahead is None for place in places):
+                self.unplaced = True
+                self.unknown[leg].add(price)
+
+    def reached_by(self, leg: Leg, price: int) -> Iterable[int]:
+        """The prices of those that rest and are not worse than this one, best first."""
+        return list(self.resting[leg].irange(None, price))
 
     def move(self, order: Working) -> None:
         """A limit order that rests no more has another price or more size: it goes to the back, and may take."""
@@ -249,18 +275,19 @@ class StandingOrders:
 
     def find_places(self, depth: Depth) -> None:
         """Places that were not known, of levels that are."""
-        self.unplaced = False
-        for leg, prices in self.resting.items():
-            for price, names in prices.items():
-                for name in names:
-                    order = self.orders[name]
-                    if order.place is not None and order.place.ahead is None:
-                        size = depth.rest_size(leg, price)
-                        if size is None:
-                            self.unplaced = True
-                        else:
-                            self.queue.show(order.place, size)
-                            self.liquidity.seen[leg][price] = size
+        for leg, prices in self.unknown.items():
+            while prices:
+                price = prices[0]
+                size = depth.rest_size(leg, price)
+                if size is None:
+                    break  # nor of any price behind it
+                del prices[0]
+                for name in self.resting[leg].get(price, ()):
+                    place = self.orders[name].place
+                    if place is not None and place.ahead is None:
+                        self.queue.show(place, size)
+                        self.liquidity.seen[leg][price] = size
+        self.unplaced = bool(self.unknown["bid"] or self.unknown["ask"])
 
     def resume(self) -> None:
         """Takers that waited for a depth."""

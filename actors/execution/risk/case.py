@@ -13,7 +13,7 @@ from typing import Final
 from actors.execution.risk.limits import AccountKind, Bounds, Denial
 from actors.execution.risk.notional import order_prices, worth
 from actors.execution.risk.order_rate import OrderRate
-from actors.execution.risk.projection import Key, Reach, as_open, only_reduces, project, reach
+from actors.execution.risk.projection import Key, Reach, as_open, only_reduces, project, reach, reduces_leg
 from actors.execution.risk.view import OpenOrder, RiskView
 from protocols.instruments import Instrument
 from protocols.nanos import decimal_text
@@ -84,7 +84,12 @@ class Case:
     @cached_property
     def raises(self) -> bool:
         """Whether it may make a position larger, or a new one."""
-        return not only_reduces(self.order, self.position, self.others)
+        order, position = self.order, self.position
+        against = position > 0 if order.side == "sell" else position < 0
+        # Without a position to reduce nobody has to look at the other orders, and there may be thousands.
+        if not against and not reduces_leg(order):
+            return True
+        return not only_reduces(order, position, self.others)
 
     @cached_property
     def exits(self) -> bool:

@@ -38,7 +38,7 @@ def test_a_side_is_a_sorted_dict_of_levels(
             expected = {**expected, price: size} if size else {p: s for p, s in expected.items() if p != price}
         ordered = sorted(expected, reverse=sign > 0)
         assert list(side.prices()) == ordered
-        assert side.best == (ordered[0] if ordered else None)
+        assert (side.best, side.last) == ((ordered[0], ordered[-1]) if ordered else (None, None))
         assert side.levels(3) == tuple(Level(each, expected[each]) for each in ordered[:3])
         assert (len(side), side.sizes) == (len(expected), expected)
 

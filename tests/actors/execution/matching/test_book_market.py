@@ -432,6 +432,29 @@ def test_an_order_deeper_than_everything_shown_does_not_know_its_queue_until_the
     assert made.queue_ahead("a") == 7 * NANO
 
 
+@pytest.mark.parametrize("kept", [False, True], ids=["as it is", "restored"])
+@pytest.mark.parametrize("side", ["buy", "sell"])
+def test_a_book_that_deepens_tells_each_order_its_queue_when_it_comes_to_its_price(side: str, kept: bool) -> None:
+    """Best price first: those behind the last level still do not know."""
+    made, sign = venue(), 1 if side == "buy" else -1
+    leg = "bid" if side == "buy" else "ask"
+    tell(made, snapshot(1, ("ask", 201, 5), ("bid", 199, 5)))
+    prices = {f"o{behind}": 200 - sign * behind for behind in (30, 10, 50, 20, 40)}
+    for ts, (name, price) in enumerate(prices.items()):
+        send(made, order(name, side, 2, price), ts=15 + ts)
+    if kept:
+        fresh = venue()
+        fresh.restore(made.snapshot())
+        made = fresh
+    for number, (behind, known) in enumerate([(15, ["o10"]), (30, ["o10", "o20", "o30"]), (60, list(prices))], 2):
+        tell(made, book(number, (leg, 200 - sign * behind, 7)))
+        expected = {name: (7 * NANO if prices[name] == 200 - sign * behind else 0) for name in known}
+        found = {name: made.queue_ahead(name) for name in sorted(prices) if made.queue_ahead(name) is not None}
+        if number > 3:
+            expected["o30"] = 7 * NANO  # which it still shows
+        assert found == dict(sorted(expected.items()))
+
+
 def test_the_pessimistic_bracket_waits_for_trades_beyond_and_the_optimistic_one_has_no_queue() -> None:
     for bracket, first, second in (("pessimistic", [], [("a", 100, 5)]), ("optimistic", [("a", 100, 5)], [])):
         made = venue(bracket=bracket)

@@ -27,6 +27,8 @@ _UNLESS_EXACT = (
     # A table shows a figure that is not known yet as a dash.
     (r"(?<!\S)—(?!\S)", "#"),
     (r"#+", "#"),
+    # A session that has just begun has measured none.
+    (r" · lag # ms\b", ""),
 )
 
 

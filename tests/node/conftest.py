@@ -65,8 +65,9 @@ class Shared:
             self._node = None
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def shared_nodes(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
+    """A node works for as long as it is up, so these end with the last of the package's tests."""
     shared = Shared(template, tmp_path_factory)
     yield shared
     shared.close()

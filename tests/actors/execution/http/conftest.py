@@ -80,9 +80,9 @@ class Client:
         return str(self("POST", "/api/paper-trading/sessions", 201, **fields)["session_id"])
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    """A client of a node that trades."""
+    """A client of a node that trades; it is busy, so it ends with the last of these tests."""
     with NodeProcess(tmp_path_factory.mktemp("r"), CONFIGURATION) as node:
         deadline = time.monotonic() + PATIENCE_S
         while not node.out.endswith("\n"):

@@ -71,7 +71,9 @@ def slope(a: Floats, count: int) -> Floats:
 
 def zscore(a: Floats, count: int) -> Floats:
     with np.errstate(divide="ignore", invalid="ignore"):
-        return (a - rolling(a, count, np.mean)) / rolling(a, count, np.std)
+        scores = (a - rolling(a, count, np.mean)) / rolling(a, count, np.std)
+    # The rounded mean of equal values may be another value, and the rest of a division by nothing.
+    return np.where(rolling(a, count, np.ptp) > 0, scores, np.nan)
 
 
 def true_range(bars: Columns) -> Floats:

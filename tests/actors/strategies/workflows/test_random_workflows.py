@@ -44,7 +44,7 @@ SERIES_FIELDS: dict[str, dict[str, Any]] = {
     "turns_up": {},
     "highest_of": {"bars": 4},
     "slope_above": {"bars": 4, "slope": 0.0123},
-    "zscore_above": {"bars": 6, "deviations": 0.5},
+    "zscore_above": {"bars": 6, "deviations": 0.4937},
 }
 PAIRS = [code for code in reference.PAIRS if not code.startswith("timeframe")]
 

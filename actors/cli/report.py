@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 import json
 import os
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal, NamedTuple, TextIO
@@ -46,6 +47,13 @@ class Issue(NamedTuple):
     def as_data(self) -> dict[str, str | None]:
         """The issue as it stands in the envelope."""
         return self._asdict()
+
+    def told(self) -> str:
+        """The sentence, behind the field that it is about unless it names that itself."""
+        if not self.field:
+            return self.message
+        name = re.split(r"[.\[\]]+", self.field.rstrip("]"))[-1]
+        return self.message if name in re.findall(r"\w+", self.message) else f"{self.field}: {self.message}"
 
 
 class CommandError(Exception):
@@ -108,7 +116,7 @@ def show_issues(issues: Sequence[Issue], word: str) -> None:
     """Issues as lines on standard error, each with its hint below."""
     colour = "red" if word == "error" else "yellow"
     for issue in issues:
-        print(f"{paint(word, colour, sys.stderr)}: {issue.message}", file=sys.stderr)
+        print(f"{paint(word, colour, sys.stderr)}: {issue.told()}", file=sys.stderr)
         if issue.hint:
             print(f"{paint('hint', 'cyan', sys.stderr)}: {issue.hint}", file=sys.stderr)
 

@@ -212,8 +212,8 @@ def _lines(path: Path, symbol: str) -> Iterator[_Row]:
                 yield _Row(name, start, (open_, high, low, close, *more), where)
 
 
-def nanos_of(text: str, where: str = "time") -> int:
-    """Nanoseconds of a time in a file. Raises BarFileError for a text that is none, or can mean two days."""
+def nanos_of(text: str, where: str = "") -> int:
+    """Nanoseconds of a time (in a file: `where`). Raises BarFileError for a text that is none, or can mean two days."""
     dotted = _DOTTED.fullmatch(text)
     if dotted:
         day, month, year, rest = dotted.groups()
@@ -231,7 +231,8 @@ def nanos_of(text: str, where: str = "time") -> int:
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
-        raise BarFileError(f"{where}: time: expected one such as 2024-01-31 09:30:00, got {text[:50]!r}") from None
+        place = f"{where}: " if where else ""
+        raise BarFileError(f"{place}time: expected one such as 2024-01-31 09:30:00, got {text[:50]!r}") from None
     at = at.replace(tzinfo=UTC) if at.tzinfo is None else at
     return (at - _EPOCH) // _MICROSECOND * 1000
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from actors.cli.registered import error_of
-from actors.cli.report import Exit
+from actors.cli.report import Exit, Issue
 from protocols.control import Refused, Unknown
 from tests.cli.test_command_line import envelope, troupe
 
@@ -38,3 +38,17 @@ def test_bad_usage_of_a_capabilitys_command_is_exit_status_2_in_the_envelope() -
 def test_a_capabilitys_command_explains_itself() -> None:
     answer = troupe("db", "--help")
     assert (answer.returncode, answer.stdout.startswith("usage: troupe db")) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("field", "message", "told"),
+    [
+        (None, "no node runs", "no node runs"),
+        ("until", "expected after since", "until: expected after since"),
+        ("method.folds", "Expected `int` >= 2, got 1", "method.folds: Expected `int` >= 2, got 1"),
+        ("data[0].file", "bars.csv: file: expected rows, got none", "bars.csv: file: expected rows, got none"),
+        ("data[0]", "expected rows", "data[0]: expected rows"),
+    ],
+)
+def test_people_are_told_the_field_unless_the_sentence_names_it(field: str | None, message: str, told: str) -> None:
+    assert Issue("invalid", message, field).told() == told

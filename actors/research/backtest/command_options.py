@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import re
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -99,6 +100,8 @@ def spec_from(given: argparse.Namespace, code: tuple[str, str]) -> BacktestSpec:
     if len(given.market) > len(given.data):
         raise Refused("invalid", f"{len(given.market)} markets for {len(given.data)} pieces of data", "market")
     taker, _, maker = given.fee.partition("/")
+    if not math.isfinite(given.latency):
+        raise Refused("invalid", f"expected milliseconds, got {given.latency}", "latency")
     latency = {"model": "constant", "ns": round(given.latency * 1e6)}
     fields: dict[str, Any] = {
         "strategy": {

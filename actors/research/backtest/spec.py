@@ -122,8 +122,8 @@ class MarketSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             if _nanos(name, getattr(self, name)) <= 0:
                 raise ValueError(f"{name}: expected above 0, got {getattr(self, name)!r}")
         for name in ("maker_fee", "taker_fee"):
-            if (value := getattr(self, name)) is not None:
-                _nanos(name, value)
+            if (value := getattr(self, name)) is not None and not -NANO < _nanos(name, value) < NANO:
+                raise ValueError(f"{name}: expected a share of the value, 0.001 is 0.1 %, got {value!r}")
 
     def instrument(self, market: str, currency: str) -> Instrument:
         """The definition."""
@@ -197,7 +197,7 @@ class BacktestSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     sized_at: Literal["signal", "open"] = "signal"
     opposite: Opposite = "close"
     allow_short: bool = True
-    entries: int | None = 1
+    entries: Annotated[int, msgspec.Meta(ge=1)] | None = 1
     use_brackets: bool = True
     close_at_end: bool = False
     sample_s: Annotated[int, msgspec.Meta(ge=1, le=86_400)] = 60
@@ -211,6 +211,8 @@ class BacktestSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     def __post_init__(self) -> None:
         if _nanos("initial_capital", self.initial_capital) <= 0:
             raise ValueError(f"initial_capital: expected above 0, got {self.initial_capital!r}")
+        if _nanos("leverage", self.leverage) < NANO:
+            raise ValueError(f"leverage: expected 1 or more, got {self.leverage!r}")
         if self.since is not None and self.until is not None and self.until <= self.since:
             raise ValueError("until: expected after since")
         if not self.limits.allow_short and self.allow_short:
@@ -287,8 +289,10 @@ def read_spec(text: bytes | str) -> BacktestSpec:
     """A specification out of JSON. Raises SpecError."""
     try:
         return msgspec.json.decode(text, type=BacktestSpec)
+    except msgspec.ValidationError as error:
+        raise _named(error, msgspec.json.decode(text)) from None
     except msgspec.DecodeError as error:
-        raise _named(error) from None
+        raise SpecError("backtest", str(error)) from None
 
 
 def spec_of(fields: dict[str, Any]) -> BacktestSpec:
@@ -296,17 +300,30 @@ def spec_of(fields: dict[str, Any]) -> BacktestSpec:
     try:
         return msgspec.convert(fields, BacktestSpec)
     except msgspec.ValidationError as error:
-        raise _named(error) from None
+        raise _named(error, fields) from None
 
 
 _PLACE: Final = re.compile(r"^(.*?) - at `\$\.?([^`]*)`$", re.DOTALL)
 
 
-def _named(error: Exception) -> SpecError:
+def _named(error: Exception, fields: Any) -> SpecError:
     text = str(error)
     place = _PLACE.match(text)
     message, field = (place[1], place[2]) if place else (text, "")
     own, colon, rest = message.partition(": ")
     if colon and own.isidentifier():
         return SpecError(f"{field}.{own}" if field else own, rest)
+    if field and " got " not in message:
+        message += _got(fields, field)
     return SpecError(field or "backtest", message)
+
+
+def _got(fields: Any, field: str) -> str:
+    """What stands at a place such as `data[0].kind`, where that is a word or a number."""
+    found = fields
+    for name in re.split(r"[.\[]", field):
+        try:
+            found = found[int(name[:-1])] if name.endswith("]") else found[name]
+        except (KeyError, IndexError, TypeError, ValueError):
+            return ""
+    return f", got {found!r}" if isinstance(found, str | int | float) else ""

@@ -86,6 +86,8 @@ def test_what_is_wrong_is_named(desk: Desk) -> None:
         (("moving_average_cross", "-p", "fast"), "invalid", "parameter"),
         (("moving_average_cross", "--capital", "x"), "invalid", "initial_capital"),
         (("moving_average_cross", "--from", "yesterday"), "invalid", "from"),
+        (("moving_average_cross", "--latency", "nan"), "invalid", "latency"),
+        (("moving_average_cross", "--leverage", "0"), "invalid", "leverage"),
         (("moving_average_cross", "--walk-forward", "12/3/3", "--monte-carlo", "5"), "invalid", "monte_carlo"),
         (("moving_average_cross", "--walk-forward", "12"), "invalid", "method.walk_forward"),
         (("moving_average_cross", "--objective", "luck"), "invalid", "method.objective"),

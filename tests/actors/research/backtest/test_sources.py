@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import ClassVar
 
@@ -17,7 +18,7 @@ from actors.research.backtest.merging import merged
 from actors.research.backtest.opening import Opened, file_hash
 from actors.research.backtest.recording_source import RecordingSource
 from actors.research.backtest.sources import Batch, SourceError, TableSource, expanded
-from actors.research.backtest.spec import SpecError, spec_of
+from actors.research.backtest.spec import SpecError, read_spec, spec_of
 from actors.research.datasets.jobs import RECORDING
 from actors.research.datasets.reading import folder_of
 from actors.research.datasets.table import LAST, MISSING, SNAPSHOT, Table
@@ -190,17 +191,23 @@ def test_a_data_set_of_a_recording_is_played(tmp_path: Path) -> None:
 
 def test_a_specification_says_which_field_is_wrong() -> None:
     good = {"strategy": {"name": "x"}, "data": [{"path": "a"}]}
-    for change, field in (
-        ({"initial_capital": "-1"}, "initial_capital"),
-        ({"market": {"tick": "x"}}, "market.tick"),
-        ({"method": {"folds": 1}}, "method.folds"),
-        ({"data": [{}]}, "data[0].data"),
-        ({"since": 5, "until": 5}, "until"),
-        ({"strange": 1}, "backtest"),
+    for change, field, got in (
+        ({"initial_capital": "-1"}, "initial_capital", "got '-1'"),
+        ({"market": {"tick": "x"}}, "market.tick", "'x'"),
+        ({"market": {"taker_fee": "2"}}, "market.taker_fee", "got '2'"),
+        ({"method": {"folds": 1}}, "method.folds", "got 1"),
+        ({"data": [{"path": "a", "kind": "b"}]}, "data[0].kind", "'b'"),
+        ({"data": [{}]}, "data[0].data", ""),
+        ({"since": 5, "until": 5}, "until", ""),
+        ({"leverage": "0"}, "leverage", "got '0'"),
+        ({"entries": -1}, "entries", "got -1"),
+        ({"strange": 1}, "backtest", "strange"),
     ):
-        with pytest.raises(SpecError) as error:
-            spec_of({**good, **change})
-        assert error.value.field == field, str(error.value)
+        for read in (spec_of, lambda fields: read_spec(json.dumps(fields))):
+            with pytest.raises(SpecError) as error:
+                read({**good, **change})
+            assert error.value.field == field, str(error.value)
+            assert got in error.value.message
     one, other = spec_of(good), spec_of({**good, "name": "n", "method": {"folds": 7}})
     assert one.fingerprint(("h",)) == other.fingerprint(("h",))
     assert one.fingerprint(("h",)) != one.fingerprint(("i",))

@@ -2,8 +2,8 @@
 
 * `standard`: one run over the span. With a grid the best combination of the whole span is run: chosen and judged on the
   same data, which the result says.
-* `walk_forward`: in each window the parameters are searched in training alone, then run on the test, which they have
-  not seen; the tests' first steps are stitched to the curve that is shown.
+* `walk_forward`: in each window the parameters are searched in training alone, then run on the first step of the test,
+  which they have not seen; these are stitched to the curve that is shown.
 * `cross_validation`: k parts in time, each once the test of what was chosen on the others, purged and embargoed.
 * `monte_carlo`: one run, and what else could have come of it.
 
@@ -12,6 +12,7 @@ Every run, those of the trainings included, is a trial in the ledger before the 
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -87,7 +88,8 @@ class Study:
         if self.spec.method.both_brackets:
             extra["brackets"] = self._brackets(run)
         trials = self.ledger.trials(run.family)
-        run = msgspec.structs.replace(run, trials=max(1, len(trials)))
+        log = b"".join(self._logs)
+        run = msgspec.structs.replace(run, trials=max(1, len(trials)), order_hash=hashlib.sha256(log).hexdigest())
         known = sharpes(trials)
         metrics = evaluate(run, periods=self.spec.periods, trial_sharpes=known if len(known) > 1 else None)
         if method == "monte_carlo":
@@ -106,7 +108,7 @@ class Study:
             elapsed_s=time.perf_counter() - began,
             **extra,
         )
-        return Found(report, b"".join(self._logs))
+        return Found(report, log)
 
     # -- methodologies -----------------------------------------------------------------------------------------
 
@@ -140,7 +142,8 @@ class Study:
                 part = self._part(place / len(windows), (place + 1) / len(windows), f"window {window.number}: ")
                 chosen, trained = self._fitted([span], ships, part)
                 own = spec.with_parameters(chosen)
-                test = self._pass(own, window.test_start, window.test_end, purpose="test").result
+                # What is not stitched is not run; what ends with the stitched part is known at that moment.
+                test = self._pass(own, window.test_start, window.stitch_end + 1, purpose="test").result
                 outcomes.append(
                     WindowOutcome(
                         window=window,
@@ -150,7 +153,7 @@ class Study:
                         trials=trained[1],
                     )
                 )
-                tests.append(_until(test, window.stitch_end))
+                tests.append(test)
         run = joined(tests)
         periods = spec.periods or Sample.of(run, None, 0.0, None).periods
         shown = walk_forward.assess(outcomes, capital=spec.capital / NANO, periods=periods)
@@ -333,13 +336,3 @@ class _Progress:
 
 def _warned(run: RunResult, warning: str) -> RunResult:
     return msgspec.structs.replace(run, warnings=(*run.warnings, warning))
-
-
-def _until(result: RunResult, end: int) -> RunResult:
-    """What a result shows before `end`."""
-    times, values = result.equity.times(), result.equity.array()
-    kept = times < end
-    trades = tuple(trade for trade in result.round_trips if trade.exit_ts < end)
-    return msgspec.structs.replace(
-        result, equity=Series.of(times[kept], values[kept]), round_trips=trades, last=min(result.last, end)
-    )

@@ -175,7 +175,7 @@ def test_walk_forward_fits_each_window_on_its_training_alone() -> None:
 
 def test_the_stitched_curve_is_the_first_step_of_each_test_and_the_run_shows_it() -> None:
     own = fitted("walk_forward", walk_forward="3/2/1", warm_up_s=20 * 86_400)
-    found = study(own, days(330)).report
+    found, log = (whole := study(own, days(330))).report, whole.log
     shown = found.walk_forward
     assert shown is not None
     assert found.run.equity == shown.stitched
@@ -183,7 +183,17 @@ def test_the_stitched_curve_is_the_first_step_of_each_test_and_the_run_shows_it(
     assert np.all(np.diff(times) >= 0)
     assert times[0] >= shown.windows[0].window.test_start
     assert times[-1] <= shown.windows[-1].window.stitch_end
-    assert all(trade.exit_ts < shown.windows[-1].window.stitch_end for trade in found.run.round_trips)
+    assert all(trade.exit_ts <= shown.windows[-1].window.stitch_end for trade in found.run.round_trips)
+    # Nothing of what is told is of the part of a test that is not shown, and every day of the rest is.
+    assert found.run.last == times[-1] == shown.windows[-1].window.stitch_end
+    assert float(found.run.final_equity) == pytest.approx(shown.stitched.array()[-1])
+    assert found.run.benchmark is not None
+    assert found.run.benchmark.times()[-1] == times[-1]
+    assert set(np.diff(times)) <= {0, DAY}
+    fills = [event for event in map(json.loads, log.splitlines()) if event.get("fill")]
+    assert len(fills) == found.run.fills
+    paid = sum(float(event["fill"]["fee"]) for event in fills) / 1e9
+    assert paid == pytest.approx(float(found.run.fees))
     assert found.run.methodology == "walk_forward"
     assert found.family.trials >= shown.trials
 
@@ -223,8 +233,9 @@ def test_monte_carlo_runs_the_strategy_on_made_up_bars_and_brackets_enclose() ->
     assert found.run.order_hash == found.brackets[1].order_hash
 
 
-def test_the_log_of_a_study_is_that_of_its_run() -> None:
-    found = study(fitted(grid={}), days(120))
+@pytest.mark.parametrize("method", ["standard", "walk_forward", "cross_validation"])
+def test_the_log_of_a_study_is_that_of_its_run(method: str) -> None:
+    found = study(fitted(method, grid={}, walk_forward="2/1/1", folds=3), days(150))
     lines = found.log.splitlines()
     assert len(lines) > 10
     assert {json.loads(line)["account"] for line in lines} == {"backtest"}

@@ -165,7 +165,7 @@ class TableFile:
         return interval_name(step) if step else ""
 
     def _step(self) -> int:
-        """The nanoseconds that most bars of the first market are apart; 0 where there is one alone."""
+        """The nanoseconds that most bars of the first market are apart, in order of time; 0 where there is one alone."""
         batches = self.source.batches()
         try:
             for batch in batches:
@@ -175,7 +175,7 @@ class TableFile:
                     wanted = self.options.market or markets[0]
                     same = pc.fill_null(pc.equal(markets, wanted), False).to_numpy(zero_copy_only=False)
                     starts = starts[same.astype(bool)]
-                steps = np.abs(np.diff(starts[starts != MISSING]))
+                steps = np.diff(np.sort(starts[starts != MISSING]))
                 steps = steps[steps > 0]
                 if len(steps):
                     values, counts = np.unique(steps, return_counts=True)

@@ -11,6 +11,7 @@ With a node the ledger is a stream of its log and a table; without one it is a f
 from __future__ import annotations
 
 import fcntl
+import math
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -27,7 +28,10 @@ Purpose = Literal["run", "train", "test", "bracket"]
 
 
 class Trial(msgspec.Struct, frozen=True, kw_only=True):
-    """One run. `trial_id` names its specification and data. `sharpe`: per day; None: not known. Times in ns."""
+    """One run. `trial_id` names its specification and data. `sharpe`: per day; None: not known. Times in ns.
+
+    `returns`: how many daily returns its Sharpe ratio is of; 0: nobody noted it.
+    """
 
     family: str
     trial_id: str
@@ -41,6 +45,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     objective: str = ""
     value: float | None = None
     sharpe: float | None = None
+    returns: int = 0
     round_trips: int = 0
     order_hash: str = ""
 
@@ -61,10 +66,11 @@ def trial_of(
     result: RunResult, ts: int, *, purpose: Purpose = "run", objective: str = "", value: float | None = None
 ) -> Trial:
     """What the ledger keeps of a run."""
+    sharpe: float | None
     try:
-        sharpe: float | None = daily_sharpe(result)
+        sharpe, returns = daily_sharpe(result)
     except Unknown:
-        sharpe = None
+        sharpe, returns = None, 0
     return Trial(
         family=result.family,
         trial_id=result.run_id,
@@ -78,6 +84,7 @@ def trial_of(
         objective=objective,
         value=value,
         sharpe=sharpe,
+        returns=returns,
         round_trips=len(result.round_trips),
         order_hash=result.order_hash,
     )
@@ -91,9 +98,20 @@ def distinct(trials: Iterable[Trial]) -> list[Trial]:
     return list(found.values())
 
 
-def sharpes(trials: Iterable[Trial]) -> list[float]:
-    """The Sharpe ratios per day of those that have one."""
-    return [trial.sharpe for trial in trials if trial.sharpe is not None]
+def sharpes(trials: Iterable[Trial], returns: int) -> list[float]:
+    """The Sharpe ratios per day of those that have one, each brought to a run of so many daily returns.
+
+    The deflated Sharpe ratio asks what luck alone would reach. Luck of n returns spreads as 1 / sqrt(n - 1), so that the
+    fits of a walk-forward, of some months each, would raise the bar for a curve of years. What is alike over spans of
+    any length is SR sqrt(n - 1), the t-statistic: it is kept, and of one that does not know its n, SR.
+    """
+    return [
+        trial.sharpe * math.sqrt((trial.returns - 1) / (returns - 1))
+        if trial.returns > 1 and returns > 1
+        else trial.sharpe
+        for trial in trials
+        if trial.sharpe is not None
+    ]
 
 
 class MemoryLedger:

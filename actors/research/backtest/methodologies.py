@@ -30,7 +30,7 @@ from actors.research.backtest.sources import Source, TableSource
 from actors.research.backtest.spec import BacktestSpec, SpecError
 from actors.research.backtest.trying import Fleet, Span, direction, fleet, joined, over_spans
 from actors.research.datasets.table import Table
-from actors.research.metrics.registry import by_key, evaluate
+from actors.research.metrics.registry import by_key, evaluate, return_count
 from actors.research.metrics.sample import Sample
 from actors.research.results import RunResult, Series
 from actors.research.statistics import monte_carlo, walk_forward
@@ -84,13 +84,13 @@ class Study:
             run, extra = self._cross_validation()
         else:
             run, extra = self._whole()
-        run = msgspec.structs.replace(run, methodology=method)
+        run = msgspec.structs.replace(run, methodology=method, warnings=(*self.opened.doubts, *run.warnings))
         if self.spec.method.both_brackets:
             extra["brackets"] = self._brackets(run)
         trials = self.ledger.trials(run.family)
         log = b"".join(self._logs)
         run = msgspec.structs.replace(run, trials=max(1, len(trials)), order_hash=hashlib.sha256(log).hexdigest())
-        known = sharpes(trials)
+        known = sharpes(trials, return_count(run))
         metrics = evaluate(run, periods=self.spec.periods, trial_sharpes=known if len(known) > 1 else None)
         if method == "monte_carlo":
             extra["monte_carlo"] = self._monte_carlo(run)

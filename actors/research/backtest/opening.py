@@ -11,6 +11,7 @@ from actors.research.backtest.recording_source import RecordingSource
 from actors.research.backtest.sources import Batch, Source, TableSource
 from actors.research.backtest.spec import BacktestSpec, DataSpec, SpecError
 from actors.research.datasets import recorded
+from actors.research.datasets.doubts import doubts
 from actors.research.datasets.reading import DatasetError, folder_of, open_file, recording_of
 
 MOST_KEPT: Final = 500_000
@@ -62,6 +63,11 @@ class Opened:
                 self._tables.append(source)
                 self._hashes.append(source.content_hash)
         _check_twice([source for source in self._tables if source is not None])
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """What is to be known of the data before anything is believed that was made of it."""
+        return tuple(doubt for source in self._tables if source is not None for doubt in doubts(source.table))
 
     @property
     def hashes(self) -> tuple[str, ...]:

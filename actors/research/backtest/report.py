@@ -39,7 +39,10 @@ class BracketResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FamilyShown(msgspec.Struct, frozen=True, kw_only=True):
-    """What the ledger knew of the family at the end: trials, those with a Sharpe ratio, and its spread per day."""
+    """What the ledger knew of the family at the end: trials, those with a Sharpe ratio, and its spread per day.
+
+    The spread is that of ratios which are all brought to the number of this run's returns.
+    """
 
     family: str
     trials: int

@@ -171,7 +171,8 @@ RISK: Final = (
     ),
     Definition(
         "dsr", "Deflated Sharpe Ratio", "Risk", "share", _dsr,
-        "PSR(sqrt(V) ((1 - g) Zinv(1 - 1/K) + g Zinv(1 - 1/(K e)))), V, K of the family's runs, g = 0.5772",
+        "PSR(sqrt(V) ((1 - g) Zinv(1 - 1/K) + g Zinv(1 - 1/(K e)))), K of the family's runs, g = 0.5772, "
+        "V of their SR sqrt((m - 1) / (n - 1)), m the returns of each",
         "Bailey and López de Prado, J. Portfolio Management 40(5), 2014", "daily returns", MONTH, "higher", 0.0, 1.0,
     ),
     Definition(

@@ -9,7 +9,7 @@ import numpy as np
 
 from actors.research.metrics import definitions, trade_definitions
 from actors.research.metrics.definition import FEW_TRADES, Definition, evaluated
-from actors.research.metrics.metric import Metric
+from actors.research.metrics.metric import Metric, Unknown
 from actors.research.metrics.sample import Sample
 from actors.research.results import RunResult
 
@@ -35,16 +35,29 @@ def evaluate(
 
     `periods`: returns per year; None: 365 where there is equity on every day of the week, else 252 (52, 12, 1 where it
     is known that seldom). `risk_free`: a rate per year, 0.02 is 2 %. `trial_sharpes`: the Sharpe ratios per day
-    (`daily_sharpe`) of every run of the family, for the deflated Sharpe ratio. Raises ValueError for `periods` below 1.
+    of every run of the family, brought to the number of this run's returns (`family_ledger.sharpes`), for the deflated
+    Sharpe ratio. Raises ValueError for `periods` below 1.
     """
     found = None if trial_sharpes is None else np.asarray(trial_sharpes, dtype=np.float64)
     sample = Sample.of(result, periods, risk_free, found)
     return tuple(evaluated(definition, sample) for definition in REGISTRY)
 
 
-def daily_sharpe(result: RunResult, *, risk_free: float = 0.0) -> float:
-    """The Sharpe ratio per day, what the ledger of a family keeps. Raises Unknown."""
-    return definitions.per_period_sharpe(Sample.of(result, None, risk_free, None))
+def daily_sharpe(result: RunResult, *, risk_free: float = 0.0) -> tuple[float, int]:
+    """The Sharpe ratio per day and of how many returns it is: what the ledger of a family keeps. Raises Unknown."""
+    sample = Sample.of(result, None, risk_free, None)
+    count = int(sample.returns.size)
+    if count < definitions.MONTH:
+        raise Unknown(f"{count} daily returns, needs {definitions.MONTH}")
+    return definitions.per_period_sharpe(sample), count
+
+
+def return_count(result: RunResult) -> int:
+    """How many daily returns a run has; 0 where that cannot be told."""
+    try:
+        return int(Sample.of(result, None, 0.0, None).returns.size)
+    except Unknown:
+        return 0
 
 
 def by_key(metrics: Iterable[Metric]) -> dict[str, Metric]:

@@ -70,6 +70,16 @@ def test_every_run_counts_in_the_ledger_of_the_data_folder(desk: Desk) -> None:
     assert {json.loads(line)["family"] for line in lines} == {"moving_average_cross"}
 
 
+def test_what_is_doubtful_in_the_data_is_a_warning_before_the_figures(desk: Desk) -> None:
+    head, *rows = desk.data.read_text().splitlines()
+    cells = rows[20].split(",")
+    rows[20] = ",".join([cells[0], *("nan" for _ in cells[1:])])
+    desk.data.write_text("\n".join([head, *rows]) + "\n")
+    text, data = desk("moving_average_cross", "-p", "interval=1d")
+    assert "! 1 bars of bars without a price or a time, left out" in text.splitlines()[:3]
+    assert data["run"]["warnings"][0].startswith("1 bars of bars")
+
+
 def test_a_look_ahead_is_answered_with_a_failure(desk: Desk) -> None:
     text, data = desk("moving_average_cross", "-p", "interval=1d", "-p", "fast=2", "-p", "slow=5", "--look-ahead", "2")
     assert (data["caught"], data["empty"]) == (False, False)

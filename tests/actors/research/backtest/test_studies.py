@@ -54,10 +54,34 @@ def test_a_trial_that_is_run_again_counts_once_and_families_are_apart(tmp_path: 
         ledger.add([trial(2), trial(3, sharpe=0.3)])
         found = ledger.trials("f")
         assert [each.trial_id for each in found] == ["t1", "t2", "t3"]
-        assert sharpes(found) == [0.1, 0.3]
+        assert sharpes(found, 0) == [0.1, 0.3]
         assert len(ledger.trials("g")) == 1
         assert ledger.trials("h") == []
     assert distinct([trial(1), trial(1)]) == [trial(1)]
+
+
+def test_ratios_of_short_and_of_long_spans_say_the_same_of_luck() -> None:
+    draw = np.random.default_rng(4)
+    for returns in (21, 63, 2_501):
+        lucky = [draw.normal(0, 0.01, returns) for _ in range(4_000)]
+        tried = [
+            trial(number, sharpe=float(np.mean(each) / np.std(each, ddof=1)), returns=returns)
+            for number, each in enumerate(lucky)
+        ]
+        # Whatever the span of the trials: without an edge the ratio of 253 returns has a variance of 1 / 252.
+        assert np.var(sharpes(tried, 253)) * 252 == pytest.approx(1, rel=0.12)
+    assert sharpes([trial(1, sharpe=0.2), trial(2)], 253) == [0.2], "of an unknown span, as it is"
+
+
+def test_the_fits_of_a_walk_forward_do_not_raise_the_bar_for_its_whole_curve() -> None:
+    own = fitted("walk_forward", walk_forward="2/1/1")
+    ledger = MemoryLedger()
+    found = study(own, days(700), ledger).report
+    fits = [each for each in ledger.trials("moving_average_cross") if each.sharpe is not None]
+    assert found.family.variance is not None
+    assert 0 < min(each.returns for each in fits) <= max(each.returns for each in fits) < 70
+    plain = float(np.var([each.sharpe for each in fits], ddof=1))
+    assert found.family.variance == pytest.approx(plain / 10, rel=0.5), "the curve has about ten times their returns"
 
 
 def test_what_was_torn_in_the_file_is_left_out_and_counted_and_nothing_behind_it_is_lost(tmp_path: Path) -> None:

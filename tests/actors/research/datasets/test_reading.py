@@ -17,6 +17,7 @@ from actors.market.history import Part, Span
 from actors.market.history_files import History
 from actors.market.tables.options import ReadOptions
 from actors.research.datasets.collected import collect
+from actors.research.datasets.doubts import doubts
 from actors.research.datasets.hashing import content_hash
 from actors.research.datasets.importing import preview
 from actors.research.datasets.jobs import Job
@@ -55,6 +56,36 @@ def stored(path: Path, folder: Path, options: ReadOptions | None = None) -> Path
     collected = collect(path, options)
     write(collected, content_hash(collected), folder / FILE)
     return folder
+
+
+def test_the_interval_of_rows_in_any_order_is_that_of_the_rows_in_order(tmp_path: Path) -> None:
+    rows = minutes(200)
+    shuffled = [rows[at] for at in np.random.default_rng(1).permutation(200)]
+    found = open_file(text(tmp_path / "a.csv", HEAD, *shuffled))
+    assert found.interval == "1m"
+    assert found.columns["start"].tolist() == open_file(text(tmp_path / "b.csv", HEAD, *rows)).columns["start"].tolist()
+
+
+def test_doubtful_bars_are_counted_and_sound_ones_are_not(tmp_path: Path) -> None:
+    sound = minutes(60, first=1)
+    assert doubts(open_file(text(tmp_path / "a.csv", HEAD, *sound))) == ()
+    rows = [
+        *sound[:50],
+        sound[49],
+        "2024-01-01 00:51:00,nan,,,,1",
+        "2024-01-01 00:52:00,0,0,0,0,1",
+        "2024-01-01 00:53:00,5,6,4,7,-1",
+        "2024-01-01 00:53:30,5,6,4,5,1",
+        *sound[53:],
+    ]
+    assert doubts(open_file(text(tmp_path / "b.csv", HEAD, *rows))) == (
+        "1 bars of b without a price or a time, left out",
+        "1 bars of b repeated exactly, used once",
+        "1 bars of b with a price of zero or less",
+        "1 bars of b whose open or close is not between low and high",
+        "1 bars of b with a volume below zero",
+        "2 bars of b less than 1m behind the one before",
+    )
 
 
 def test_bars_are_read_with_exact_digits_and_told_by_their_columns(tmp_path: Path) -> None:

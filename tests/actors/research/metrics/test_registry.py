@@ -167,7 +167,7 @@ def test_the_deflated_sharpe_ratio_needs_the_other_runs_of_the_family() -> None:
     assert metric(alone, "dsr").value == metric(alone, "psr").value
     assert metric(one_of_many, "dsr").reason == "needs the Sharpe ratios of the family's 50 runs"
     others = np.random.default_rng(0).normal(0, 0.05, 50).tolist()
-    deflated = by_key(evaluate(one_of_many, trial_sharpes=[*others, daily_sharpe(one_of_many)]))["dsr"]
+    deflated = by_key(evaluate(one_of_many, trial_sharpes=[*others, daily_sharpe(one_of_many)[0]]))["dsr"]
     assert deflated.value is not None
     psr = metric(one_of_many, "psr").value
     assert psr is not None

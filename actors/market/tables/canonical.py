@@ -165,7 +165,7 @@ class TableFile:
         return interval_name(step) if step else ""
 
     def _step(self) -> int:
-        """The nanoseconds that most bars of the first market are apart, in order of time; 0 where there is one alone."""
+        """The nanoseconds that most bars of the first market are apart, put in order; 0 where there is one alone."""
         batches = self.source.batches()
         try:
             for batch in batches:

@@ -101,9 +101,9 @@ def distinct(trials: Iterable[Trial]) -> list[Trial]:
 def sharpes(trials: Iterable[Trial], returns: int) -> list[float]:
     """The Sharpe ratios per day of those that have one, each brought to a run of so many daily returns.
 
-    The deflated Sharpe ratio asks what luck alone would reach. Luck of n returns spreads as 1 / sqrt(n - 1), so that the
-    fits of a walk-forward, of some months each, would raise the bar for a curve of years. What is alike over spans of
-    any length is SR sqrt(n - 1), the t-statistic: it is kept, and of one that does not know its n, SR.
+    The deflated Sharpe ratio asks what luck alone would reach. Luck of n returns spreads as 1 / sqrt(n - 1), so that
+    the fits of a walk-forward, of some months each, would raise the bar for a curve of years. What is alike over spans
+    of any length is SR sqrt(n - 1), the t-statistic: it is kept, and of one that does not know its n, SR.
     """
     return [
         trial.sharpe * math.sqrt((trial.returns - 1) / (returns - 1))

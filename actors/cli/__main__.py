@@ -65,6 +65,11 @@ def execute(arguments: list[str]) -> Report | int:
         from actors.cli.registered import call_registered
 
         return call_registered(verb, registered[verb], rest)
+    if members := [name for name in registered if name.startswith(f"{verb} ")]:
+        if rest[:1] in (["-h"], ["--help"]):
+            print(parser.group_usage(verb, members))
+            return int(Exit.OK)
+        raise parser.unfinished_verb(verb, members, rest)
     raise parser.unknown_verb(verb)
 
 

@@ -52,3 +52,19 @@ def test_a_capabilitys_command_explains_itself() -> None:
 )
 def test_people_are_told_the_field_unless_the_sentence_names_it(field: str | None, message: str, told: str) -> None:
     assert Issue("invalid", message, field).told() == told
+
+
+def test_an_address_that_a_command_does_not_take_is_refused_with_what_it_takes() -> None:
+    answer = troupe("orders", "paper", "--url", "http://127.0.0.1:1", "--json")
+    [issue] = envelope(answer)["issues"]
+    assert answer.returncode == 2
+    assert "--data-dir" in issue["hint"]
+
+
+def test_the_first_word_of_commands_of_two_tells_the_second() -> None:
+    answer = troupe("account", "--help")
+    assert answer.returncode == 0
+    assert all(f"account {word}" in answer.stdout for word in ("list", "open", "show"))
+    answer = troupe("account", "lst", "--json")
+    assert answer.returncode == 2
+    assert envelope(answer)["issues"][0]["message"] == "account: expected one of list, open, show, got 'lst'"

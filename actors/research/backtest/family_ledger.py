@@ -115,11 +115,10 @@ def sharpes(trials: Iterable[Trial], returns: int) -> list[float]:
 
 
 class MemoryLedger:
-    """Keeps trials for one process. `new`: those that were added and are to be told to somebody."""
+    """Keeps trials for one process."""
 
     def __init__(self, known: Iterable[Trial] = ()) -> None:
         self._trials = distinct(known)
-        self.new: list[Trial] = []
 
     def trials(self, family: str) -> Sequence[Trial]:
         """As FamilyLedger."""
@@ -127,14 +126,7 @@ class MemoryLedger:
 
     def add(self, trials: Iterable[Trial]) -> None:
         """As FamilyLedger."""
-        added = list(trials)
-        self.new += added
-        self._trials = distinct([*self._trials, *added])
-
-    def take(self) -> list[Trial]:
-        """Those that were added since the last call."""
-        taken, self.new = self.new, []
-        return taken
+        self._trials = distinct([*self._trials, *trials])
 
 
 class FileLedger:

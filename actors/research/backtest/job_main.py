@@ -1,8 +1,9 @@
 """The process that runs one backtest: its order on standard input, progress and outcome as lines on standard output.
 
 Run as `python -m actors.research.backtest.job_main`. The order is one line of JSON (`Order`); every line of the answer
-is a JSON object (`Line`): progress, trials for the ledger, at last the outcome. What a backtest came to is written to
-the folder of the order, complete or not at all: `report.msgpack`, `orders.jsonl`.
+is a JSON object (`Line`): progress, trials for the ledger, the question for those of the family (answered by a line of
+JSON on standard input), at last the outcome. What a backtest came to is written to the folder of the order, complete or
+not at all: `report.msgpack`, `orders.jsonl`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any, BinaryIO, Final
 
 import msgspec
 
-from actors.research.backtest.family_ledger import MemoryLedger, Trial
+from actors.research.backtest.family_ledger import MemoryLedger, Trial, distinct
 from actors.research.backtest.methodologies import Found, Study
 from actors.research.backtest.opening import Opened
 from actors.research.backtest.optimise import NothingFound
@@ -31,25 +32,27 @@ from actors.strategies.sandbox.failures import SandboxFailed
 REPORT: Final = "report.msgpack"
 ORDERS: Final = "orders.jsonl"
 EVERY_S: Final = 0.25
-TRIALS_AT_ONCE: Final = 200
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be done. `known`: the family's trials so far. `data_dir`: of the node, for its data sets."""
+    """What is to be done. `data_dir`: of the node, for its data sets."""
 
     spec: msgspec.Raw
     folder: str
     data_dir: str = ""
-    known: tuple[Trial, ...] = ()
     run_id: str = ""
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One thing that is said. `outcome` ends: `completed`, or `failed` with code, message and field."""
+    """One thing that is said. `outcome` ends: `completed`, or `failed` with code, message and field.
+
+    `asks_trials`: those of the family are wanted, as they are now.
+    """
 
     progress: float | None = None
     stage: str = ""
     trials: tuple[Trial, ...] = ()
+    asks_trials: bool = False
     outcome: str = ""
     code: str = ""
     message: str = ""
@@ -79,41 +82,39 @@ class _Voice:
 
 
 class _SpokenLedger(MemoryLedger):
-    """A ledger that says what is added to it, in portions."""
+    """The node's ledger: what is added is said, and what others have added meanwhile is asked for."""
 
-    def __init__(self, known: Iterable[Trial], voice: _Voice) -> None:
-        super().__init__(known)
+    def __init__(self, voice: _Voice, answers: BinaryIO) -> None:
+        super().__init__()
         self._voice = voice
+        self._answers = answers
 
     def add(self, trials: Iterable[Trial]) -> None:
         """As FamilyLedger."""
-        super().add(trials)
-        if len(self.new) >= TRIALS_AT_ONCE:
-            self.flush()
+        if added := tuple(trials):
+            super().add(added)
+            self._voice.say(Line(trials=added))
 
-    def flush(self) -> None:
-        """Say what was not said yet."""
-        if taken := self.take():
-            self._voice.say(Line(trials=tuple(taken)))
+    def trials(self, family: str) -> Sequence[Trial]:
+        """As FamilyLedger. Raises msgspec.DecodeError where nobody answers."""
+        self._voice.say(Line(asks_trials=True))
+        known = msgspec.json.decode(self._answers.readline(), type=tuple[Trial, ...])
+        return distinct([*known, *super().trials(family)])
 
 
-def serve(order_text: bytes, out: BinaryIO) -> int:
-    """Run the order; returns the exit status."""
+def serve(asked: BinaryIO, out: BinaryIO) -> int:
+    """Run the order that is asked, and ask back; returns the exit status."""
     voice = _Voice(out)
-    ledger: _SpokenLedger | None = None
     try:
-        order = msgspec.json.decode(order_text, type=Order)
-        ledger = _SpokenLedger(order.known, voice)
+        order = msgspec.json.decode(asked.readline(), type=Order)
+        ledger = _SpokenLedger(voice, asked)
         spec = read_spec(bytes(order.spec))
         found = study(spec, ledger, Path(order.data_dir) if order.data_dir else None, voice.progress)
         if order.run_id:
             run = msgspec.structs.replace(found.report.run, run_id=order.run_id)
             found = Found(msgspec.structs.replace(found.report, run=run), found.log)
-        ledger.flush()
         voice.say(written(found, Path(order.folder)))
     except Exception as error:
-        if ledger is not None:
-            ledger.flush()
         voice.say(failure(error))
         return 1
     return 0
@@ -191,7 +192,7 @@ def main(arguments: Sequence[str] = ()) -> int:
     # What a strategy prints is not an answer of ours.
     out = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    return serve(sys.stdin.buffer.readline(), out)
+    return serve(sys.stdin.buffer, out)
 
 
 if __name__ == "__main__":

@@ -294,26 +294,33 @@ class Backtests(Actor):
         with scope:
             reason, timeout = "", False
             try:
-                known, problem = await archive.trials_of(
-                    self.lookup(QUERIES), job.family, self.log.last_seq(TRIALS), self.patience_s
-                )
-                if problem:
-                    self.logger.error("trials are missing", family=job.family, why=problem)
                 order = Order(
                     spec=job.spec,
                     folder=str(self.folder / job.job_id),
                     data_dir=str(self.folder.parent),
-                    known=known,
                     run_id=job.job_id,
                 )
                 with trio.fail_after(self.settings.timeout_s):
-                    await run_job(order, lambda line: self.ref.send(JobLine(job.job_id, job.attempts, line)))
+                    await run_job(
+                        order,
+                        lambda line: self.ref.send(JobLine(job.job_id, job.attempts, line)),
+                        lambda: self._trials(job.family),
+                    )
             except trio.TooSlowError:
                 reason, timeout = f"it took more than {self.settings.timeout_s:g} s", True
             except (Ended, Refused, OSError) as error:
                 reason = str(error)
             if reason:
                 await self.ref.send(JobEnded(job.job_id, job.attempts, reason, timeout))
+
+    async def _trials(self, family: str) -> tuple[Trial, ...]:
+        """All trials of a family, those of jobs that run beside it included."""
+        known, problem = await archive.trials_of(
+            self.lookup(QUERIES), family, self.log.last_seq(TRIALS), self.patience_s
+        )
+        if problem:
+            self.logger.error("trials are missing", family=family, why=problem)
+        return known
 
     @receive
     def job_line(self, message: JobLine) -> None:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from actors.research.backtest.family_ledger import Trial
 from actors.research.backtest.job_main import ORDERS, REPORT, Line, Order, serve
 from actors.research.backtest.job_queue import MOST_ATTEMPTS, JobQueue
 from actors.research.backtest.report import decode
@@ -100,10 +101,11 @@ def test_what_ran_when_the_node_ended_waits_again_until_it_was_begun_too_often()
 # -- the process -------------------------------------------------------------------------------------------------
 
 
-def said(spec: dict[str, Any], folder: Path) -> list[Line]:
+def said(spec: dict[str, Any], folder: Path, known: tuple[Trial, ...] = ()) -> list[Line]:
+    """What a job says to whom it is told `known` when it asks."""
     out = io.BytesIO()
     order = Order(spec=msgspec.Raw(msgspec.json.encode(spec)), folder=str(folder / "job"))
-    serve(msgspec.json.encode(order), out)
+    serve(io.BytesIO(msgspec.json.encode(order) + b"\n" + msgspec.json.encode(known) + b"\n"), out)
     return [msgspec.json.decode(line, type=Line) for line in out.getvalue().splitlines()]
 
 
@@ -126,6 +128,22 @@ def test_a_job_says_its_progress_its_trials_and_its_outcome_and_leaves_its_repor
     log = (tmp_path / "job" / ORDERS).read_bytes()
     assert run.order_hash == last.order_hash == hashlib.sha256(log).hexdigest()
     assert last.summary["round_trips"] == len(run.round_trips) > 0
+
+
+def test_a_job_counts_what_was_tried_beside_it_while_it_ran(tmp_path: Path) -> None:
+    path = tmp_path / "bars.csv"
+    path.write_bytes(csv_of_bars(200))
+    spec = {
+        "strategy": {"name": "moving_average_cross", "family": "f", "parameters": {"interval": "1d", "slow": 9}},
+        "data": [{"path": str(path), "market": "A"}],
+        "method": {"grid": {"fast": [2, 3]}},
+    }
+    beside = [Trial(family="f", trial_id=f"t{number}", ts=1, strategy="s", sharpe=0.1) for number in range(3)]
+    lines = said(spec, tmp_path, tuple(beside))
+    kinds = ["asks" if line.asks_trials else "trials" for line in lines if line.asks_trials or line.trials]
+    assert kinds[-1] == "asks", "it asks once all of its own are told"
+    assert lines[-1].family_trials == 5
+    assert decode((tmp_path / "job" / REPORT).read_bytes()).run.trials == 5
 
 
 @pytest.mark.parametrize(

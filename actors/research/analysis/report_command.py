@@ -31,6 +31,8 @@ def report(arguments: Sequence[str], configuration: Configuration | None) -> Ans
     """
     given = _parser().parse_args(arguments)
     assert configuration is not None
+    if given.periods is not None and given.periods < 1:
+        raise Refused("invalid", f"expected 1 or more returns per year, got {given.periods}", "periods")
     found = named(given.run, configuration, field="run", url=given.url, kinds=ROWS)
     if found.report is not None:
         run, metrics = found.report.run, found.report.metrics

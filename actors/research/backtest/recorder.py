@@ -18,6 +18,9 @@ from protocols.orders import OrderEvent
 from protocols.signals import Signal
 
 _JSON: Final = msgspec.json.Encoder()
+UNDONE: Final = ("denied", "rejected", "cancelled", "expired")
+WANTED: Final = ("", "user", "oco", "parent", "reduce_only")
+"""Codes of orders that ended because somebody wanted it, or because another one did their work."""
 
 
 class OrderLog:
@@ -57,6 +60,8 @@ class Recorder:
         self.market = market
         self.counts: Counter[str] = Counter()
         self.declined: Counter[str] = Counter()
+        self.undone: Counter[tuple[str, str]] = Counter()
+        """Orders that did not come to what they were sent for: (denied, rejected, cancelled or expired, code)."""
         self.trades: list[RoundTrip] = []
         self.said: list[bytes] = []
         """What the strategy has said, one line of JSON for each signal; kept where the log is."""
@@ -154,6 +159,8 @@ class Recorder:
         self.log.add(event)
         counts, kind = self.counts, event.kind
         counts[kind] += 1
+        if kind in UNDONE and event.order.reason_code not in WANTED:
+            self.undone[kind, event.order.reason_code] += 1
         if event.order.version == 1:
             counts["orders"] += 1
         if event.fill is not None and event.fill.why.ambiguous:

@@ -171,6 +171,7 @@ class Stage:
         for code, count in sorted(recorder.declined.items()):
             if code not in ("hold", "no_position", "entries"):
                 found.append(f"{count} signals became no order: {code}")
+        found += [f"{count} orders were {kind}: {code}" for (kind, code), count in sorted(recorder.undone.items())]
         if spec.fills.fees.model == "instrument" and spec.market.taker_fee is None and not spec.instruments:
             found.append("no fees: none were given")
         unclosed = set(self.session.defined) - set(self._closing()) if spec.close_at_end else set()

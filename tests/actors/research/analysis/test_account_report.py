@@ -87,3 +87,10 @@ def test_the_command_writes_text_json_and_a_page(tmp_path: Path) -> None:
     assert data["run"]["strategy"] == "a"
     assert data["run"]["fills"] == 2
     assert re.search(r"<h1>a</h1>", (tmp_path / "r.html").read_text())
+
+
+def test_a_year_without_returns_is_refused(tmp_path: Path) -> None:
+    path = written(busy(), tmp_path / "j.jsonl.gz")
+    with pytest.raises(Refused) as refused:
+        report([str(path), "--periods", "0"], configuration(tmp_path))
+    assert (refused.value.code, refused.value.field) == ("invalid", "periods")

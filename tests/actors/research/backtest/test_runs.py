@@ -47,6 +47,18 @@ def test_how_the_data_are_cut_into_batches_changes_nothing(seed: int, batch: int
     assert whole.orders > 0
 
 
+def test_orders_that_came_to_nothing_are_told_with_the_reason() -> None:
+    table = bars(500)
+    missed = run(spec(strategy=on_bars(max_slippage=0.000001)), table).result
+    [told] = [each for each in missed.warnings if each.endswith("orders were cancelled: protection")]
+    # Of a flip the second order waits for the first.
+    assert 0 < int(told.split()[0]) <= missed.orders - missed.fills
+    denied = run(spec(strategy=on_bars(), limits={"max_order_size": "1"}), table).result
+    assert f"{denied.denied} orders were denied: order_size" in denied.warnings
+    assert denied.denied > 0
+    assert not [each for each in run(spec(strategy=on_bars()), table).result.warnings if " orders were " in each]
+
+
 def test_the_lean_loops_do_what_the_general_one_does() -> None:
     for table, strategy in (
         (quotes(2000), on_quotes()),

@@ -25,6 +25,7 @@ from actors.research.backtest.spec import SpecError
 from actors.research.report.document import as_json
 from actors.strategies.sandbox.failures import SandboxFailed
 from protocols.control import Refused
+from protocols.signal_stream import timestamp
 from runtime.settings import Configuration
 
 FAILED: Final = 1
@@ -112,7 +113,9 @@ def _looked(found: LookAhead, given: argparse.Namespace) -> Answer:
     lines = [f"{len(found.checks)} comparisons, seed {found.seed}"]
     for check in found.checks:
         verdict = "the same" if check.equal else "DIFFERENT"
-        lines.append(f"  before {check.ts}: data {check.variant}: {check.lines} signals and order events, {verdict}")
+        lines.append(
+            f"  before {timestamp(check.ts)}: data {check.variant}: {check.lines} signals and order events, {verdict}"
+        )
         if not check.equal:
             lines += [
                 f"    with all data: {check.expected[:200] or 'nothing'}",

@@ -5,7 +5,7 @@ What works with results (numpy, pyarrow) is imported by the first request that n
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, get_args
 
 import msgspec
 
@@ -22,6 +22,7 @@ from actors.research.backtest.bodies import (
     merged,
     spec_fields,
 )
+from actors.research.datasets.rows import DATASETS, GetDataset
 from actors.strategies.workflows.compiler import compile_workflow
 from actors.strategies.workflows.model import WorkflowInvalid, read_workflow
 from protocols.backtests import (
@@ -29,6 +30,7 @@ from protocols.backtests import (
     CancelBacktest,
     GetBacktest,
     GetBacktestReport,
+    JobState,
     ListBacktests,
     StartBacktest,
     SubmitBacktest,
@@ -125,6 +127,8 @@ async def one(request: OneJob, call: Call) -> JobBody:
 
 async def jobs(request: JobQuery, call: Call) -> JobPage:
     """Answer a page of backtests."""
+    if request.status not in ("", *get_args(JobState)):
+        raise HttpError(400, "invalid", f"expected one of {', '.join(get_args(JobState))}", "status")
     asked = ListBacktests(
         state=request.status, strategy=request.strategy_id, limit=request.limit, offset=request.offset
     )
@@ -235,6 +239,8 @@ async def _submit(request: NewBacktest, call: Call, *, start: bool, source: str 
 async def _store(
     request: NewBacktest, fields: dict[str, Any], call: Call, *, start: bool, strategy_id: str, source: str
 ) -> JobBody:
+    for dataset_id in filter(None, (request.dataset_id, *request.dataset_ids)):
+        await call.ref(DATASETS).ask(GetDataset(dataset_id), READ_S)  # refused where there is none
     asked = SubmitBacktest(
         spec=msgspec.Raw(msgspec.json.encode(fields)),
         name=request.name,

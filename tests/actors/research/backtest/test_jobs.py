@@ -233,6 +233,11 @@ async def test_a_backtest_over_http_from_its_data_to_its_comparison_and_behind_a
             error = await at.answered("POST", "/backtests", 400, json={**asked, **wrong})
             assert error["error"]["field"].endswith(field), error
         await at.answered("POST", "/backtests", 404, json={**asked, "strategy_id": "nothing"})
+        for wrong in ({"dataset_id": "0123456789abcdef"}, {"dataset_ids": ["nothing"]}):
+            error = await at.answered("POST", "/backtests", 404, json={**asked, **wrong})
+            assert error["error"]["field"] == "dataset_id"
+        error = await at.answered("GET", "/backtests?status=done", 400)
+        assert (error["error"]["field"], "completed" in error["error"]["message"]) == ("status", True)
 
     async with desk(tmp_path, database) as at:
         found = await at.answered("GET", f"/backtests/{job_id}/results")

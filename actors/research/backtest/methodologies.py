@@ -71,6 +71,8 @@ class Study:
         self._now = now
         self._tell = tell
         self._logs: list[bytes] = []
+        self._shown: list[tuple[BacktestSpec, int | None]] = []
+        """The passes that the result is made of: each with its own parameters and span; where its warm-up begins."""
         direction(spec.method.objective)
 
     def run(self) -> Found:
@@ -86,7 +88,7 @@ class Study:
             run, extra = self._whole()
         run = msgspec.structs.replace(run, methodology=method, warnings=(*self.opened.doubts, *run.warnings))
         if self.spec.method.both_brackets:
-            extra["brackets"] = self._brackets(run)
+            extra["brackets"] = self._brackets()
         trials = self.ledger.trials(run.family)
         log = b"".join(self._logs)
         run = msgspec.structs.replace(run, trials=max(1, len(trials)), order_hash=hashlib.sha256(log).hexdigest())
@@ -248,6 +250,7 @@ class Study:
         found = self.passes.run(own, before, until, trade_from=since, progress=told, keep_log=True)
         self._note(found.result, purpose)
         self._logs.append(found.log.bytes())
+        self._shown.append((own, before))
         return found
 
     def _note(self, result: RunResult, purpose: Purpose) -> None:
@@ -259,16 +262,17 @@ class Study:
             return None
         return lambda share, what: tell(begin + (end - begin) * share, prefix + what)
 
-    def _brackets(self, run: RunResult) -> tuple[BracketResult, ...]:
-        """The whole span with the optimistic and the pessimistic fills, and the parameters of the run."""
+    def _brackets(self) -> tuple[BracketResult, ...]:
+        """What is shown, with the optimistic and the pessimistic fills."""
         found = []
-        spec = msgspec.structs.replace(
-            self.spec, strategy=msgspec.structs.replace(self.spec.strategy, parameters=run.parameters)
-        )
         for bracket in ("optimistic", "", "pessimistic"):
-            own = spec.with_bracket(bracket)
-            result = self.passes.run(own, spec.since, spec.until, trade_from=spec.since).result
-            metrics = by_key(evaluate(result, periods=spec.periods))
+            outcomes = [
+                self.passes.run(own.with_bracket(bracket), before, own.until, trade_from=own.since, keep_log=True)
+                for own, before in self._shown
+            ]
+            results = [outcome.result for outcome in outcomes]
+            result = results[0] if len(results) == 1 else joined(results)
+            metrics = by_key(evaluate(result, periods=self.spec.periods))
             found.append(
                 BracketResult(
                     bracket=bracket or "as set",
@@ -278,7 +282,7 @@ class Study:
                     max_drawdown=metrics["max_drawdown"].value,
                     fills=result.fills,
                     trades=len(result.round_trips),
-                    order_hash=result.order_hash,
+                    order_hash=hashlib.sha256(b"".join(outcome.log.bytes() for outcome in outcomes)).hexdigest(),
                 )
             )
             self._note(result, "bracket")

@@ -7,6 +7,7 @@ equity and what the ledger keeps. The order of the answers is that of the questi
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import multiprocessing
 import signal
 from collections.abc import Iterable, Iterator, Sequence
@@ -86,7 +87,10 @@ def over_spans(passes: LocalPasses, spec: BacktestSpec, spans: Sequence[Span], w
 
 
 def joined(results: Sequence[RunResult]) -> RunResult:
-    """Results of spans that follow one another as one: each grows what the one before has left."""
+    """Results of spans that follow one another as one: each grows what the one before has left.
+
+    `parameters`: those that all have in common.
+    """
     first, last = results[0], results[-1]
     times, values = [first.equity.times()], [first.equity.array()]
     for result in results[1:]:
@@ -96,7 +100,12 @@ def joined(results: Sequence[RunResult]) -> RunResult:
     equity = Series.of(np.concatenate(times), np.concatenate(values))
     return msgspec.structs.replace(
         first,
-        run_id="-".join(result.run_id[:8] for result in results[:4]),
+        run_id=hashlib.sha256("-".join(result.run_id for result in results).encode()).hexdigest()[:16],
+        parameters={
+            name: value
+            for name, value in first.parameters.items()
+            if all(result.parameters.get(name) == value for result in results)
+        },
         equity=equity,
         benchmark=_together([result.benchmark for result in results]),
         price=_together([result.price for result in results]),

@@ -258,6 +258,27 @@ def test_monte_carlo_runs_the_strategy_on_made_up_bars_and_brackets_enclose() ->
 
 
 @pytest.mark.parametrize("method", ["standard", "walk_forward", "cross_validation"])
+def test_the_middle_of_the_brackets_is_what_is_shown(method: str) -> None:
+    own = fitted(method, walk_forward="2/1/1", folds=3, both_brackets=True, warm_up_s=20 * 86_400)
+    table = days(200)
+    since = int(table.columns["ts"][30])
+    found = study(msgspec.structs.replace(own, since=since), table).report
+    middle = found.brackets[1]
+    assert middle.order_hash == found.run.order_hash
+    assert middle.total_return == pytest.approx(by_key(found.metrics)["total_return"].value)
+    assert (middle.fills, middle.trades) == (found.run.fills, len(found.run.round_trips))
+
+
+def test_parameters_of_a_walk_forward_are_those_of_all_its_windows() -> None:
+    found = study(fitted("walk_forward", walk_forward="3/2/2"), days(400)).report
+    assert found.walk_forward is not None
+    chosen = [each.parameters for each in found.walk_forward.windows]
+    assert len({each["fast"] for each in chosen}) > 1
+    assert "fast" not in found.run.parameters
+    assert found.run.parameters["interval"] == "1d"
+
+
+@pytest.mark.parametrize("method", ["standard", "walk_forward", "cross_validation"])
 def test_the_log_of_a_study_is_that_of_its_run(method: str) -> None:
     found = study(fitted(method, grid={}, walk_forward="2/1/1", folds=3), days(150))
     lines = found.log.splitlines()

@@ -6,6 +6,7 @@ from typing import Final
 
 import numpy as np
 
+from actors.market.bars_intervals import DAY, parse_interval
 from actors.research.datasets.columns import NO_PRICE, PRICES, REPEATED
 from actors.research.datasets.table import Table
 
@@ -20,14 +21,17 @@ def doubts(table: Table) -> tuple[str, ...]:
     low, high = columns["low"], columns["high"]
     inside = [(low <= columns[name]) & (columns[name] <= high) for name in ("open", "close")]
     order = np.lexsort((columns["start"], columns["market"]))
-    market, start, end = (columns[name][order] for name in ("market", "start", "end"))
+    market, start = columns["market"][order], columns["start"][order]
+    length = parse_interval(table.interval).length
+    # Bars of a day or longer follow the clocks of their market: some days have 23 hours.
+    nearest = length if length < DAY else length // 2
     counts = {
         **{text: table.dropped.get(reason, 0) for reason, text in LEFT_OUT.items()},
         "with a price of zero or less": int(np.any([columns[name] <= 0 for name in PRICES], axis=0).sum()),
         "whose open or close is not between low and high": int((~(inside[0] & inside[1])).sum()),
         "with a volume below zero": int((columns["volume"] < 0).sum()),
-        f"less than {table.interval} behind the one before": int(
-            ((start[1:] < end[:-1]) & (market[1:] == market[:-1])).sum()
+        f"too near to the one before for {table.interval}": int(
+            ((np.diff(start) < nearest) & (np.diff(market) == 0)).sum()
         ),
     }
     return tuple(f"{count} bars of {table.name} {text}" for text, count in counts.items() if count)

@@ -243,11 +243,21 @@ def _bars(table: Table, rows: NDArray[Any], market: str) -> list[Finding]:
         values, counts = np.unique(offsets, return_counts=True)
         usual = values[np.argmax(counts)]
         off = there & (start % min(length, DAY) != usual)
-        # Bars of a day or longer follow the clocks of their market.
+        # Bars of a day or longer follow the clocks of their market: there is no grid, but a day is never a half one.
         if length < DAY:
             found += _rows(
                 off, rows, kind="steps", severity="warning", market=market,
                 message=f"{{}} bars begin off the grid of {table.interval}", advice="say --interval, if that is not it",
+            )  # fmt: skip
+        else:
+            places = np.flatnonzero(there)
+            near = np.zeros(len(table), dtype=bool)
+            gaps = np.diff(start[places])
+            near[places[1:]] = (gaps > 0) & (gaps < length // 2)
+            found += _rows(
+                near, rows, kind="steps", severity="warning", market=market,
+                message=f"{{}} bars are too near to the one before for {table.interval}",
+                advice="say --interval, if that is not it; else drop the bars of another interval",
             )  # fmt: skip
     return found + _jumps(table, rows, market, there)
 

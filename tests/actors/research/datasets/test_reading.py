@@ -34,6 +34,7 @@ from actors.research.datasets.reading import (
 from actors.research.datasets.stored import FILE, StoredFile, write
 from actors.research.datasets.table import LAST, MISSING, SNAPSHOT, Table
 from actors.research.datasets.texts import write_csv
+from actors.research.datasets.validation import validate
 from protocols.market import Bar
 
 MINUTE = 60 * 10**9
@@ -84,8 +85,19 @@ def test_doubtful_bars_are_counted_and_sound_ones_are_not(tmp_path: Path) -> Non
         "1 bars of b with a price of zero or less",
         "1 bars of b whose open or close is not between low and high",
         "1 bars of b with a volume below zero",
-        "2 bars of b less than 1m behind the one before",
+        "2 bars of b too near to the one before for 1m",
     )
+
+
+def test_a_day_of_23_hours_is_no_doubt_and_hours_among_days_are(tmp_path: Path) -> None:
+    days = [f"2024-03-{day:02d}T{4 + (day < 10):02d}:00:00Z,1,2,1,2,1" for day in range(1, 32)]
+    assert doubts(open_file(text(tmp_path / "a.csv", HEAD, *days))) == ()
+    hours = [f"2024-03-20T{hour:02d}:00:00Z,1,2,1,2,1" for hour in range(5, 8)]
+    mixed = open_file(text(tmp_path / "b.csv", HEAD, *days[:20], *hours, *days[20:]))
+    assert doubts(mixed) == ("3 bars of b too near to the one before for 1d",)
+    [finding] = [each for each in validate(mixed).findings if each.kind == "steps"]
+    assert (finding.count, finding.rows) == (3, (21, 22, 23))
+    assert not [each for each in validate(open_file(tmp_path / "a.csv")).findings if each.kind == "steps"]
 
 
 def test_bars_are_read_with_exact_digits_and_told_by_their_columns(tmp_path: Path) -> None:

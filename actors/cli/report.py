@@ -52,8 +52,9 @@ class Issue(NamedTuple):
         """The sentence, behind the field that it is about unless it names that itself."""
         if not self.field:
             return self.message
-        name = re.split(r"[.\[\]]+", self.field.rstrip("]"))[-1]
-        return self.message if name in re.findall(r"\w+", self.message) else f"{self.field}: {self.message}"
+        name = re.split(r"[.\[\]]+", self.field.rstrip("]"))[-1].removesuffix("_id")
+        named = any(word.startswith(name) for word in re.findall(r"\w+", self.message.lower()))
+        return self.message if named else f"{self.field}: {self.message}"
 
 
 class CommandError(Exception):

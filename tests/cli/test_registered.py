@@ -48,6 +48,8 @@ def test_a_capabilitys_command_explains_itself() -> None:
         ("method.folds", "Expected `int` >= 2, got 1", "method.folds: Expected `int` >= 2, got 1"),
         ("data[0].file", "bars.csv: file: expected rows, got none", "bars.csv: file: expected rows, got none"),
         ("data[0]", "expected rows", "data[0]: expected rows"),
+        ("account_id", "there is no account x", "there is no account x"),
+        ("config", "no configuration 'x'", "no configuration 'x'"),
     ],
 )
 def test_people_are_told_the_field_unless_the_sentence_names_it(field: str | None, message: str, told: str) -> None:

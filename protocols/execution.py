@@ -18,6 +18,7 @@ from protocols.orders import Order, OrderCommand, Side
 EXECUTION: Final = "/execution"
 ACCOUNTS: Final = "/execution/accounts"
 EVENTS: Final = "/execution/events"
+EXPOSURE: Final = "/execution/exposure"
 """The path of the actor that hands order events to clients."""
 OUTCOMES: Final = "outcomes"
 """The stream of outcomes in the node's log."""

@@ -89,7 +89,7 @@ class Closed(msgspec.Struct, frozen=True):
     account_id: str
 
 
-class Money(msgspec.Struct, frozen=True, kw_only=True):
+class Money(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Money in or out. A repeat with the same `reference` moves nothing."""
 
     account_id: str
@@ -98,7 +98,7 @@ class Money(msgspec.Struct, frozen=True, kw_only=True):
     reference: Annotated[str, msgspec.Meta(max_length=200)] = ""
 
 
-class NewLimits(msgspec.Struct, frozen=True, kw_only=True):
+class NewLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Limits (RiskLimits) in the place of those that hold, of the account or of a deployment."""
 
     account_id: str
@@ -106,7 +106,7 @@ class NewLimits(msgspec.Struct, frozen=True, kw_only=True):
     deployment_id: str = ""
 
 
-class TradingState(msgspec.Struct, frozen=True, kw_only=True):
+class TradingState(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Trade (`active`), only reduce, or neither."""
 
     account_id: str
@@ -114,7 +114,7 @@ class TradingState(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = "by hand"
 
 
-class Breaker(msgspec.Struct, frozen=True, kw_only=True):
+class Breaker(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Open the breaker (only what reduces passes), or close it."""
 
     account_id: str
@@ -122,7 +122,7 @@ class Breaker(msgspec.Struct, frozen=True, kw_only=True):
     reason: Annotated[str, msgspec.Meta(max_length=500)] = "by hand"
 
 
-class SomeOfAccount(msgspec.Struct, frozen=True):
+class SomeOfAccount(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Of which market and deployment; empty: of all."""
 
     account_id: str
@@ -250,7 +250,7 @@ class OneOrder(msgspec.Struct, frozen=True):
     order_id: str
 
 
-class AccountAmend(AmendRequest, frozen=True, kw_only=True):
+class AccountAmend(AmendRequest, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A change of an order."""
 
     account_id: str
@@ -270,7 +270,7 @@ class OrderId(msgspec.Struct, frozen=True):
     account_id: str = ""
 
 
-class Kill(msgspec.Struct, frozen=True, kw_only=True):
+class Kill(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The kill switch: of one account or (empty) of all. `close`: positions, too; `stop_strategies`: their runs end."""
 
     reason: Annotated[str, msgspec.Meta(min_length=1, max_length=500)]

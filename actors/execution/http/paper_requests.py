@@ -117,7 +117,7 @@ class SessionQuery(msgspec.Struct, frozen=True):
     offset: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 0
 
 
-class StopSession(msgspec.Struct, frozen=True, kw_only=True):
+class StopSession(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`close_positions`: what is held is sold, too; else it stays."""
 
     session_id: str
@@ -159,7 +159,7 @@ class OneSessionOrder(msgspec.Struct, frozen=True):
     order_id: str
 
 
-class SessionAmend(AmendRequest, frozen=True, kw_only=True):
+class SessionAmend(AmendRequest, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A change of an order."""
 
     session_id: str
@@ -200,7 +200,7 @@ class PaperPerformanceQuery(msgspec.Struct, frozen=True):
     session_id: str = ""
 
 
-class SizeRequest(msgspec.Struct, frozen=True, kw_only=True):
+class SizeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How much may be traded so that a stop loses `risk_percentage` of the equity (shares: 0.01 is 1 %)."""
 
     session_id: str

@@ -75,6 +75,7 @@ def test_the_breaker_locks_and_open_orders_are_in_somebodys_hand(client: Client)
     assert order(client, name)["order"]["reason_code"] == "breaker_open"
     assert client("POST", f"{one}/breaker", open=False)["breaker"] == "closed"
     assert client("DELETE", f"{one}/locks")["locks"] == []
+    assert client("DELETE", f"{one}/orders?market=NONE", 400)["error"]["field"] == "market"
     client("DELETE", f"{one}/orders?symbol=NONE")
     assert client.get(one)["open_orders"] == 3
     client("DELETE", f"{one}/orders")
@@ -145,6 +146,10 @@ def test_the_kill_switch_flattens_one_account_and_leaves_the_others(client: Clie
         order(client, each, order_type="limit", price="0.01", client_order_id="rests")
     assert client("POST", "/api/v1/execution/kill-switch", 400, reason="")["error"]["field"] == "reason"
     client("POST", "/api/v1/execution/kill-switch", 404, reason="x", account_id="nobody")
+    # A field that nobody knows is never ignored: without it the switch would mean all accounts.
+    misspelt = client("POST", "/api/v1/execution/kill-switch", 400, reason="x", account=name)
+    assert misspelt["error"]["field"] == "account"
+    assert client.get(f"{BASE}/{name}")["trading"] == "active"
     [killed] = client("POST", "/api/v1/execution/kill-switch", reason="a test", account_id=name)["accounts"]
     assert (killed["account_id"], killed["open_orders"], killed["positions"]) == (name, 0, 0)
     shown = client.get(f"{BASE}/{name}")

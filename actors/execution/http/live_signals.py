@@ -37,6 +37,8 @@ ACTIONS: Final[dict[str, Action]] = {
     "exit_long": "CLOSE_LONG",
     "exit_short": "CLOSE_SHORT",
 }
+WORDS: Final[dict[Action, str]] = {"BUY": "buy", "SELL": "sell", "CLOSE_LONG": "sell", "CLOSE_SHORT": "buy"}
+"""Which word an entry or an exit is said with."""
 BY_WORD: Final[dict[str, Action]] = {"buy": "BUY", "sell": "SELL", "hold": "HOLD"}
 
 
@@ -48,7 +50,7 @@ async def submit_signal(request: SignalRequest, call: Call) -> SignalAnswer:
         raise HttpError(400, "not_supported", f"expected {DONE_NOW}", "processing_mode")
     deployment = await call.ref(DEPLOYMENTS).ask(ViewDeployment(name), ASK_S)
     market = await market_of(call, deployment.account, request.symbol)
-    action = ACTIONS.get(request.signal_type) or BY_WORD[request.action]
+    action = _action(request)
     found = assessed(request, market)
     reason = ""
     if deployment.state != "active":
@@ -69,6 +71,17 @@ async def submit_signal(request: SignalRequest, call: Call) -> SignalAnswer:
         reason=reason,
         unknown=found.unknown,
     )
+
+
+def _action(request: SignalRequest) -> Action:
+    """What the deployment is asked to do. Raises HttpError 400 where `action` contradicts the type."""
+    meant = ACTIONS.get(request.signal_type)
+    if meant is None or request.action == "hold":
+        return BY_WORD[request.action]
+    if request.action != WORDS[meant]:
+        text = f"expected {WORDS[meant]} or hold for {request.signal_type}, got {request.action}"
+        raise HttpError(400, "invalid", text, "action")
+    return meant
 
 
 def assessed(request: SignalRequest, market: MarketShown) -> Assessment:

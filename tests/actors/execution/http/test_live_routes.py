@@ -72,6 +72,13 @@ def test_a_signal_by_hand_is_assessed_and_becomes_an_order_of_its_deployment(cli
     assert explained["signal"]["strategy_source"] == "manual"
     assert explained["signal"]["metadata"]["assessment"]["recommendation"] == taken["execution_recommendation"]
     assert explained["order"]["signal_id"] == taken["signal_id"]
+    held = client("POST", f"{BASE}/signals/submit", **{**sent, "action": "hold"}, confidence=0.8)
+    assert (held["action"], held["signal_accepted"]) == ("HOLD", True)
+    path = f"/api/v1/accounts/{account}/verdicts?signal_id={held['signal_id']}"
+    [verdict] = client.until(path, lambda answer: answer["verdicts"])["verdicts"]
+    assert verdict["orders"] == []
+    contradiction = client("POST", f"{BASE}/signals/submit", 400, **{**sent, "action": "sell"})
+    assert contradiction["error"]["field"] == "action"
     client("POST", f"{BASE}/signals/submit", 400, **{**sent, "processing_mode": "batch"})
     client("POST", f"{BASE}/signals/submit", 404, **{**sent, "strategy_execution_id": "none"})
 
@@ -84,6 +91,8 @@ def test_strategies_share_an_account_and_are_rebalanced(client: Client) -> None:
     assert (made["total_capital"], round(made["unallocated"], 9)) == (2000, 0.2)
     assert client("POST", f"{one}/rebalance")["weights"] == dict.fromkeys(made["weights"], 0.5)
     first, second = made["weights"]
+    assert client("POST", f"{one}/rebalance", weights={first: 0.1, second: 0.2})["unallocated"] == 0.7
+    client("POST", f"{one}/rebalance", weights={second: 0.5})
     assert client("POST", f"{one}/rebalance", weights={first: 0.1})["weights"] == {first: 0.1, second: 0.5}
     too_much = client("POST", f"{one}/rebalance", 400, weights={first: 0.6, second: 0.5})
     assert too_much["error"]["field"] == "weights"

@@ -63,8 +63,8 @@ class OrderDesk(EngineState):
     def submit(self, orders: Iterable[NewOrder], ts: int) -> None:
         """Judge orders and send those that pass. One that is known already is a repeat and does nothing."""
         refused: set[str] = set()
-        for order in orders:
-            name = order.client_order_id
+        for asked in orders:
+            order, name = asked, asked.client_order_id
             if name in self.blotter:
                 continue
             if order.parent and (order.parent in refused or order.parent not in self.blotter.open):
@@ -78,6 +78,8 @@ class OrderDesk(EngineState):
                 self.blotter.add(order, "denied", "denied", ts, denial.code, denial.reason)
             else:
                 self._send(order, ts)
+            if (working := self.blotter.get(name)) is not None:
+                working.asked = asked
 
     def _judged(self, order: NewOrder, ts: int) -> tuple[NewOrder, Denial | None]:
         if denial := self._fenced(order) or self._tainted(order):

@@ -82,6 +82,8 @@ from protocols.signals import ReadSignals, SignalPage, SignalStored
 from runtime import Mailbox, receive
 
 MANUAL: Final = "manual"
+OF_THE_TELLING: Final = frozenset({"signal_id", "decision_id", "source", "sender", "marks"})
+"""Fields of an order that a repeat of it may have otherwise."""
 HUB_S: Final = 10.0
 RETRY_S: Final = 0.5
 
@@ -324,8 +326,8 @@ class TradingAccount(VenueLink):
                 if deployment_id and order.deployment_id != deployment_id:
                     return order.client_order_id, "deployment", f"expected an order of {deployment_id}"
                 known = self.engine.blotter.get(order.client_order_id)
-                if known is not None and not same(known.order, order):
-                    return order.client_order_id, "id_taken", "another order has this id"
+                if known is not None and (field := difference(known.asked, order)):
+                    return order.client_order_id, "id_taken", f"another order has this id: its {field} differs"
             return None
         if isinstance(command, CancelOrder | AmendOrder):
             name = command.client_order_id
@@ -521,14 +523,11 @@ class TradingAccount(VenueLink):
         )
 
 
-def same(known: NewOrder, said: NewOrder) -> bool:
-    """Whether an order is a repeat: sizes may have been cut, prices amended since; who, what and where are the same."""
-    return (known.market, known.side, known.deployment_id, known.parent) == (
-        said.market,
-        said.side,
-        said.deployment_id,
-        said.parent,
-    )
+def difference(known: NewOrder, said: NewOrder) -> str:
+    """The first field in which an order is no repeat of a known one, "" for a repeat: which life of its sender says
+    it, from which data, does not make it another."""
+    fields = (each for each in NewOrder.__struct_fields__ if each not in OF_THE_TELLING)
+    return next((each for each in fields if getattr(known, each) != getattr(said, each)), "")
 
 
 def by_hand(command: OrderCommand) -> OrderCommand:

@@ -19,7 +19,7 @@ from actors.execution.http.numbers import Amount, maybe_nanos, nanos, nanosecond
 from actors.execution.risk.form import fields, price_steps, size_steps
 from protocols.control import Refused
 from protocols.execution import GetMarket, GetOrders, MarketShown, OrderByHand, account_actor
-from protocols.nanos import NANO
+from protocols.nanos import NANO, decimal_text
 from protocols.orders import (
     AmendOrder,
     CancelOrder,
@@ -86,7 +86,7 @@ class OrderRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     metadata: dict[str, Any] = {}
 
 
-class AmendRequest(msgspec.Struct, frozen=True, kw_only=True):
+class AmendRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What is to be another; what is left out stays. `quantity`: the new total, what is filled included."""
 
     order_id: str
@@ -158,6 +158,7 @@ def orders_of(request: OrderRequest, market: MarketShown) -> tuple[NewOrder, ...
         orders.append(NewOrder(client_order_id=f"{name}-t", kind="limit", price=target, **exits))
     for order in orders:
         _check(order, market)
+    _check_bracket(request, market)
     return tuple(orders)
 
 
@@ -165,6 +166,35 @@ def _price(value: Decimal | None, field: str, no: bool) -> int | None:
     """A price in the YES book: NO at q is YES at 1 - q."""
     found = maybe_nanos(value, field)
     return NANO - found if no and found is not None else found
+
+
+def _check_bracket(request: OrderRequest, market: MarketShown) -> None:
+    """Raises HttpError 400 for a stop_loss or a take_profit on the wrong side: it would end what it is to protect at
+    once. Compared in the request's own leg, with the price of the entry if it has one, else with that of the market."""
+    stop, target = maybe_nanos(request.stop_loss, "stop_loss"), maybe_nanos(request.take_profit, "take_profit")
+    entry = _entry(request, market)
+    buys = request.side == "buy"
+    for field, value, bound, below in (
+        ("stop_loss", stop, entry, buys),
+        ("take_profit", target, entry, not buys),
+        ("take_profit", target, stop, not buys),
+    ):
+        if value is not None and bound is not None and not (value < bound if below else value > bound):
+            side = "below" if below else "above"
+            text = f"expected {side} {decimal_text(bound)}, got {decimal_text(value)}"
+            raise HttpError(400, "invalid_order", text, field)
+
+
+def _entry(request: OrderRequest, market: MarketShown) -> int | None:
+    """What an order would enter at, in its own leg; None: not known."""
+    if request.order_type == "trailing_stop":
+        return None
+    if request.order_type != "market":
+        return maybe_nanos(request.price, "price") or maybe_nanos(request.stop_price, "stop_price")
+    if request.leg == "NO":
+        met = market.bid if request.side == "buy" else market.ask
+        return None if met is None else NANO - met
+    return market.ask if request.side == "buy" else market.bid
 
 
 def _other(side: Side) -> Side:

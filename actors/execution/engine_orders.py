@@ -12,6 +12,7 @@ from actors.execution.held import HeldOrders
 from actors.execution.risk.limits import Denial
 from actors.execution.risk.self_trade import Resting, resolve
 from actors.execution.venue_form import as_venue_takes
+from protocols.nanos import decimal_text
 from protocols.orders import (
     AmendOrder,
     Fill,
@@ -239,7 +240,8 @@ class OrderDesk(EngineState):
         if working.pending:
             why = f"a {working.pending} is under way"
         elif changed.size <= working.filled:
-            why = f"size: expected above the {working.filled} that are filled, got {changed.size}"
+            filled, size = decimal_text(working.filled), decimal_text(changed.size)
+            why = f"size: expected above the {filled} that are filled, got {size}"
         elif (denial := self._fenced(changed)) or (denial := self._amend_denied(working, changed, ts)):
             why = f"{denial.code}: {denial.reason}"
         if why:

@@ -76,6 +76,7 @@ from protocols.execution import (
     SwitchTrading,
     TakeLocksAway,
 )
+from protocols.nanos import decimal_text
 from protocols.orders import AmendOrder, CancelOrder, NewOrder, OrderCommand, SubmitOrders
 from protocols.paths import HUB, QUERIES
 from protocols.signals import ReadSignals, SignalPage, SignalStored
@@ -376,8 +377,10 @@ class TradingAccount(VenueLink):
         """Deposit or withdraw."""
         if self.spec.mode != "paper":
             raise Refused("not_supported", "money of a live account moves at its venue")
-        if request.amount < 0 and self.engine.account.cash(request.currency) + request.amount < 0:
-            raise Refused("invalid", f"amount: expected at most the cash, got {-request.amount}", "amount")
+        free = self.engine.account.withdrawable(request.currency)
+        if request.amount < 0 and -request.amount > free:
+            text = f"expected at most {decimal_text(free)}, what is not bound, got {decimal_text(-request.amount)}"
+            raise Refused("invalid", text, "amount")
         self.take(Deposit(request.amount, request.currency, request.reference))
 
     @receive

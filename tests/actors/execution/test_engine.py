@@ -119,6 +119,7 @@ def test_an_amendment_changes_price_and_size_and_one_below_what_is_filled_is_ref
     desk.submit(desk.order("o", "buy", 3, "limit", price=101))
     assert desk.engine.blotter.get("o").filled == nanos(1)  # type: ignore[union-attr]
     assert kinds(desk.say(AmendOrder("o", size=nanos(1)))) == ["o:amend_rejected"]
+    assert desk.engine.blotter.open["o"].reason == "size: expected above the 1 that are filled, got 1"
     assert kinds(desk.say(AmendOrder("o", size=nanos(2), price=nanos(99)))) == ["o:pending_amend", "o:amended"]
     working = desk.engine.blotter.open["o"]
     assert (working.order.size, working.order.price, working.leaves) == (nanos(2), nanos(99), nanos(1))

@@ -30,11 +30,14 @@ def test_an_account_is_opened_and_moves_money_once(client: Client) -> None:
     for _ in range(2):
         assert client("POST", f"{one}/deposit", amount="0.5", reference="r1")["cash"] == "1000.5"
     assert client("POST", f"{one}/withdraw", amount=100)["cash"] == "900.5"
-    assert client("POST", f"{one}/withdraw", 400, amount=5000)["error"]["field"] == "amount"
+    refused = client("POST", f"{one}/withdraw", 400, amount=5000)["error"]
+    assert (refused["field"], refused["message"]) == ("amount", "expected at most 900.5, what is not bound, got 5000")
     assert client("POST", f"{one}/deposit", 400, amount=-1)["error"]["field"] == "amount"
     ledger = client.get(f"{one}/ledger")["postings"]
     assert [each["kind"] for each in ledger if each["ledger_account"] == "cash"] == ["withdrawal", "deposit", "deposit"]
     assert sum(Decimal(each["amount"]) for each in ledger) == 0
+    unknown = client("POST", f"{one}/deposit", amount=1, currency="CHF")
+    assert (unknown["equity"], unknown["missing"]) == (None, ["CHF"])
 
 
 def test_what_no_account_can_be_is_one_error_with_the_field(client: Client) -> None:

@@ -70,6 +70,7 @@ from actors.execution.http.paper_requests import (
     SessionQuery,
     StopSession,
 )
+from actors.execution.http.performing import deepest_fall
 from actors.execution.http.risking import limits_of
 from protocols.control import Refused
 from protocols.deployments import DEPLOYMENTS
@@ -115,7 +116,8 @@ async def list_accounts(request: PaperAccountQuery, call: Call) -> PaperAccountP
 async def _account(call: Call, view: AccountView) -> PaperAccount:
     risk = await call.ref(account_actor(view.account)).ask(GetRisk(), ASK_S)
     sums = await reading.trade_sums(call, view.account)
-    _, share, _ = await reading.drawdown(call, view.account)
+    fall, part, _ = await reading.drawdown(call, view.account)
+    _, share = deepest_fall(fall, part, view.equity, view.peak)
     return paper_account(view, await settings_of(call, view.account), limits_of(risk), sums, share)
 
 

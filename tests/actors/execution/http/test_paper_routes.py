@@ -37,6 +37,9 @@ def test_what_no_session_can_be_is_one_error_with_the_field(client: Client) -> N
         ({"initial_capital": 0}, "initial_capital"),
         ({"initial_capital": 1e30}, "initial_capital"),
         ({"commission_rate": "0.0000000001"}, "commission_rate"),
+        ({"commission_rate": 2}, "commission_rate"),
+        ({"commission_rate": -0.1}, "commission_rate"),
+        ({"commission_rate": "NaN"}, "commission_rate"),
         ({"slippage_rate": 2}, "slippage_rate"),
         ({"limits": {"max_drawdown": 3}}, "limits.max_drawdown"),
         ({"symbol": "x"}, "symbol"),
@@ -60,6 +63,9 @@ def test_a_market_order_is_filled_and_moves_money(client: Client) -> None:
     spent = 2 * filled["average_fill_price"] + filled["commission"]
     assert held["cash"] == round(1000 - spent, 9)
     assert round(held["total_value"] - held["cash"] - held["positions_value"], 9) == 0
+    fallen = client.get(f"{BASE}/sessions/{session}/performance")
+    assert fallen["max_drawdown"] >= round(1000 - fallen["current_value"], 9) > 0
+    assert client.get(f"{BASE}/accounts/{session}")["max_drawdown"] > 0
     sold = order(client, session, side="sell", reduce_only=True, quantity=5)["order"]
     assert (sold["quantity"], sold["status"]) == (2, "filled")
     done = client.get(f"{BASE}/sessions/{session}/performance")

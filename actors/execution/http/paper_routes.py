@@ -123,6 +123,9 @@ async def _account(call: Call, view: AccountView) -> PaperAccount:
 
 async def open_session(request: NewSession, call: Call) -> SessionBody:
     """Open a session; with a strategy it is run (if it does not run yet) and deployed."""
+    if request.strategy_id is None and request.max_position_size is not None:
+        text = "it sizes the orders of a strategy, and there is none: expected limits.max_position_share"
+        raise HttpError(400, "invalid", text, "max_position_size")
     name = f"paper-{secrets.token_hex(5)}"
     account, engine = await account_fields(call, request, name)
     view = await opened(

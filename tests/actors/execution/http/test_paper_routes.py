@@ -43,6 +43,7 @@ def test_what_no_session_can_be_is_one_error_with_the_field(client: Client) -> N
         ({"slippage_rate": 2}, "slippage_rate"),
         ({"limits": {"max_drawdown": 3}}, "limits.max_drawdown"),
         ({"symbol": "x"}, "symbol"),
+        ({"max_position_size": 0.01}, "max_position_size"),
         ({"position_mode": "both"}, "position_mode"),
     ):
         assert client("POST", f"{BASE}/sessions", 400, **fields)["error"]["field"] == field

@@ -9,6 +9,7 @@ import msgspec
 
 from actors.edge.call import Call
 from actors.edge.errors import HttpError
+from actors.edge.explaining import explained
 from actors.edge.routing import Route, delete, get, patch, post, put, websocket
 from actors.execution.http import reading
 from actors.execution.http.account_requests import (
@@ -383,8 +384,8 @@ async def exposure(request: ExposureQuery, call: Call) -> ExposureAnswer:
     try:
         limits = msgspec.convert(fields, ExposureLimits)
     except msgspec.ValidationError as error:
-        field, _, why = str(error).partition(": ")
-        raise HttpError(400, "invalid", why or str(error), field) from None
+        message, field = explained(error, ExposureLimits, fields)
+        raise HttpError(400, "invalid", message, field) from None
     return await exposed(call, currency, limits)
 
 

@@ -15,6 +15,7 @@ import msgspec
 
 from actors.edge.call import Call
 from actors.edge.errors import HttpError
+from actors.edge.explaining import explained
 from actors.edge.routing import Route, delete, get, post
 from actors.execution.http.account_routes import opened, view_of
 from actors.execution.http.deploying import RunRequest, deployed, deployed_anew
@@ -114,8 +115,8 @@ def _run(request: DeploymentRequest) -> RunRequest:
     try:
         return msgspec.convert(fields, RunRequest)
     except msgspec.ValidationError as error:
-        message, _, where = str(error).partition(" - at `$.")
-        raise HttpError(400, "invalid", message, f"execution_config.{where.rstrip('`')}") from None
+        message, where = explained(error, RunRequest, fields)
+        raise HttpError(400, "invalid", message, f"execution_config.{where}") from None
 
 
 def _share(capital: Decimal | None, account: AccountView) -> float:

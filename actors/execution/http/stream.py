@@ -22,8 +22,8 @@ import msgspec
 import trio
 
 from actors.edge.attachment import serve_attached
-from actors.edge.binding import invalid
 from actors.edge.call import Call
+from actors.edge.explaining import decoded, explained
 from actors.edge.websocket import SocketClosed, WebSocket
 from actors.execution.accounts.rows import ExecutionFillRow, ExecutionOrderRow, fills_stream, orders_stream
 from actors.execution.event_stream import ALL, Follow, Follower, Unfollow
@@ -103,7 +103,8 @@ class Problem(msgspec.Struct, frozen=True, tag_field="type", tag="error"):
 
 
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(Subscribe | Unsubscribe | Ping).decode
+ClientMessage = Subscribe | Unsubscribe | Ping
+_decode = msgspec.json.Decoder(ClientMessage).decode
 
 
 async def execution_stream(socket: WebSocket, call: Call) -> None:
@@ -142,8 +143,8 @@ async def _listen(follower: Follower, call: Call) -> None:
             try:
                 message = _decode(said)
             except msgspec.ValidationError as error:
-                wrong = invalid(error)
-                await _say(socket, Problem(wrong.code, wrong.message, wrong.field))
+                text, field = explained(error, ClientMessage, decoded(said))
+                await _say(socket, Problem("invalid", text, field or None))
                 continue
             except msgspec.DecodeError as error:
                 await _say(socket, Problem("malformed_json", str(error)))

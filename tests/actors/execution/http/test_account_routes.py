@@ -9,6 +9,7 @@ from tests.actors.execution.http.conftest import Client
 
 MARKET = "SIM-ALPHA"
 BASE = "/api/v1/accounts"
+MAX_SIZE = "limits.max_order_size"
 
 
 def account(client: Client, **fields: Any) -> str:
@@ -44,7 +45,7 @@ def test_what_no_account_can_be_is_one_error_with_the_field(client: Client) -> N
     for fields, status, field in (
         ({"account": {"account_id": "a b"}}, 400, "account.account_id"),
         ({"account": {"leverage": "0"}}, 400, "account"),
-        ({"account": {}, "engine": {"limits": {"max_drawdown": "2"}}}, 400, "limits"),
+        ({"account": {}, "engine": {"limits": {"max_drawdown": "2"}}}, 400, "limits.max_drawdown"),
         ({"account": {"account_id": "configured"}}, 409, "account_id"),
     ):
         assert client("POST", BASE, status, **fields)["error"]["field"] == field, fields
@@ -61,7 +62,7 @@ def test_limits_are_set_shown_and_act(client: Client) -> None:
     denied = order(client, name)["order"]
     assert (denied["state"], denied["reason_code"]) == ("denied", "order_size")
     assert client.get(f"{one}/settings")["denied"] == {"order_size": 1}
-    assert client("PUT", f"{one}/limits", 400, limits={"max_order_size": "-1"})["error"]["field"] == "limits"
+    assert client("PUT", f"{one}/limits", 400, limits={"max_order_size": "-1"})["error"]["field"] == MAX_SIZE
     client("PUT", f"{one}/limits", 404, limits={}, deployment_id="nobody")
     assert client("POST", f"{one}/trading", state="reducing", reason="a test")["trading"] == "reducing"
     held = order(client, name, quantity=1)["order"]

@@ -39,7 +39,7 @@ def test_what_cannot_be_deployed_is_one_error_with_the_field(client: Client) -> 
         ({"position_size_config": {"percentage": 2}}, 400, "position_sizing_config.percentage"),
         ({"environment_id": "configured", "allocated_capital": 20_000}, 400, "allocated_capital"),
         ({"environment_id": "configured", "allocated_capital": 1000}, 400, "capital_share"),
-        ({"risk_limits": {"max_drawdown": "2"}}, 400, "risk_limits"),
+        ({"risk_limits": {"max_drawdown": "2"}}, 400, "risk_limits.max_drawdown"),
         ({"monitoring_config": {"a": 1}}, 400, "monitoring_config"),
         ({"allocated_capital": 0}, 400, "allocated_capital"),
     ):

@@ -43,6 +43,7 @@ FIELDS: Final = {
     "size": "quantity",
     "display": "display_quantity",
     "trail": "trail_amount",
+    "trail_share": "trail_percent",
     "protection": "max_slippage",
     "expires": "expires_at",
 }
@@ -210,7 +211,9 @@ def _check(order: NewOrder, market: MarketShown) -> None:
     field = FIELDS.get(denial.field, denial.field)
     if order.source == "bracket":
         field = "stop_loss" if order.kind == "stop" else "take_profit"
-    raise HttpError(400, denial.code, denial.reason, field)
+    named = denial.reason.startswith(denial.field)
+    reason = field + denial.reason.removeprefix(denial.field) if named else denial.reason
+    raise HttpError(400, denial.code, f"{reason}, got {denial.value}" if denial.value else reason, field)
 
 
 async def placed(call: Call, account: str, orders: tuple[NewOrder, ...]) -> tuple[Order, ...]:

@@ -191,9 +191,13 @@ def test_what_is_no_order_is_one_error_with_the_field(client: Client) -> None:
         ({"client_order_id": "a b"}, "invalid", "client_order_id"),
         ({"qantity": 3}, "invalid", "qantity"),
         ({"max_slippage": -1}, "invalid_order", "max_slippage"),
+        ({"order_type": "trailing_stop", "trail_percent": 0}, "invalid_order", "trail_percent"),
+        ({"order_type": "trailing_stop", "side": "sell", "trail_percent": 1}, "invalid_order", "trail_percent"),
     ):
         error = order(client, session, 400, **fields)["error"]
         assert (error["code"], error["field"]) == (code, field), (fields, error)
+    told = order(client, session, 400, quantity="0.001")["error"]["message"]
+    assert told == "quantity is no multiple of 0.01, got 0.001"
     order(client, session, 404, symbol="UNKNOWN")
     order(client, "nobody", 404)
     assert client.get(f"{BASE}/sessions/{session}/orders")["orders"] == []

@@ -83,8 +83,13 @@ from protocols.signals import ReadSignals, SignalPage, SignalStored
 from runtime import Mailbox, receive
 
 MANUAL: Final = "manual"
-OF_THE_TELLING: Final = frozenset({"signal_id", "decision_id", "source", "sender", "marks"})
-"""Fields of an order that a repeat of it may have otherwise."""
+OF_A_RUN: Final = ("market", "side", "deployment_id", "parent")
+"""What a repeat of a strategy's order has in common with it: a run that began anew may say another price and size, and
+its order stands as it was said first."""
+OF_A_PERSON: Final = tuple(
+    each for each in NewOrder.__struct_fields__ if each not in ("signal_id", "decision_id", "source", "sender", "marks")
+)
+"""The same for a person, who believes that what was said last stands: everything that was said."""
 HUB_S: Final = 10.0
 RETRY_S: Final = 0.5
 
@@ -327,7 +332,8 @@ class TradingAccount(VenueLink):
                 if deployment_id and order.deployment_id != deployment_id:
                     return order.client_order_id, "deployment", f"expected an order of {deployment_id}"
                 known = self.engine.blotter.get(order.client_order_id)
-                if known is not None and (field := difference(known.asked, order)):
+                fields = OF_A_RUN if deployment_id else OF_A_PERSON
+                if known is not None and (field := difference(known.asked, order, fields)):
                     return order.client_order_id, "id_taken", f"another order has this id: its {field} differs"
             return None
         if isinstance(command, CancelOrder | AmendOrder):
@@ -526,10 +532,8 @@ class TradingAccount(VenueLink):
         )
 
 
-def difference(known: NewOrder, said: NewOrder) -> str:
-    """The first field in which an order is no repeat of a known one, "" for a repeat: which life of its sender says
-    it, from which data, does not make it another."""
-    fields = (each for each in NewOrder.__struct_fields__ if each not in OF_THE_TELLING)
+def difference(known: NewOrder, said: NewOrder, fields: tuple[str, ...]) -> str:
+    """The first of the fields in which an order is no repeat of a known one, "" for a repeat."""
     return next((each for each in fields if getattr(known, each) != getattr(said, each)), "")
 
 

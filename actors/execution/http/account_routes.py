@@ -74,9 +74,7 @@ from actors.execution.http.orders import (
     cancelled,
     commanded,
     known_order,
-    market_of,
-    orders_of,
-    placed,
+    ordered,
 )
 from actors.execution.http.stream import execution_stream
 from actors.execution.risk.exposure import ExposureLimits
@@ -322,8 +320,7 @@ async def verdicts(request: VerdictQuery, call: Call) -> VerdictPage:
 async def order(request: AccountOrder, call: Call) -> Ordered:
     """Order by hand; answered when it is judged and on disk. A repeat of an id is the same order."""
     await view_of(call, request.account_id)
-    market = await market_of(call, request.account_id, request.symbol)
-    found = [order_body(each) for each in await placed(call, request.account_id, orders_of(request, market))]
+    found = [order_body(each) for each in await ordered(call, request.account_id, request)]
     return Ordered(found[0], tuple(found[1:]))
 
 

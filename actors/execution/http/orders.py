@@ -159,7 +159,6 @@ def orders_of(request: OrderRequest, market: MarketShown) -> tuple[NewOrder, ...
         orders.append(NewOrder(client_order_id=f"{name}-t", kind="limit", price=target, **exits))
     for order in orders:
         _check(order, market)
-    _check_bracket(request, market)
     return tuple(orders)
 
 
@@ -169,9 +168,11 @@ def _price(value: Decimal | None, field: str, no: bool) -> int | None:
     return NANO - found if no and found is not None else found
 
 
-def _check_bracket(request: OrderRequest, market: MarketShown) -> None:
-    """Raises HttpError 400 for a stop_loss or a take_profit on the wrong side: it would end what it is to protect at
-    once. Compared in the request's own leg, with the price of the entry if it has one, else with that of the market."""
+def _wrong_bracket(request: OrderRequest, market: MarketShown) -> HttpError | None:
+    """The error of a stop_loss or a take_profit on the wrong side: it would end what it is to protect at once.
+
+    Compared in the request's own leg, with the price of the entry if it has one, else with that of the market.
+    """
     stop, target = maybe_nanos(request.stop_loss, "stop_loss"), maybe_nanos(request.take_profit, "take_profit")
     entry = _entry(request, market)
     buys = request.side == "buy"
@@ -183,7 +184,8 @@ def _check_bracket(request: OrderRequest, market: MarketShown) -> None:
         if value is not None and bound is not None and not (value < bound if below else value > bound):
             side = "below" if below else "above"
             text = f"expected {side} {decimal_text(bound)}, got {decimal_text(value)}"
-            raise HttpError(400, "invalid_order", text, field)
+            return HttpError(400, "invalid_order", text, field)
+    return None
 
 
 def _entry(request: OrderRequest, market: MarketShown) -> int | None:
@@ -214,6 +216,18 @@ def _check(order: NewOrder, market: MarketShown) -> None:
     named = denial.reason.startswith(denial.field)
     reason = field + denial.reason.removeprefix(denial.field) if named else denial.reason
     raise HttpError(400, denial.code, f"{reason}, got {denial.value}" if denial.value else reason, field)
+
+
+async def ordered(call: Call, account: str, request: OrderRequest) -> tuple[Order, ...]:
+    """Do what is ordered; how the order and those of its bracket stand then. Raises HttpError 400, 404, 409."""
+    market = await market_of(call, account, request.symbol)
+    orders = orders_of(request, market)
+    if wrong := _wrong_bracket(request, market):
+        # A repeat stays one, wherever the market has gone since.
+        known = await call.ref(account_actor(account)).ask(GetOrders(client_order_id=orders[0].client_order_id), ASK_S)
+        if not known.orders:
+            raise wrong
+    return await placed(call, account, orders)
 
 
 async def placed(call: Call, account: str, orders: tuple[NewOrder, ...]) -> tuple[Order, ...]:

@@ -21,9 +21,7 @@ from actors.execution.http.orders import (
     amended,
     cancelled,
     known_order,
-    market_of,
-    orders_of,
-    placed,
+    ordered,
 )
 from actors.execution.http.paper_accounts import (
     account_fields,
@@ -219,8 +217,7 @@ async def order(request: SessionOrder, call: Call) -> PaperOrdered:
     """Order; answered when it is judged and on disk. A repeat of a client_order_id is the same order."""
     session = request.session_id
     await view_of(call, session)
-    market = await market_of(call, session, request.symbol)
-    found = [paper_order(each, session) for each in await placed(call, session, orders_of(request, market))]
+    found = [paper_order(each, session) for each in await ordered(call, session, request)]
     return PaperOrdered(found[0], tuple(found[1:]), request.metadata)
 
 

@@ -125,7 +125,9 @@ def test_an_id_again_is_the_same_order_and_never_another_one(client: Client) -> 
         error = order(client, session, 409, **{**known, field: value})["error"]
         assert (error["code"], error["field"]) == ("id_taken", "client_order_id"), error
         assert told in error["message"], error
-    order(client, session, quantity=2)
+    order(client, session, quantity=2, stop_loss=0.01, client_order_id="held")
+    error = order(client, session, 409, quantity=2, stop_loss=0.99, client_order_id="held")["error"]
+    assert error["code"] == "id_taken", "the market may have passed the stop since: a repeat is judged as one"
     cut = order(client, session, side="sell", quantity=5, reduce_only=True, client_order_id="cut")["order"]
     again = order(client, session, side="sell", quantity=5, reduce_only=True, client_order_id="cut")["order"]
     assert (cut["quantity"], again) == (2, cut)

@@ -24,6 +24,8 @@ from actors.execution.http.orders import (
     OrderRequest,
 )
 from actors.execution.risk.limits import RiskLimits
+from protocols.execution import AccountMode, DeploymentState
+from protocols.orders import OrderState
 from protocols.signal_stream import FreeObject
 
 Limit = Annotated[int, msgspec.Meta(ge=1, le=499)]
@@ -40,7 +42,7 @@ class AccountQuery(msgspec.Struct, frozen=True):
     """Whose accounts; empty: everybody's."""
 
     user: str = ""
-    mode: str = ""
+    mode: Literal["", AccountMode] = ""
 
 
 class AccountLine(msgspec.Struct, frozen=True):
@@ -155,7 +157,7 @@ class OrdersQuery(msgspec.Struct, frozen=True):
     limit: Limit = 100
     symbol: str = ""
     deployment_id: str = ""
-    state: str = ""
+    state: Literal["", OrderState] = ""
 
 
 class FillsQuery(msgspec.Struct, frozen=True):
@@ -302,7 +304,7 @@ class DeploymentQuery(msgspec.Struct, frozen=True):
 
     account_id: str = ""
     strategy_id: str = ""
-    state: str = ""
+    state: Literal["", DeploymentState] = ""
 
 
 class DeploymentPage(msgspec.Struct, frozen=True):

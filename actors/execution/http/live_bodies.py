@@ -12,7 +12,7 @@ from actors.execution.http.bodies import PositionBody, position_body
 from actors.execution.http.numbers import Amount, known_plain, moment, number, plain
 from actors.execution.risk.limits import RiskLimits
 from actors.execution.risk.sizing import Method
-from protocols.execution import AccountView, DeploymentView
+from protocols.execution import AccountView, DeploymentState, DeploymentView
 from protocols.nanos import NANO, exact_nanos
 from protocols.signal_stream import FreeObject, Number
 
@@ -99,7 +99,7 @@ class ListQuery(msgspec.Struct, frozen=True):
 
     strategy_id: str = ""
     environment_id: str = ""
-    status: str = ""
+    status: Literal["", DeploymentState] = ""
     limit: Limit = 50
     offset: Offset = 0
 

@@ -21,7 +21,7 @@ from actors.execution.matching.settings import FillSettings
 from actors.execution.risk.limits import RiskLimits
 from actors.execution.risk.protections import ProtectionSettings
 from actors.execution.risk.sizing import Method
-from protocols.orders import Side
+from protocols.orders import OrderState, Side
 from protocols.signal_stream import Number
 
 Name = Annotated[str, msgspec.Meta(max_length=255)]
@@ -110,7 +110,7 @@ class OnePaperAccount(msgspec.Struct, frozen=True):
 class SessionQuery(msgspec.Struct, frozen=True):
     """Which sessions; empty: all."""
 
-    status: str = ""
+    status: Literal["", "starting", "active", "reducing", "halted", "stopped"] = ""
     user: str = ""
     strategy_id: str = ""
     limit: Annotated[int, msgspec.Meta(ge=1, le=200)] = 50
@@ -169,7 +169,7 @@ class SessionOrders(msgspec.Struct, frozen=True):
     """Which orders: those before a place, that which changed last first."""
 
     session_id: str
-    status: str = ""
+    status: Literal["", OrderState] = ""
     symbol: str = ""
     limit: Limit = 100
     before: Before = reading.LAST
@@ -189,7 +189,7 @@ class AlertQuery(msgspec.Struct, frozen=True):
     """How many alerts, of which severity (empty: any)."""
 
     session_id: str
-    severity: str = ""
+    severity: Literal["", "medium", "high", "critical"] = ""
     limit: Annotated[int, msgspec.Meta(ge=1, le=200)] = 50
 
 

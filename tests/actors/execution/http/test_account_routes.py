@@ -121,6 +121,17 @@ def test_everything_that_is_stored_is_read_page_by_page(client: Client) -> None:
     ]
     assert client.get(f"{BASE}/{name}/orders?state=denied")["orders"] == []
     client.get(f"{BASE}/{name}/orders?limit=0", 400)
+    for path, field in (
+        (f"{BASE}/{name}/orders?state=flled", "state"),
+        (f"{BASE}?mode=papr", "mode"),
+        ("/api/v1/execution/deployments?state=on", "state"),
+        ("/api/live-execution/deployments?status=on", "status"),
+        ("/api/paper-trading/sessions?status=on", "status"),
+        (f"/api/paper-trading/sessions/{name}/orders?status=open", "status"),
+        (f"/api/paper-trading/sessions/{name}/risk/alerts?severity=bad", "severity"),
+    ):
+        error = client.get(path, 400)["error"]
+        assert (error["field"], "Expected one of" in error["message"]) == (field, True), error
 
 
 def test_an_orders_chain_is_explained_from_signal_to_outcome(client: Client) -> None:

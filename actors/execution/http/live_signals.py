@@ -5,6 +5,8 @@ from __future__ import annotations
 import secrets
 from typing import Any, Final
 
+import msgspec
+
 from actors.edge.call import Call
 from actors.edge.errors import HttpError
 from actors.execution.http.bodies import raw
@@ -55,6 +57,8 @@ async def submit_signal(request: SignalRequest, call: Call) -> SignalAnswer:
     reason = ""
     if deployment.state != "active":
         reason = f"the deployment is {deployment.state}"
+    elif request.symbol not in (markets := msgspec.json.decode(deployment.settings)["markets"]):
+        reason = f"the deployment trades {', '.join(markets)}, not {request.symbol}"
     elif action in ("BUY", "SELL") and request.confidence < LEAST_CONFIDENCE:
         reason = f"confidence {request.confidence:g} is below {LEAST_CONFIDENCE:g}"
     signal = _signal(request, deployment, market, action, found, call.node.clock.now())
@@ -111,7 +115,7 @@ def _signal(
 ) -> Signal:
     price = maybe_nanos(request.price, "price")
     params = ExecutionParams(
-        quantity=maybe_nanos(request.quantity, "quantity"),
+        quantity=None if request.quantity is None else nanos(request.quantity, "quantity", positive=True),
         price_target=price,
         stop_loss=maybe_nanos(request.stop_loss, "stop_loss"),
         take_profit=maybe_nanos(request.take_profit, "take_profit"),

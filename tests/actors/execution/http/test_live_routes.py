@@ -72,7 +72,12 @@ def test_a_signal_by_hand_is_assessed_and_becomes_an_order_of_its_deployment(cli
     assert explained["signal"]["strategy_source"] == "manual"
     assert explained["signal"]["metadata"]["assessment"]["recommendation"] == taken["execution_recommendation"]
     assert explained["order"]["signal_id"] == taken["signal_id"]
-    held = client("POST", f"{BASE}/signals/submit", **{**sent, "action": "hold"}, confidence=0.8)
+    other = client("POST", f"{BASE}/signals/submit", **sent, confidence=0.8)
+    assert (other["signal_accepted"], other["reason"]) == (False, "the deployment trades SIM-BETA, not SIM-ALPHA")
+    nothing = client("POST", f"{BASE}/signals/submit", 400, **{**sent, "quantity": 0})
+    assert nothing["error"]["field"] == "quantity"
+    hold = {**sent, "symbol": "SIM-BETA", "action": "hold"}
+    held = client("POST", f"{BASE}/signals/submit", **hold, confidence=0.8)
     assert (held["action"], held["signal_accepted"]) == ("HOLD", True)
     path = f"/api/v1/accounts/{account}/verdicts?signal_id={held['signal_id']}"
     [verdict] = client.until(path, lambda answer: answer["verdicts"])["verdicts"]

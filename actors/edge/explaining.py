@@ -98,7 +98,7 @@ def _kinds(kind: Any, steps: Sequence[str]) -> list[Any]:
 
 def _choices(kind: Any, steps: Sequence[str]) -> list[str]:
     found = (typing.get_args(each) for each in _kinds(kind, steps) if typing.get_origin(each) is typing.Literal)
-    return [repr(each) if each == "" else str(each) for each in chain.from_iterable(found)]
+    return [str(each) for each in chain.from_iterable(found) if each != ""]  # "" is to say nothing
 
 
 def _structs(kind: Any, steps: Sequence[str]) -> list[set[str]]:

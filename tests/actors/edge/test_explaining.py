@@ -44,7 +44,7 @@ class Order(msgspec.Struct, forbid_unknown_fields=True):
         ({"side": "hold"}, "side", 'Expected one of buy, sell, got "hold"'),
         ({"side": 3}, "side", "Expected `str`, got `int`, namely 3"),
         ({"side": [3]}, "side", "Expected `str`, got `array`"),
-        ({"side": "buy", "legs": ["buy", "up"]}, "legs[1]", "Expected one of buy, sell, '', got \"up\""),
+        ({"side": "buy", "legs": ["buy", "up"]}, "legs[1]", 'Expected one of buy, sell, got "up"'),
         ({"side": "buy", "limit": {"share": "2"}}, "limit.share", "expected at most 1, got 2"),
         ({"side": "buy", "limit": {"shares": "2"}}, "limit.shares", "Object contains unknown field `shares`"),
         ({"side": "buy", "by_market": {"X": "up"}}, "by_market[...]", "Expected one of buy, sell"),

@@ -203,6 +203,16 @@ def usage() -> str:
     return "\n".join(lines)
 
 
+def group_usage(word: str) -> str:
+    """The text of `troupe WORD --help` where several commands begin with that word, empty where none does."""
+    found = {name: target for name, target in installation.registered_commands().items() if name.startswith(f"{word} ")}
+    if not found:
+        return ""
+    lines = [f"usage: troupe {word} COMMAND [ARGUMENTS]", ""]
+    lines += [f"  {name:<18}{installation.summary_of(target)}" for name, target in sorted(found.items())]
+    return "\n".join([*lines, "", f"Each takes --help: troupe {sorted(found)[0]} --help"])
+
+
 def parse(verb: str, arguments: list[str]) -> argparse.Namespace:
     """The arguments of a common verb. Raises CommandError; prints and exits for `--help`."""
     chosen = VERBS[verb]

@@ -108,9 +108,15 @@ def show_issues(issues: Sequence[Issue], word: str) -> None:
     """Issues as lines on standard error, each with its hint below."""
     colour = "red" if word == "error" else "yellow"
     for issue in issues:
-        print(f"{paint(word, colour, sys.stderr)}: {issue.message}", file=sys.stderr)
+        print(f"{paint(word, colour, sys.stderr)}: {sentence(issue)}", file=sys.stderr)
         if issue.hint:
             print(f"{paint('hint', 'cyan', sys.stderr)}: {issue.hint}", file=sys.stderr)
+
+
+def sentence(issue: Issue) -> str:
+    """What is wrong, beginning with the field where the message does not name it."""
+    named = issue.field is None or issue.field.rpartition(".")[2] in issue.message
+    return issue.message if named else f"{issue.field}: {issue.message}"
 
 
 def say(text: str) -> None:

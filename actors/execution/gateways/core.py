@@ -36,6 +36,7 @@ from actors.execution.gateways.settings import GatewaySettings
 from actors.execution.gateways.tracker import Tracked, Tracker
 from protocols.gateways import Adopted, SendAmend
 from protocols.instruments import Instrument
+from protocols.nanos import decimal_text
 from protocols.orders import NewOrder, VenueRefusedChange, VenueRejected, VenueReport
 from protocols.venues.errors import VenueError, WireError
 
@@ -199,7 +200,8 @@ class GatewayCore:
         if instrument is None:
             reason = f"{tracked.order.market} is not known, so its prices cannot be written"
         elif size <= tracked.filled:
-            reason = f"expected a size of more than the {tracked.filled} that are filled, got {size}"
+            filled = decimal_text(tracked.filled)
+            reason = f"expected a size of more than the {filled} that are filled, got {decimal_text(size)}"
         else:
             try:
                 self._calls.append(self.venue.amend(tracked, size, price, instrument))

@@ -18,6 +18,7 @@ from protocols.orders import Order, OrderCommand, Side
 EXECUTION: Final = "/execution"
 ACCOUNTS: Final = "/execution/accounts"
 EVENTS: Final = "/execution/events"
+EXPOSURE: Final = "/execution/exposure"
 """The path of the actor that hands order events to clients."""
 OUTCOMES: Final = "outcomes"
 """The stream of outcomes in the node's log."""
@@ -71,7 +72,8 @@ class LockShown(msgspec.Struct, frozen=True, gc=False):
 
 
 class AccountView(Message, frozen=True, gc=False, kw_only=True, tag="account_view"):
-    """How an account stands. `equity`, `unrealized`, `available`: None where a price is missing (`missing` says which).
+    """How an account stands. `equity`, `unrealized`, `available`: None where a price is missing (`missing` says of
+    which market or currency).
 
     `day_start`, `peak`: equity. `recovered`: inputs that were replayed at its start, and how long that took, ms.
     """

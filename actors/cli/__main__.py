@@ -65,12 +65,11 @@ def execute(arguments: list[str]) -> Report | int:
         from actors.cli.registered import call_registered
 
         return call_registered(verb, registered[verb], rest)
-    if members := [name for name in registered if name.startswith(f"{verb} ")]:
-        if rest[:1] in (["-h"], ["--help"]):
-            print(parser.group_usage(verb, members))
-            return int(Exit.OK)
-        raise parser.unfinished_verb(verb, members, rest)
-    raise parser.unknown_verb(verb)
+    if (group := parser.group_usage(verb)) and (not rest or rest[0] in ("-h", "--help")):
+        print(group, file=sys.stdout if rest else sys.stderr)
+        return int(Exit.OK if rest else Exit.USAGE)
+    below = [word for word in rest[:1] if group and not word.startswith("-")]
+    raise parser.unknown_verb(" ".join([verb, *below]))
 
 
 def _answer(target: str, argument: object) -> Report | int:

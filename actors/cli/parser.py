@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import NamedTuple, NoReturn
 
 from actors.cli import installation
@@ -203,6 +203,16 @@ def usage() -> str:
     return "\n".join(lines)
 
 
+def group_usage(word: str) -> str:
+    """The text of `troupe WORD --help` where several commands begin with that word, empty where none does."""
+    found = {name: target for name, target in installation.registered_commands().items() if name.startswith(f"{word} ")}
+    if not found:
+        return ""
+    lines = [f"usage: troupe {word} COMMAND [ARGUMENTS]", ""]
+    lines += [f"  {name:<18}{installation.summary_of(target)}" for name, target in sorted(found.items())]
+    return "\n".join([*lines, "", f"Each takes --help: troupe {sorted(found)[0]} --help"])
+
+
 def parse(verb: str, arguments: list[str]) -> argparse.Namespace:
     """The arguments of a common verb. Raises CommandError; prints and exits for `--help`."""
     chosen = VERBS[verb]
@@ -211,22 +221,6 @@ def parse(verb: str, arguments: list[str]) -> argparse.Namespace:
     namespace = parser.parse_args(arguments)
     namespace.verb = verb
     return namespace
-
-
-def group_usage(verb: str, members: Iterable[str]) -> str:
-    """The text of `--help` for the first word of commands of two."""
-    registered = installation.registered_commands()
-    lines = [f"  {name:<15}{installation.summary_of(registered[name])}" for name in sorted(members)]
-    return "\n".join([f"usage: troupe {verb} COMMAND [ARGUMENTS]", "", *lines, "", "Each takes --help."])
-
-
-def unfinished_verb(verb: str, members: Iterable[str], rest: Sequence[str]) -> CommandError:
-    """The usage error for the first word of commands of two without a second that is one."""
-    words = ", ".join(name.removeprefix(f"{verb} ") for name in sorted(members))
-    got = repr(rest[0]) if rest else "nothing"
-    return failure(
-        Exit.USAGE, "usage", f"{verb}: expected one of {words}, got {got}", hint=f"see: troupe {verb} --help"
-    )
 
 
 def unknown_verb(verb: str) -> CommandError:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import enum
 import json
 import os
-import re
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal, NamedTuple, TextIO
@@ -47,14 +46,6 @@ class Issue(NamedTuple):
     def as_data(self) -> dict[str, str | None]:
         """The issue as it stands in the envelope."""
         return self._asdict()
-
-    def told(self) -> str:
-        """The sentence, behind the field that it is about unless it names that itself."""
-        if not self.field:
-            return self.message
-        name = re.split(r"[.\[\]]+", self.field.rstrip("]"))[-1].removesuffix("_id")
-        named = any(word.startswith(name) for word in re.findall(r"\w+", self.message.lower()))
-        return self.message if named else f"{self.field}: {self.message}"
 
 
 class CommandError(Exception):
@@ -117,9 +108,15 @@ def show_issues(issues: Sequence[Issue], word: str) -> None:
     """Issues as lines on standard error, each with its hint below."""
     colour = "red" if word == "error" else "yellow"
     for issue in issues:
-        print(f"{paint(word, colour, sys.stderr)}: {issue.told()}", file=sys.stderr)
+        print(f"{paint(word, colour, sys.stderr)}: {sentence(issue)}", file=sys.stderr)
         if issue.hint:
             print(f"{paint('hint', 'cyan', sys.stderr)}: {issue.hint}", file=sys.stderr)
+
+
+def sentence(issue: Issue) -> str:
+    """What is wrong, beginning with the field where the message does not name it."""
+    named = issue.field is None or issue.field.rpartition(".")[2] in issue.message
+    return issue.message if named else f"{issue.field}: {issue.message}"
 
 
 def say(text: str) -> None:

@@ -9,7 +9,6 @@ decoded by one precompiled decoder: so digits stay exact, and every rule of the 
 from __future__ import annotations
 
 import inspect
-import re
 import types
 import typing
 from collections.abc import Callable, Sequence
@@ -20,6 +19,7 @@ import msgspec
 
 from actors.edge.call import BodyStream, Call
 from actors.edge.errors import HttpError
+from actors.edge.explaining import decoded, explained
 from actors.edge.parser import HttpRequest
 from actors.edge.responses import Response, StreamingResponse
 from actors.edge.websocket import WebSocket
@@ -28,8 +28,6 @@ _QUERY_FIELDS = 100
 _encode = msgspec.json.Encoder().encode
 _USUAL = ("request", "call")
 _SEQUENCES = (list, tuple, set, frozenset)
-_PLACE = re.compile(r"^(.*?) - at `(?:key in )?\$\.?([^`]*)`$", re.DOTALL)
-_MISSING = re.compile(r"(?:missing required|contains unknown) field `([^`]+)`")
 
 
 class _Field:
@@ -55,7 +53,8 @@ class _Field:
             else:
                 value = msgspec.convert(texts[0], self.type, strict=False)
         except msgspec.ValidationError as error:
-            raise HttpError(400, "invalid", f"{error}, namely {texts[-1][:100]!r}", self.wire_name) from None
+            message, field = explained(error, self.type, texts if self.many else texts[0])
+            raise HttpError(400, "invalid", message, f"{self.wire_name}{field}") from None
         return self.as_json + _encode(value)
 
 
@@ -136,12 +135,17 @@ class Binding:
                 content = self._spliced(request, path_params)
             return self._decode(content)
         except msgspec.ValidationError as error:
-            raise invalid(error) from None
+            raise self.invalid(error, content) from None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            detail = "a JSON body is missing" if not content.strip() else f"the body is not JSON: {error}"
+            detail = "a JSON body is missing" if not request.body.strip() else f"the body is not JSON: {error}"
             raise HttpError(400, "malformed_json", detail) from None
         except RecursionError:
             raise HttpError(400, "malformed_json", "the body is nested too deeply") from None
+
+    def invalid(self, error: msgspec.ValidationError, content: bytes) -> HttpError:
+        """400 that names the field, what was expected and what came."""
+        message, field = explained(error, self.request_type, decoded(content))
+        return HttpError(400, "invalid", message, field or None)
 
     def _spliced(self, request: HttpRequest, path_params: dict[str, str]) -> bytes:
         members: list[bytes] = []
@@ -209,17 +213,6 @@ class Binding:
         elif self.in_query or self.streams:
             raise TypeError(f"a request that comes from path and query is a struct, not {kind!r}")
         self._decode = msgspec.json.Decoder(kind).decode
-
-
-def invalid(error: msgspec.ValidationError) -> HttpError:
-    """400 that names the field that msgspec names."""
-    text = str(error)
-    place = _PLACE.match(text)
-    where = place[2] if place else ""
-    missing = _MISSING.search(text)
-    if missing is not None:
-        where = f"{where}.{missing[1]}" if where else missing[1]
-    return HttpError(400, "invalid", text, where or None)
 
 
 def is_answer_struct(kind: Any) -> bool:

@@ -152,7 +152,6 @@ def account_view(
     """How an account stands."""
     account = engine.account
     settings = engine.settings.account
-    unknown = [each.market for each in account.positions() if exit_value(each, engine.marks) is None]
     return AccountView(
         account=settings.account_id,
         user=settings.user,
@@ -184,7 +183,7 @@ def account_view(
             LockShown(lock.market, lock.side, lock.reason, lock.until, lock.deployment_id)
             for lock in engine.gate.locks(engine.now)
         ),
-        missing=tuple(sorted({*unknown, *missing})),
+        missing=tuple(sorted({*account.unvalued(), *missing})),
         marks=tuple(sorted(engine.seen_marks)),
         ts=engine.now,
         recovered=int(figures.get("recovered", 0)),

@@ -18,9 +18,10 @@ MOST_FINAL: Final = 10_000
 
 
 class Working:
-    """One order while it lives; `order` changes with amendments alone."""
+    """One order while it lives; `order` changes with amendments alone. `asked`: as it was ordered, before any cut."""
 
     __slots__ = (
+        "asked",
         "at_venue",
         "cost",
         "fee_currency",
@@ -40,7 +41,7 @@ class Working:
     )
 
     def __init__(self, order: NewOrder, state: OrderState, ts: int) -> None:
-        self.order = order
+        self.asked = self.order = order
         self.state: OrderState = state
         self.filled = 0
         self.cost = 0
@@ -108,6 +109,8 @@ class _Kept(msgspec.Struct, array_like=True):
     ts_created: int
     ts_updated: int
     version: int
+    asked: NewOrder | None = None
+    """None: as `order` is."""
 
 
 class BlotterState(msgspec.Struct, array_like=True):
@@ -239,11 +242,13 @@ def _keep(working: Working) -> _Kept:
         working.ts_created,
         working.ts_updated,
         working.version,
+        None if working.asked == working.order else working.asked,
     )
 
 
 def _wake(kept: _Kept) -> Working:
     working = Working(kept.order, kept.state, kept.ts_created)
+    working.asked = kept.asked or kept.order
     working.cost = int(kept.cost)
     for name in (
         "filled",

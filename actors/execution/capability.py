@@ -6,6 +6,7 @@
 │       ├── account     the account: inputs, journal, engine
 │       └── gateway     of an account that trades at a venue
 ├── deployments         the roster: opens accounts, binds deployments, the kill switch
+├── exposure            where limits over all accounts are set: holds them to it
 └── events              order events for clients of the WebSocket
 """
 
@@ -18,13 +19,14 @@ import msgspec
 
 from actors.execution.account_settings import AccountSpec
 from actors.execution.accounts.rows import ROWS as ACCOUNT_ROWS
+from actors.execution.all_accounts import ExposureSettings
 from actors.execution.deployments import DeploymentSettings
 from actors.execution.http.routes import routes as routes
 from actors.execution.more_rows import ExecutionTradeRow, ExecutionVerdictRow
 from actors.execution.roster_rows import ExecutionRosterRow
 from protocols.control import Row
 from protocols.deployments import DEPLOYMENTS
-from protocols.execution import ACCOUNTS, EVENTS, EXECUTION, OutcomeRow
+from protocols.execution import ACCOUNTS, EVENTS, EXECUTION, EXPOSURE, OutcomeRow
 from protocols.instruments import Instrument
 from runtime import Backoff, ChildSpec, RestartLimit, dynamic_supervisor, supervisor
 from runtime.capability import Whole
@@ -50,6 +52,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """The first money of a paper account that is opened over HTTP and does not say."""
     paper_max_positions: Annotated[int, msgspec.Meta(ge=1)] = 20
     """How many positions a paper account that does not say its limits may have."""
+    exposure: ExposureSettings = ExposureSettings()
+    """Limits over all accounts together."""
 
     def __post_init__(self) -> None:
         for each in self.instruments:
@@ -103,10 +107,17 @@ def branch(
         },
         backoff=BACKOFF,
     )
+    watch = ChildSpec(
+        name=EXPOSURE.rpartition("/")[2],
+        actor="actors.execution.all_accounts:ExposureWatch",
+        arguments={"settings": msgspec.to_builtins(settings.exposure)},
+        backoff=BACKOFF,
+    )
     return supervisor(
         EXECUTION.strip("/"),
         dynamic_supervisor(ACCOUNTS.rpartition("/")[2], limit=LIMIT, backoff=BACKOFF),
         roster,
+        *((watch,) if settings.exposure.limited else ()),
         ChildSpec(
             name=EVENTS.rpartition("/")[2], actor="actors.execution.event_stream:ExecutionEvents", backoff=BACKOFF
         ),
@@ -117,7 +128,8 @@ def branch(
 
 def probes(configuration: Configuration) -> list[tuple[str, str]]:
     """Who answers for execution."""
-    return [("execution", DEPLOYMENTS)]
+    settings = configuration.section(SECTION)
+    return [("execution", DEPLOYMENTS), *([("exposure", EXPOSURE)] if settings.exposure.limited else [])]
 
 
 migrations: str | None = str(Path(__file__).parent / "migrations")

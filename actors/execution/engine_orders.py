@@ -12,6 +12,7 @@ from actors.execution.held import HeldOrders
 from actors.execution.risk.limits import Denial
 from actors.execution.risk.self_trade import Resting, resolve
 from actors.execution.venue_form import as_venue_takes
+from protocols.nanos import decimal_text
 from protocols.orders import (
     AmendOrder,
     Fill,
@@ -63,8 +64,8 @@ class OrderDesk(EngineState):
     def submit(self, orders: Iterable[NewOrder], ts: int) -> None:
         """Judge orders and send those that pass. One that is known already is a repeat and does nothing."""
         refused: set[str] = set()
-        for order in orders:
-            name = order.client_order_id
+        for asked in orders:
+            order, name = asked, asked.client_order_id
             if name in self.blotter:
                 continue
             if order.parent and (order.parent in refused or order.parent not in self.blotter.open):
@@ -78,6 +79,8 @@ class OrderDesk(EngineState):
                 self.blotter.add(order, "denied", "denied", ts, denial.code, denial.reason)
             else:
                 self._send(order, ts)
+            if (working := self.blotter.get(name)) is not None:
+                working.asked = asked
 
     def _judged(self, order: NewOrder, ts: int) -> tuple[NewOrder, Denial | None]:
         if denial := self._fenced(order) or self._tainted(order):
@@ -237,7 +240,8 @@ class OrderDesk(EngineState):
         if working.pending:
             why = f"a {working.pending} is under way"
         elif changed.size <= working.filled:
-            why = f"size: expected above the {working.filled} that are filled, got {changed.size}"
+            filled, size = decimal_text(working.filled), decimal_text(changed.size)
+            why = f"size: expected above the {filled} that are filled, got {size}"
         elif (denial := self._fenced(changed)) or (denial := self._amend_denied(working, changed, ts)):
             why = f"{denial.code}: {denial.reason}"
         if why:

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Final
 import msgspec
 import trio
 
+from actors.edge.explaining import decoded, explained
 from actors.execution.account_settings import AccountSpec, FollowMarket, ShowDeployment
 from actors.execution.account_tree import account_branch
 from actors.execution.deployments import DeploymentSettings
@@ -289,8 +290,8 @@ class ExecutionRoster(Actor):
         try:
             spec = msgspec.convert(fields, AccountSpec)
         except msgspec.ValidationError as error:
-            message, _, where = str(error).partition(" - at `$.")
-            raise Refused("invalid", message, where.rstrip("`").removeprefix("engine.") or None) from None
+            message, where = explained(error, AccountSpec, fields)
+            raise Refused("invalid", message, where.removeprefix("engine.") or None) from None
         name = spec.engine.account.account_id
         if spec.mode == "live":
             raise Refused("live_disabled", "accounts at venues are opened in the configuration alone", "mode")
@@ -370,8 +371,8 @@ class ExecutionRoster(Actor):
         try:
             settings = msgspec.json.decode(request.settings, type=DeploymentSettings)
         except msgspec.ValidationError as error:
-            message, _, where = str(error).partition(" - at `$.")
-            raise Refused("invalid", message, where.rstrip("`") or None) from None
+            message, where = explained(error, DeploymentSettings, decoded(bytes(request.settings)))
+            raise Refused("invalid", message, where or None) from None
         account = self._account(settings.account)
         if settings.deployment_id in self.deployments:
             raise Refused("exists", f"there is a deployment {settings.deployment_id}", "deployment_id")

@@ -76,12 +76,20 @@ from protocols.execution import (
     SwitchTrading,
     TakeLocksAway,
 )
+from protocols.nanos import decimal_text
 from protocols.orders import AmendOrder, CancelOrder, NewOrder, OrderCommand, SubmitOrders
 from protocols.paths import HUB, QUERIES
 from protocols.signals import ReadSignals, SignalPage, SignalStored
 from runtime import Mailbox, receive
 
 MANUAL: Final = "manual"
+OF_A_RUN: Final = ("market", "side", "deployment_id", "parent")
+"""What a repeat of a strategy's order has in common with it: a run that began anew may say another price and size, and
+its order stands as it was said first."""
+OF_A_PERSON: Final = tuple(
+    each for each in NewOrder.__struct_fields__ if each not in ("signal_id", "decision_id", "source", "sender", "marks")
+)
+"""The same for a person, who believes that what was said last stands: everything that was said."""
 HUB_S: Final = 10.0
 RETRY_S: Final = 0.5
 
@@ -324,8 +332,9 @@ class TradingAccount(VenueLink):
                 if deployment_id and order.deployment_id != deployment_id:
                     return order.client_order_id, "deployment", f"expected an order of {deployment_id}"
                 known = self.engine.blotter.get(order.client_order_id)
-                if known is not None and not same(known.order, order):
-                    return order.client_order_id, "id_taken", "another order has this id"
+                fields = OF_A_RUN if deployment_id else OF_A_PERSON
+                if known is not None and (field := difference(known.asked, order, fields)):
+                    return order.client_order_id, "id_taken", f"another order has this id: its {field} differs"
             return None
         if isinstance(command, CancelOrder | AmendOrder):
             name = command.client_order_id
@@ -374,8 +383,10 @@ class TradingAccount(VenueLink):
         """Deposit or withdraw."""
         if self.spec.mode != "paper":
             raise Refused("not_supported", "money of a live account moves at its venue")
-        if request.amount < 0 and self.engine.account.cash(request.currency) + request.amount < 0:
-            raise Refused("invalid", f"amount: expected at most the cash, got {-request.amount}", "amount")
+        free = self.engine.account.withdrawable(request.currency)
+        if request.amount < 0 and -request.amount > free:
+            text = f"expected at most {decimal_text(free)}, what is not bound, got {decimal_text(-request.amount)}"
+            raise Refused("invalid", text, "amount")
         self.take(Deposit(request.amount, request.currency, request.reference))
 
     @receive
@@ -521,14 +532,9 @@ class TradingAccount(VenueLink):
         )
 
 
-def same(known: NewOrder, said: NewOrder) -> bool:
-    """Whether an order is a repeat: sizes may have been cut, prices amended since; who, what and where are the same."""
-    return (known.market, known.side, known.deployment_id, known.parent) == (
-        said.market,
-        said.side,
-        said.deployment_id,
-        said.parent,
-    )
+def difference(known: NewOrder, said: NewOrder, fields: tuple[str, ...]) -> str:
+    """The first of the fields in which an order is no repeat of a known one, "" for a repeat."""
+    return next((each for each in fields if getattr(known, each) != getattr(said, each)), "")
 
 
 def by_hand(command: OrderCommand) -> OrderCommand:

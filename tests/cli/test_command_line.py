@@ -75,6 +75,17 @@ def test_the_version_is_that_of_the_project() -> None:
     assert troupe("--version").stdout == f"troupe {project['version']}\n"
 
 
+def test_the_first_word_of_several_commands_tells_them() -> None:
+    answer = troupe("account", "--help")
+    assert (answer.returncode, answer.stderr) == (0, "")
+    assert answer.stdout.startswith("usage: troupe account COMMAND")
+    for name in ("account list", "account open", "account show"):
+        assert f"  {name} " in answer.stdout
+    alone = troupe("account")
+    assert (alone.returncode, alone.stdout) == (2, "")
+    assert alone.stderr == answer.stdout
+
+
 def test_no_command_at_all_is_bad_usage_and_shows_the_help_as_talk() -> None:
     answer = troupe()
     assert (answer.returncode, answer.stdout) == (2, "")
@@ -86,6 +97,7 @@ def test_no_command_at_all_is_bad_usage_and_shows_the_help_as_talk() -> None:
     [
         (["tre"], "there is no command 'tre'", "did you mean tree?"),
         (["xyzzy"], "there is no command 'xyzzy'", "see: troupe --help"),
+        (["account", "shwo"], "there is no command 'account shwo'", "did you mean account show?"),
         (["tree", "--dpth"], "unrecognized arguments: --dpth", "did you mean --depth?"),
         (
             ["tree", "--depth", "deep"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from actors.cli.registered import error_of
-from actors.cli.report import Exit, Issue
+from actors.cli.report import Exit
 from protocols.control import Refused, Unknown
 from tests.cli.test_command_line import envelope, troupe
 
@@ -40,33 +40,8 @@ def test_a_capabilitys_command_explains_itself() -> None:
     assert (answer.returncode, answer.stdout.startswith("usage: troupe db")) == (0, True)
 
 
-@pytest.mark.parametrize(
-    ("field", "message", "told"),
-    [
-        (None, "no node runs", "no node runs"),
-        ("until", "expected after since", "until: expected after since"),
-        ("method.folds", "Expected `int` >= 2, got 1", "method.folds: Expected `int` >= 2, got 1"),
-        ("data[0].file", "bars.csv: file: expected rows, got none", "bars.csv: file: expected rows, got none"),
-        ("data[0]", "expected rows", "data[0]: expected rows"),
-        ("account_id", "there is no account x", "there is no account x"),
-        ("config", "no configuration 'x'", "no configuration 'x'"),
-    ],
-)
-def test_people_are_told_the_field_unless_the_sentence_names_it(field: str | None, message: str, told: str) -> None:
-    assert Issue("invalid", message, field).told() == told
-
-
 def test_an_address_that_a_command_does_not_take_is_refused_with_what_it_takes() -> None:
     answer = troupe("orders", "paper", "--url", "http://127.0.0.1:1", "--json")
     [issue] = envelope(answer)["issues"]
     assert answer.returncode == 2
     assert "--data-dir" in issue["hint"]
-
-
-def test_the_first_word_of_commands_of_two_tells_the_second() -> None:
-    answer = troupe("account", "--help")
-    assert answer.returncode == 0
-    assert all(f"account {word}" in answer.stdout for word in ("list", "open", "show"))
-    answer = troupe("account", "lst", "--json")
-    assert answer.returncode == 2
-    assert envelope(answer)["issues"][0]["message"] == "account: expected one of list, open, show, got 'lst'"

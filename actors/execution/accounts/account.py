@@ -25,7 +25,7 @@ from actors.execution.accounts.settlements import Settlements
 from actors.execution.accounts.valuation import Marks, shown
 from protocols.instruments import Instrument
 from protocols.market import Funding
-from protocols.nanos import decimal_text, exact_nanos
+from protocols.nanos import NANO, decimal_text, exact_nanos
 from protocols.orders import Fill, NewOrder, PositionSide, Side, VenueFilled
 
 
@@ -56,9 +56,7 @@ class Account:
         """Put money in; negative: take it out. Raises ValueError for more than there is at hand and not bound."""
         currency = currency or self._own
         if amount < 0:
-            free = self.cash(currency)
-            available = self.available(currency)
-            free = free if available is None else min(free, available)
+            free = self.withdrawable(currency)
             if -amount > free:
                 raise ValueError(
                     f"amount: expected at most {decimal_text(free)} {currency}, got {decimal_text(-amount)}"
@@ -248,6 +246,11 @@ class Account:
                 total += profit - bound
         return total
 
+    def withdrawable(self, currency: str = "") -> int:
+        """What may be taken out of a currency: at hand and not bound, as far as prices are known."""
+        cash, available = self.cash(currency), self.available(currency)
+        return cash if available is None else min(cash, available)
+
     def margin_call(self) -> bool | None:
         """Whether equity is below maintenance margin. False with nothing on margin, None: a price is missing."""
         if not any(position.booking == "margin" for position in self.books.open.values()):
@@ -357,6 +360,15 @@ class Account:
         seen[fill_id] = None
         if len(seen) > self.settings.remembered_fills:
             del seen[next(iter(seen))]
+
+    def unvalued(self) -> set[str]:
+        """What keeps the equity from being known: markets without an exit price, currencies without a rate."""
+        found = {each.market for each in self.positions() if valuation.exit_value(each, self.marks) is None}
+        ledger = self.books.ledger
+        if ledger.foreign(self._own):
+            held = {*ledger.of("cash"), *ledger.of("collateral"), *(each.currency for each in self.positions())}
+            found |= {each for each in held if self._in_own({each: NANO}) is None}
+        return found
 
     def _valued(self) -> tuple[int | None, int | None]:
         """(equity, unrealised profit), in the account's currency."""

@@ -66,6 +66,7 @@ class BinanceVenue:
         amend_size="less",
     )
     most_batch: int = 1
+    most_find: int = 1
     not_done: frozenset[str] = frozenset({str(wire.INVALID_TIMESTAMP)})
     # 6,000 weight a minute and 300 connects in five minutes of an address, 50 unfilled orders in ten seconds of an
     # account. A bucket and what flows into it together stay below, however the venue's intervals lie.
@@ -138,8 +139,9 @@ class BinanceVenue:
         more = (("newClientOrderId", name), ("newQty", wire.number(size)))
         return self._about("amend", "PUT", wire.AMEND_PATH, sent, "normal", more)
 
-    def find(self, sent: Sent) -> Call:
+    def find(self, orders: tuple[Sent, ...]) -> Call:
         """`GET /api/v3/order` by our id."""
+        (sent,) = orders
         name = self.identify(sent.order.client_order_id)
         query = (("symbol", self._symbol(sent.order.market)), ("origClientOrderId", name))
         return self._call("find", "GET", wire.ORDER_PATH, query, sent.order.client_order_id, "recovery")

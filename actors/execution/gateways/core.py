@@ -36,6 +36,7 @@ from actors.execution.gateways.settings import GatewaySettings
 from actors.execution.gateways.tracker import Tracked, Tracker
 from protocols.gateways import Adopted, SendAmend
 from protocols.instruments import Instrument
+from protocols.nanos import decimal_text
 from protocols.orders import NewOrder, VenueRefusedChange, VenueRejected, VenueReport
 from protocols.venues.errors import VenueError, WireError
 
@@ -44,6 +45,8 @@ KILL_WINDOW: Final = 60 * SECOND
 _QUESTIONS: Final = frozenset({"find", "order", "fills"})
 _DAY: Final = 86_400 * SECOND
 _LIMITED: Final = frozenset({418, 429})
+MOST_FINDS: Final = 4
+"""Searches for orders that are under way at a time: after a crash there may be hundreds, and the account has limits."""
 
 
 class GatewayCore:
@@ -68,9 +71,12 @@ class GatewayCore:
         self._reports: list[VenueReport] = []
         self._again: list[tuple[int, Call]] = []
         """Cancels of everything that have not been answered, and when that was."""
+        self._to_find: dict[str, Tracked] = {}
+        self._finds = 0
 
     def take_calls(self) -> list[Call]:
         """Calls to make now."""
+        self._find()
         calls, self._calls = self._calls, []
         return calls
 
@@ -194,7 +200,8 @@ class GatewayCore:
         if instrument is None:
             reason = f"{tracked.order.market} is not known, so its prices cannot be written"
         elif size <= tracked.filled:
-            reason = f"expected a size of more than the {tracked.filled} that are filled, got {size}"
+            filled = decimal_text(tracked.filled)
+            reason = f"expected a size of more than the {filled} that are filled, got {decimal_text(size)}"
         else:
             try:
                 self._calls.append(self.venue.amend(tracked, size, price, instrument))
@@ -230,7 +237,17 @@ class GatewayCore:
         if tracked.venue_order_id and tracked.stage != "unknown":
             self._calls.append(self.venue.ask(tracked))
         else:
-            self._calls.append(self.venue.find(tracked))
+            self._to_find[tracked.id] = tracked
+
+    def _find(self) -> None:
+        """Look for orders whose venue id is not known, those of a market together where the venue lists them."""
+        while self._to_find and self._finds < MOST_FINDS:
+            market = next(iter(self._to_find.values())).order.market
+            group = [each for each in self._to_find.values() if each.order.market == market][: self.venue.most_find]
+            for each in group:
+                del self._to_find[each.id]
+            self._finds += 1
+            self._calls.append(self.venue.find(tuple(group)))
 
     # -- answers ---------------------------------------------------------------------------------------------
 
@@ -267,15 +284,18 @@ class GatewayCore:
             self.clock_ms = heard.clock_ms
         for finding in heard.findings:
             self._found(call, finding, ts)
+        answered = self._tracked(call)
         if heard.next is not None:
             self._calls.append(heard.next)
-            return
-        if call.what == "fills":
+            answered = [each for each in answered if each.id not in heard.next.orders]
+        elif call.what == "find":
+            self._finds -= 1
+        elif call.what == "fills":
             for tracked in self._tracked(call):
                 self._reports += self.tracker.listed(tracked)
-        if call.what == "cancel_all":
+        elif call.what == "cancel_all":
             self.wants_survey = True
-        for tracked in self._tracked(call):
+        for tracked in answered:
             if call.what in _QUESTIONS:
                 tracked.asking = False
             elif call.what == "amend" and tracked.doing == "amend" and not tracked.doubtful:
@@ -333,6 +353,7 @@ class GatewayCore:
         """The venue has certainly not performed it."""
         if call.what == "cancel_all":
             self._again.append((ts, call))
+        self._finds -= call.what == "find"
         for tracked in self._tracked(call):
             if call.what == "submit":
                 self._reports += self.tracker.rejected(tracked, code, reason, ts)
@@ -349,6 +370,7 @@ class GatewayCore:
         """Nobody knows whether the venue has performed it."""
         if call.what == "cancel_all":
             self._again.append((ts, call))
+        self._finds -= call.what == "find"
         for tracked in self._tracked(call):
             if call.what == "submit":
                 tracked.sent = max(tracked.sent, left)

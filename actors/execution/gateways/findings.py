@@ -137,6 +137,8 @@ class Venue(Protocol):
     native: NativeKinds
     most_batch: int
     """Orders of one batch; 1: the venue has none."""
+    most_find: int
+    """Orders that one call looks for."""
     not_done: frozenset[str]
     """Codes of refusals that say nothing about the order: ours was a wrong clock."""
 
@@ -152,8 +154,8 @@ class Venue(Protocol):
     def amend(self, sent: Sent, size: int, price: int | None, instrument: Instrument) -> Call:
         """Change an order. Raises ValueError for what the venue cannot do."""
 
-    def find(self, sent: Sent) -> Call:
-        """Ask for an order by our id."""
+    def find(self, orders: tuple[Sent, ...]) -> Call:
+        """Ask for orders of one market by our ids, `most_find` of them at most."""
 
     def ask(self, sent: Sent) -> Call:
         """Ask how an order stands whose venue id is known."""

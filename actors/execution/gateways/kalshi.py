@@ -82,6 +82,7 @@ class KalshiVenue:
     )
     # Of the smallest account's bucket of writes, less the reserve for cancels: 10 tokens an order.
     most_batch: int = 8
+    most_find: int = 10_000
     not_done: frozenset[str] = frozenset()
     # The Basic tier, with room for the way to the venue being uneven; it names the account's own.
     LIMITS: ClassVar[tuple[tuple[str, float, float], ...]] = (("rest", 180.0, 190.0), ("write", 90.0, 95.0))
@@ -174,10 +175,10 @@ class KalshiVenue:
             buckets=((WRITE, float(wire.DEFAULT_COST)),),
         )
 
-    def find(self, sent: Sent) -> Call:
-        """First how far the portfolio is, then all orders since it was sent at the earliest."""
-        since = max(0, sent.since // NANO - _MARGIN_S)
-        return _question("find", _AS_OF, sent, note=f"{since} {sent.order.market}")
+    def find(self, orders: tuple[Sent, ...]) -> Call:
+        """First how far the portfolio is, then all orders since the first of these was sent at the earliest."""
+        since = max(0, min(each.since for each in orders) // NANO - _MARGIN_S)
+        return _question("find", _AS_OF, *orders, note=f"{since} {orders[0].order.market}")
 
     def _find_in(self, call: Call, as_of: int) -> Call:
         since, market = call.note.split()
@@ -266,13 +267,13 @@ class KalshiVenue:
             as_of = rfc3339_nanos(wire.read(wire.UserDataTimestamp, status, body).as_of_time)
             return Heard(next=self._find_in(call, as_of))
         page = wire.read(wire.OrdersPage, status, body)
-        (id,) = call.orders
-        for row in page.orders:
-            if row.client_order_id == id:
-                return Heard(findings=(order_seen(row),))
-        if page.cursor:
-            return Heard(next=_following(call, page.cursor))
-        return Heard(findings=(Missing(client_order_id=id, as_of=int(call.note)),))
+        wanted = dict.fromkeys(call.orders)
+        found = {row.client_order_id: row for row in page.orders if row.client_order_id in wanted}
+        seen: tuple[Finding, ...] = tuple(map(order_seen, found.values()))
+        left = tuple(id for id in wanted if id not in found)
+        if left and page.cursor:
+            return Heard(findings=seen, next=msgspec.structs.replace(_following(call, page.cursor), orders=left))
+        return Heard(findings=seen + tuple(Missing(client_order_id=id, as_of=int(call.note)) for id in left))
 
     def _read_order(self, call: Call, status: int, body: bytes) -> tuple[Finding, ...]:
         try:
@@ -437,8 +438,7 @@ def _rest(method: str, path: str, body: bytes = b"", query: tuple[tuple[str, str
 def _question(
     what: What,
     path: str,
-    sent: Sent,
-    *,
+    *orders: Sent,
     query: tuple[tuple[str, str], ...] = (),
     cost: int = wire.DEFAULT_COST,
     note: str = "",
@@ -446,7 +446,7 @@ def _question(
     return Call(
         what=what,
         rest=_rest("GET", path, query=query),
-        orders=(sent.order.client_order_id,),
+        orders=tuple(each.order.client_order_id for each in orders),
         buckets=((REST, float(cost)),),
         priority="recovery",
         note=note,

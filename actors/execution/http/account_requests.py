@@ -24,6 +24,8 @@ from actors.execution.http.orders import (
     OrderRequest,
 )
 from actors.execution.risk.limits import RiskLimits
+from protocols.execution import AccountMode, DeploymentState
+from protocols.orders import OrderState
 from protocols.signal_stream import FreeObject
 
 Limit = Annotated[int, msgspec.Meta(ge=1, le=499)]
@@ -40,7 +42,7 @@ class AccountQuery(msgspec.Struct, frozen=True):
     """Whose accounts; empty: everybody's."""
 
     user: str = ""
-    mode: str = ""
+    mode: Literal["", AccountMode] = ""
 
 
 class AccountLine(msgspec.Struct, frozen=True):
@@ -89,7 +91,7 @@ class Closed(msgspec.Struct, frozen=True):
     account_id: str
 
 
-class Money(msgspec.Struct, frozen=True, kw_only=True):
+class Money(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Money in or out. A repeat with the same `reference` moves nothing."""
 
     account_id: str
@@ -98,7 +100,7 @@ class Money(msgspec.Struct, frozen=True, kw_only=True):
     reference: Annotated[str, msgspec.Meta(max_length=200)] = ""
 
 
-class NewLimits(msgspec.Struct, frozen=True, kw_only=True):
+class NewLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Limits (RiskLimits) in the place of those that hold, of the account or of a deployment."""
 
     account_id: str
@@ -106,7 +108,7 @@ class NewLimits(msgspec.Struct, frozen=True, kw_only=True):
     deployment_id: str = ""
 
 
-class TradingState(msgspec.Struct, frozen=True, kw_only=True):
+class TradingState(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Trade (`active`), only reduce, or neither."""
 
     account_id: str
@@ -114,7 +116,7 @@ class TradingState(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = "by hand"
 
 
-class Breaker(msgspec.Struct, frozen=True, kw_only=True):
+class Breaker(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Open the breaker (only what reduces passes), or close it."""
 
     account_id: str
@@ -122,7 +124,7 @@ class Breaker(msgspec.Struct, frozen=True, kw_only=True):
     reason: Annotated[str, msgspec.Meta(max_length=500)] = "by hand"
 
 
-class SomeOfAccount(msgspec.Struct, frozen=True):
+class SomeOfAccount(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Of which market and deployment; empty: of all."""
 
     account_id: str
@@ -155,7 +157,7 @@ class OrdersQuery(msgspec.Struct, frozen=True):
     limit: Limit = 100
     symbol: str = ""
     deployment_id: str = ""
-    state: str = ""
+    state: Literal["", OrderState] = ""
 
 
 class FillsQuery(msgspec.Struct, frozen=True):
@@ -250,7 +252,7 @@ class OneOrder(msgspec.Struct, frozen=True):
     order_id: str
 
 
-class AccountAmend(AmendRequest, frozen=True, kw_only=True):
+class AccountAmend(AmendRequest, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A change of an order."""
 
     account_id: str
@@ -270,7 +272,7 @@ class OrderId(msgspec.Struct, frozen=True):
     account_id: str = ""
 
 
-class Kill(msgspec.Struct, frozen=True, kw_only=True):
+class Kill(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The kill switch: of one account or (empty) of all. `close`: positions, too; `stop_strategies`: their runs end."""
 
     reason: Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
@@ -302,7 +304,7 @@ class DeploymentQuery(msgspec.Struct, frozen=True):
 
     account_id: str = ""
     strategy_id: str = ""
-    state: str = ""
+    state: Literal["", DeploymentState] = ""
 
 
 class DeploymentPage(msgspec.Struct, frozen=True):

@@ -9,6 +9,7 @@ import msgspec
 
 from actors.edge.call import Call
 from actors.edge.errors import HttpError
+from actors.edge.explaining import explained
 from actors.edge.routing import Route, delete, get, patch, post, put, websocket
 from actors.execution.http import reading
 from actors.execution.http.account_requests import (
@@ -73,9 +74,7 @@ from actors.execution.http.orders import (
     cancelled,
     commanded,
     known_order,
-    market_of,
-    orders_of,
-    placed,
+    ordered,
 )
 from actors.execution.http.stream import execution_stream
 from actors.execution.risk.exposure import ExposureLimits
@@ -321,8 +320,7 @@ async def verdicts(request: VerdictQuery, call: Call) -> VerdictPage:
 async def order(request: AccountOrder, call: Call) -> Ordered:
     """Order by hand; answered when it is judged and on disk. A repeat of an id is the same order."""
     await view_of(call, request.account_id)
-    market = await market_of(call, request.account_id, request.symbol)
-    found = [order_body(each) for each in await placed(call, request.account_id, orders_of(request, market))]
+    found = [order_body(each) for each in await ordered(call, request.account_id, request)]
     return Ordered(found[0], tuple(found[1:]))
 
 
@@ -383,8 +381,8 @@ async def exposure(request: ExposureQuery, call: Call) -> ExposureAnswer:
     try:
         limits = msgspec.convert(fields, ExposureLimits)
     except msgspec.ValidationError as error:
-        field, _, why = str(error).partition(": ")
-        raise HttpError(400, "invalid", why or str(error), field) from None
+        message, field = explained(error, ExposureLimits, fields)
+        raise HttpError(400, "invalid", message, field) from None
     return await exposed(call, currency, limits)
 
 

@@ -43,7 +43,7 @@ class LockBody(msgspec.Struct, frozen=True):
 
 
 class AccountBody(msgspec.Struct, frozen=True):
-    """How an account stands. Null: a price is missing; `missing` says of which markets."""
+    """How an account stands. Null: a price is missing; `missing` says of which markets and currencies."""
 
     account_id: str
     user: str

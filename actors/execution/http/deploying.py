@@ -9,6 +9,7 @@ import msgspec
 
 from actors.edge.call import Call
 from actors.edge.errors import HttpError
+from actors.edge.explaining import explained
 from actors.execution.deployments import DeploymentSettings
 from actors.execution.http.bodies import raw
 from actors.execution.http.numbers import Amount
@@ -62,8 +63,8 @@ def _converted(fields: dict[str, Any], kind: type[T], field: str) -> T:
     try:
         return msgspec.convert(fields, kind)
     except msgspec.ValidationError as error:
-        message, _, where = str(error).partition(" - at `$.")
-        raise HttpError(400, "invalid", message, f"{field}.{where.rstrip('`')}" if where else field) from None
+        message, where = explained(error, kind, fields)
+        raise HttpError(400, "invalid", message, f"{field}.{where}" if where else field) from None
 
 
 async def running(call: Call, strategy_id: str, request: RunRequest) -> tuple[str, ...]:

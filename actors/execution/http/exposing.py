@@ -5,15 +5,9 @@ from __future__ import annotations
 import msgspec
 
 from actors.edge.call import Call
+from actors.execution.all_accounts import exposure_of_all
 from actors.execution.http.numbers import string
-from actors.execution.risk.exposure import Exposed, ExposureLimits, Holding, exposure
-from protocols.control import Refused, Unknown
-from protocols.deployments import DEPLOYMENTS
-from protocols.execution import GetRisk, ListAccounts, RiskShown, account_actor
-from protocols.instruments import Instrument
-from protocols.nanos import NANO
-
-ASK_S = 10.0
+from actors.execution.risk.exposure import Exposed, ExposureLimits
 
 
 class ExposedBody(msgspec.Struct, frozen=True):
@@ -49,28 +43,8 @@ class ExposureAnswer(msgspec.Struct, frozen=True):
 
 
 async def exposed(call: Call, currency: str, limits: ExposureLimits) -> ExposureAnswer:
-    """Ask all accounts and sum up. Rates are those of accounts whose own currency is the reporting one."""
-    shown: list[RiskShown] = []
-    away: list[str] = []
-    for name, *_ in (await call.ref(DEPLOYMENTS).ask(ListAccounts(), ASK_S)).accounts:
-        try:
-            shown.append(await call.ref(account_actor(name)).ask(GetRisk(), ASK_S))
-        except (Refused, Unknown):
-            away.append(name)
-    holdings: list[Holding] = []
-    instruments: dict[str, Instrument] = {}
-    prices: dict[str, int] = {}
-    rates = {currency: NANO}
-    for account in shown:
-        for held in account.holdings:
-            holdings.append(Holding(account.account, held.market, held.quantity))
-            if held.instrument is not None:
-                instruments[held.market] = held.instrument
-                if account.currency == currency and held.rate is not None:
-                    rates[held.instrument.currency] = held.rate
-            if held.price is not None:
-                prices[held.market] = held.price
-    found = exposure(holdings, instruments, prices, rates, limits)
+    """Ask all accounts and sum up."""
+    found, away = await exposure_of_all(call.ref, currency, limits)
     return ExposureAnswer(
         currency,
         tuple(map(_body, found.markets)),
@@ -78,7 +52,7 @@ async def exposed(call: Call, currency: str, limits: ExposureLimits) -> Exposure
         _body(msgspec.structs.replace(found.total, net=None, gross=None) if away else found.total),
         tuple(Breach(each.field, each.limit, each.value, each.scope) for each in found.breaches),
         found.unknown,
-        tuple(away),
+        away,
     )
 
 

@@ -12,7 +12,7 @@ from actors.execution.http.bodies import PositionBody, position_body
 from actors.execution.http.numbers import Amount, known_plain, moment, number, plain
 from actors.execution.risk.limits import RiskLimits
 from actors.execution.risk.sizing import Method
-from protocols.execution import AccountView, DeploymentView
+from protocols.execution import AccountView, DeploymentState, DeploymentView
 from protocols.nanos import NANO, exact_nanos
 from protocols.signal_stream import FreeObject, Number
 
@@ -99,7 +99,7 @@ class ListQuery(msgspec.Struct, frozen=True):
 
     strategy_id: str = ""
     environment_id: str = ""
-    status: str = ""
+    status: Literal["", DeploymentState] = ""
     limit: Limit = 50
     offset: Offset = 0
 
@@ -116,7 +116,7 @@ class OneExecution(msgspec.Struct, frozen=True):
     execution_id: str
 
 
-class StopRequest(msgspec.Struct, frozen=True, kw_only=True):
+class StopRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Which deployment; `close_positions`: what it holds is left, too."""
 
     deployment_id: str
@@ -124,7 +124,7 @@ class StopRequest(msgspec.Struct, frozen=True, kw_only=True):
     close_positions: bool = False
 
 
-class StopExecution(msgspec.Struct, frozen=True, kw_only=True):
+class StopExecution(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Which execution; `close_positions`: what it holds is left, too."""
 
     execution_id: str
@@ -133,7 +133,8 @@ class StopExecution(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SignalRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A signal for a deployment. Entries and exits follow from `signal_type`; the others do what `action` says.
+    """A signal for a deployment. Entries and exits follow from `signal_type`, and `action` says the same or hold,
+    which never orders; the other types do what `action` says.
 
     `price`: of a limit order; null: at the market, at most `max_slippage` (a share) away. Of `features` the assessment
     takes `volatility` (annualised) and `regime` (volatile, trending, other) where the node does not know them.
@@ -232,7 +233,7 @@ class OneOrchestration(msgspec.Struct, frozen=True):
     orchestration_id: str
 
 
-class RebalanceRequest(msgspec.Struct, frozen=True, kw_only=True):
+class RebalanceRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Other shares, by deployment; null: equal ones for all that are active or paused."""
 
     orchestration_id: str

@@ -15,6 +15,7 @@ import msgspec
 
 from actors.edge.call import Call
 from actors.edge.errors import HttpError
+from actors.edge.explaining import explained
 from actors.edge.routing import Route, delete, get, post
 from actors.execution.http.account_routes import opened, view_of
 from actors.execution.http.deploying import RunRequest, deployed, deployed_anew
@@ -114,8 +115,8 @@ def _run(request: DeploymentRequest) -> RunRequest:
     try:
         return msgspec.convert(fields, RunRequest)
     except msgspec.ValidationError as error:
-        message, _, where = str(error).partition(" - at `$.")
-        raise HttpError(400, "invalid", message, f"execution_config.{where.rstrip('`')}") from None
+        message, where = explained(error, RunRequest, fields)
+        raise HttpError(400, "invalid", message, f"execution_config.{where}") from None
 
 
 def _share(capital: Decimal | None, account: AccountView) -> float:
@@ -280,7 +281,7 @@ async def _orchestration(call: Call, account: str) -> OrchestrationBody:
         total_capital=known_plain(view.initial_capital),
         current_value=None if view.equity is None else known_plain(view.equity),
         weights=weights,
-        unallocated=max(0.0, 1 - sum(weights.values())),
+        unallocated=round(max(0.0, 1 - sum(weights.values())), 9),
         deployments=bodies,
     )
 
@@ -331,7 +332,7 @@ routes: list[Route] = [
     post(f"{ONE}/stop", stop, summary="Stop a deployment", tags=TAGS, timeout_s=START_S, stores=False),
     post(f"{ONE}/pause", pause, summary="Pause a deployment", tags=TAGS, stores=False),
     post(f"{ONE}/resume", resume, summary="Resume a deployment", tags=TAGS),
-    delete(ONE, remove, summary="Stop a deployment for good", tags=TAGS, timeout_s=START_S),
+    delete(ONE, remove, summary="Stop a deployment; what it did is kept", tags=TAGS, timeout_s=START_S),
     get(f"{BASE}/executions", list_executions, summary="Executions", tags=TAGS),
     get(EXECUTION, one_execution, summary="An execution", tags=TAGS),
     post(f"{EXECUTION}/start", start_execution, summary="Start an execution", tags=TAGS, timeout_s=START_S),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import secrets
 from typing import Any, Final
 
+import msgspec
+
 from actors.edge.call import Call
 from actors.edge.errors import HttpError
 from actors.execution.http.bodies import raw
@@ -37,6 +39,8 @@ ACTIONS: Final[dict[str, Action]] = {
     "exit_long": "CLOSE_LONG",
     "exit_short": "CLOSE_SHORT",
 }
+WORDS: Final[dict[Action, str]] = {"BUY": "buy", "SELL": "sell", "CLOSE_LONG": "sell", "CLOSE_SHORT": "buy"}
+"""Which word an entry or an exit is said with."""
 BY_WORD: Final[dict[str, Action]] = {"buy": "BUY", "sell": "SELL", "hold": "HOLD"}
 
 
@@ -48,11 +52,13 @@ async def submit_signal(request: SignalRequest, call: Call) -> SignalAnswer:
         raise HttpError(400, "not_supported", f"expected {DONE_NOW}", "processing_mode")
     deployment = await call.ref(DEPLOYMENTS).ask(ViewDeployment(name), ASK_S)
     market = await market_of(call, deployment.account, request.symbol)
-    action = ACTIONS.get(request.signal_type) or BY_WORD[request.action]
+    action = _action(request)
     found = assessed(request, market)
     reason = ""
     if deployment.state != "active":
         reason = f"the deployment is {deployment.state}"
+    elif request.symbol not in (markets := msgspec.json.decode(deployment.settings)["markets"]):
+        reason = f"the deployment trades {', '.join(markets)}, not {request.symbol}"
     elif action in ("BUY", "SELL") and request.confidence < LEAST_CONFIDENCE:
         reason = f"confidence {request.confidence:g} is below {LEAST_CONFIDENCE:g}"
     signal = _signal(request, deployment, market, action, found, call.node.clock.now())
@@ -69,6 +75,17 @@ async def submit_signal(request: SignalRequest, call: Call) -> SignalAnswer:
         reason=reason,
         unknown=found.unknown,
     )
+
+
+def _action(request: SignalRequest) -> Action:
+    """What the deployment is asked to do. Raises HttpError 400 where `action` contradicts the type."""
+    meant = ACTIONS.get(request.signal_type)
+    if meant is None or request.action == "hold":
+        return BY_WORD[request.action]
+    if request.action != WORDS[meant]:
+        text = f"expected {WORDS[meant]} or hold for {request.signal_type}, got {request.action}"
+        raise HttpError(400, "invalid", text, "action")
+    return meant
 
 
 def assessed(request: SignalRequest, market: MarketShown) -> Assessment:
@@ -98,7 +115,7 @@ def _signal(
 ) -> Signal:
     price = maybe_nanos(request.price, "price")
     params = ExecutionParams(
-        quantity=maybe_nanos(request.quantity, "quantity"),
+        quantity=None if request.quantity is None else nanos(request.quantity, "quantity", positive=True),
         price_target=price,
         stop_loss=maybe_nanos(request.stop_loss, "stop_loss"),
         take_profit=maybe_nanos(request.take_profit, "take_profit"),

@@ -19,7 +19,7 @@ from actors.execution.http.numbers import Amount, maybe_nanos, nanos, nanosecond
 from actors.execution.risk.form import fields, price_steps, size_steps
 from protocols.control import Refused
 from protocols.execution import GetMarket, GetOrders, MarketShown, OrderByHand, account_actor
-from protocols.nanos import NANO
+from protocols.nanos import NANO, decimal_text
 from protocols.orders import (
     AmendOrder,
     CancelOrder,
@@ -43,6 +43,7 @@ FIELDS: Final = {
     "size": "quantity",
     "display": "display_quantity",
     "trail": "trail_amount",
+    "trail_share": "trail_percent",
     "protection": "max_slippage",
     "expires": "expires_at",
 }
@@ -86,7 +87,7 @@ class OrderRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     metadata: dict[str, Any] = {}
 
 
-class AmendRequest(msgspec.Struct, frozen=True, kw_only=True):
+class AmendRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What is to be another; what is left out stays. `quantity`: the new total, what is filled included."""
 
     order_id: str
@@ -167,6 +168,38 @@ def _price(value: Decimal | None, field: str, no: bool) -> int | None:
     return NANO - found if no and found is not None else found
 
 
+def _wrong_bracket(request: OrderRequest, market: MarketShown) -> HttpError | None:
+    """The error of a stop_loss or a take_profit on the wrong side: it would end what it is to protect at once.
+
+    Compared in the request's own leg, with the price of the entry if it has one, else with that of the market.
+    """
+    stop, target = maybe_nanos(request.stop_loss, "stop_loss"), maybe_nanos(request.take_profit, "take_profit")
+    entry = _entry(request, market)
+    buys = request.side == "buy"
+    for field, value, bound, below in (
+        ("stop_loss", stop, entry, buys),
+        ("take_profit", target, entry, not buys),
+        ("take_profit", target, stop, not buys),
+    ):
+        if value is not None and bound is not None and not (value < bound if below else value > bound):
+            side = "below" if below else "above"
+            text = f"expected {side} {decimal_text(bound)}, got {decimal_text(value)}"
+            return HttpError(400, "invalid_order", text, field)
+    return None
+
+
+def _entry(request: OrderRequest, market: MarketShown) -> int | None:
+    """What an order would enter at, in its own leg; None: not known."""
+    if request.order_type == "trailing_stop":
+        return None
+    if request.order_type != "market":
+        return maybe_nanos(request.price, "price") or maybe_nanos(request.stop_price, "stop_price")
+    if request.leg == "NO":
+        met = market.bid if request.side == "buy" else market.ask
+        return None if met is None else NANO - met
+    return market.ask if request.side == "buy" else market.bid
+
+
 def _other(side: Side) -> Side:
     return "sell" if side == "buy" else "buy"
 
@@ -180,7 +213,21 @@ def _check(order: NewOrder, market: MarketShown) -> None:
     field = FIELDS.get(denial.field, denial.field)
     if order.source == "bracket":
         field = "stop_loss" if order.kind == "stop" else "take_profit"
-    raise HttpError(400, denial.code, denial.reason, field)
+    named = denial.reason.startswith(denial.field)
+    reason = field + denial.reason.removeprefix(denial.field) if named else denial.reason
+    raise HttpError(400, denial.code, f"{reason}, got {denial.value}" if denial.value else reason, field)
+
+
+async def ordered(call: Call, account: str, request: OrderRequest) -> tuple[Order, ...]:
+    """Do what is ordered; how the order and those of its bracket stand then. Raises HttpError 400, 404, 409."""
+    market = await market_of(call, account, request.symbol)
+    orders = orders_of(request, market)
+    if wrong := _wrong_bracket(request, market):
+        # A repeat stays one, wherever the market has gone since.
+        known = await call.ref(account_actor(account)).ask(GetOrders(client_order_id=orders[0].client_order_id), ASK_S)
+        if not known.orders:
+            raise wrong
+    return await placed(call, account, orders)
 
 
 async def placed(call: Call, account: str, orders: tuple[NewOrder, ...]) -> tuple[Order, ...]:

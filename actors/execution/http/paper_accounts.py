@@ -24,7 +24,7 @@ from protocols.execution import (
     GetPaperDefaults,
     ListAccounts,
 )
-from protocols.nanos import exact_nanos
+from protocols.nanos import NANO, exact_nanos
 
 ASK_S: Final = 15.0
 CAPITAL: Final = "initial_capital"
@@ -40,8 +40,10 @@ async def account_fields(
         raise HttpError(400, "invalid", f"expected above 0, got {capital}", CAPITAL)
     rate, slippage = request.commission_rate, request.slippage_rate
     fills = request.fills
-    if rate is not None and fills.fees == FeeSettings():
-        share = digits(rate, "commission_rate")
+    share = None if rate is None else digits(rate, "commission_rate")
+    if share is not None and not 0 <= exact_nanos(share) < NANO:
+        raise HttpError(400, "invalid", f"expected a share from 0 to below 1, got {share}", "commission_rate")
+    if share is not None and fills.fees == FeeSettings():
         fills = msgspec.structs.replace(fills, fees=FeeSettings(maker=share, taker=share))
     if slippage and fills.slippage == SlippageSettings():
         try:

@@ -7,7 +7,6 @@ from typing import Final
 from actors.edge.call import Call
 from actors.execution.http import reading
 from actors.execution.http.account_routes import view_of
-from actors.execution.http.bodies import canonical
 from actors.execution.http.numbers import (
     known_number,
     known_plain,
@@ -37,7 +36,7 @@ from actors.execution.http.paper_requests import (
     SizeAnswer,
     SizeRequest,
 )
-from actors.execution.http.performing import LEAST_DAYS, annual_volatility, returns_of, sharpe
+from actors.execution.http.performing import LEAST_DAYS, annual_volatility, deepest_fall, returns_of, sharpe
 from actors.execution.http.risking import AlertPage, RiskBody, alerts_of, risk_body, risk_of
 from protocols.control import Refused
 from protocols.execution import (
@@ -83,7 +82,8 @@ async def performances(request: PaperPerformanceQuery, call: Call) -> Performanc
 
 async def _performance(call: Call, view: AccountView) -> PerformanceBody:
     sums = await reading.trade_sums(call, view.account)
-    money, share, samples = await reading.drawdown(call, view.account)
+    fall, part, samples = await reading.drawdown(call, view.account)
+    money, share = deepest_fall(fall, part, view.equity, view.peak)
     days = await reading.daily_equity(call, view.account)
     returns = returns_of([float(value) for _, value in days])
     unknown = {}
@@ -120,7 +120,7 @@ async def _performance(call: Call, view: AccountView) -> PerformanceBody:
         worst_trade=plain(sums.worst),
         average_return_per_trade=sums.mean_return,
         average_holding_s=None if sums.mean_held is None else sums.mean_held / NANO,
-        max_drawdown=None if money is None else known_plain(canonical(money)),
+        max_drawdown=number(money),
         max_drawdown_pct=share,
         sharpe_ratio=sharpe(returns),
         volatility=annual_volatility(returns),

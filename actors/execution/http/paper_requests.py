@@ -21,7 +21,7 @@ from actors.execution.matching.settings import FillSettings
 from actors.execution.risk.limits import RiskLimits
 from actors.execution.risk.protections import ProtectionSettings
 from actors.execution.risk.sizing import Method
-from protocols.orders import Side
+from protocols.orders import OrderState, Side
 from protocols.signal_stream import Number
 
 Name = Annotated[str, msgspec.Meta(max_length=255)]
@@ -110,14 +110,14 @@ class OnePaperAccount(msgspec.Struct, frozen=True):
 class SessionQuery(msgspec.Struct, frozen=True):
     """Which sessions; empty: all."""
 
-    status: str = ""
+    status: Literal["", "starting", "active", "reducing", "halted", "stopped"] = ""
     user: str = ""
     strategy_id: str = ""
     limit: Annotated[int, msgspec.Meta(ge=1, le=200)] = 50
     offset: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 0
 
 
-class StopSession(msgspec.Struct, frozen=True, kw_only=True):
+class StopSession(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`close_positions`: what is held is sold, too; else it stays."""
 
     session_id: str
@@ -159,7 +159,7 @@ class OneSessionOrder(msgspec.Struct, frozen=True):
     order_id: str
 
 
-class SessionAmend(AmendRequest, frozen=True, kw_only=True):
+class SessionAmend(AmendRequest, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A change of an order."""
 
     session_id: str
@@ -169,7 +169,7 @@ class SessionOrders(msgspec.Struct, frozen=True):
     """Which orders: those before a place, that which changed last first."""
 
     session_id: str
-    status: str = ""
+    status: Literal["", OrderState] = ""
     symbol: str = ""
     limit: Limit = 100
     before: Before = reading.LAST
@@ -189,7 +189,7 @@ class AlertQuery(msgspec.Struct, frozen=True):
     """How many alerts, of which severity (empty: any)."""
 
     session_id: str
-    severity: str = ""
+    severity: Literal["", "medium", "high", "critical"] = ""
     limit: Annotated[int, msgspec.Meta(ge=1, le=200)] = 50
 
 
@@ -200,7 +200,7 @@ class PaperPerformanceQuery(msgspec.Struct, frozen=True):
     session_id: str = ""
 
 
-class SizeRequest(msgspec.Struct, frozen=True, kw_only=True):
+class SizeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How much may be traded so that a stop loses `risk_percentage` of the equity (shares: 0.01 is 1 %)."""
 
     session_id: str

@@ -21,9 +21,7 @@ from actors.execution.http.orders import (
     amended,
     cancelled,
     known_order,
-    market_of,
-    orders_of,
-    placed,
+    ordered,
 )
 from actors.execution.http.paper_accounts import (
     account_fields,
@@ -70,6 +68,7 @@ from actors.execution.http.paper_requests import (
     SessionQuery,
     StopSession,
 )
+from actors.execution.http.performing import deepest_fall
 from actors.execution.http.risking import limits_of
 from protocols.control import Refused
 from protocols.deployments import DEPLOYMENTS
@@ -115,12 +114,16 @@ async def list_accounts(request: PaperAccountQuery, call: Call) -> PaperAccountP
 async def _account(call: Call, view: AccountView) -> PaperAccount:
     risk = await call.ref(account_actor(view.account)).ask(GetRisk(), ASK_S)
     sums = await reading.trade_sums(call, view.account)
-    _, share, _ = await reading.drawdown(call, view.account)
+    fall, part, _ = await reading.drawdown(call, view.account)
+    _, share = deepest_fall(fall, part, view.equity, view.peak)
     return paper_account(view, await settings_of(call, view.account), limits_of(risk), sums, share)
 
 
 async def open_session(request: NewSession, call: Call) -> SessionBody:
     """Open a session; with a strategy it is run (if it does not run yet) and deployed."""
+    if request.strategy_id is None and request.max_position_size is not None:
+        text = "it sizes the orders of a strategy, and there is none: expected limits.max_position_share"
+        raise HttpError(400, "invalid", text, "max_position_size")
     name = f"paper-{secrets.token_hex(5)}"
     account, engine = await account_fields(call, request, name)
     view = await opened(
@@ -214,8 +217,7 @@ async def order(request: SessionOrder, call: Call) -> PaperOrdered:
     """Order; answered when it is judged and on disk. A repeat of a client_order_id is the same order."""
     session = request.session_id
     await view_of(call, session)
-    market = await market_of(call, session, request.symbol)
-    found = [paper_order(each, session) for each in await placed(call, session, orders_of(request, market))]
+    found = [paper_order(each, session) for each in await ordered(call, session, request)]
     return PaperOrdered(found[0], tuple(found[1:]), request.metadata)
 
 

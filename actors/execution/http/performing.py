@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Final
 
+from protocols.nanos import exact_nanos
+
 DAYS: Final = 365
 LEAST_DAYS: Final = 30
 
@@ -43,3 +45,15 @@ def annual_volatility(returns: Sequence[float]) -> float | None:
     """Of daily returns, annualised; None: too few."""
     spread = deviation(returns)
     return None if len(returns) < LEAST_DAYS or spread is None else spread * math.sqrt(DAYS)
+
+
+def deepest_fall(
+    money: str | None, share: float | None, equity: str | None, peak: str | None
+) -> tuple[int | None, float | None]:
+    """The deepest fall below the peak, in nanos and as a share: that of the samples, or the one that goes on now."""
+    sampled = None if money is None else exact_nanos(money)
+    if equity is None or peak is None:
+        return sampled, share
+    top = exact_nanos(peak)
+    fall = max(0, top - exact_nanos(equity))
+    return max(fall, sampled or 0), max(fall / top if top > 0 else 0.0, share or 0.0)

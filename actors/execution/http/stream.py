@@ -23,6 +23,7 @@ import trio
 
 from actors.edge.attachment import serve_attached
 from actors.edge.call import Call
+from actors.edge.explaining import decoded, explained
 from actors.edge.websocket import SocketClosed, WebSocket
 from actors.execution.accounts.rows import ExecutionFillRow, ExecutionOrderRow, fills_stream, orders_stream
 from actors.execution.event_stream import ALL, Follow, Follower, Unfollow
@@ -38,20 +39,20 @@ Account = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 Accounts = Annotated[tuple[Account, ...], msgspec.Meta(min_length=1, max_length=1000)]
 
 
-class Subscribe(msgspec.Struct, frozen=True, tag_field="type", tag="subscribe"):
+class Subscribe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="subscribe"):
     """Follow accounts ("*": all). `resume_from`: by account, the last event that the client has."""
 
     accounts: Accounts = (ALL,)
     resume_from: dict[str, Annotated[int, msgspec.Meta(ge=0)]] = {}
 
 
-class Unsubscribe(msgspec.Struct, frozen=True, tag_field="type", tag="unsubscribe"):
+class Unsubscribe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="unsubscribe"):
     """Follow them no more."""
 
     accounts: Accounts
 
 
-class Ping(msgspec.Struct, frozen=True, tag_field="type", tag="ping"):
+class Ping(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="ping"):
     """Asks for a pong."""
 
 
@@ -102,7 +103,8 @@ class Problem(msgspec.Struct, frozen=True, tag_field="type", tag="error"):
 
 
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(Subscribe | Unsubscribe | Ping).decode
+ClientMessage = Subscribe | Unsubscribe | Ping
+_decode = msgspec.json.Decoder(ClientMessage).decode
 
 
 async def execution_stream(socket: WebSocket, call: Call) -> None:
@@ -141,8 +143,8 @@ async def _listen(follower: Follower, call: Call) -> None:
             try:
                 message = _decode(said)
             except msgspec.ValidationError as error:
-                text, _, where = str(error).partition(" - at `$.")
-                await _say(socket, Problem("invalid", text, where.rstrip("`") or None))
+                text, field = explained(error, ClientMessage, decoded(said))
+                await _say(socket, Problem("invalid", text, field or None))
                 continue
             except msgspec.DecodeError as error:
                 await _say(socket, Problem("malformed_json", str(error)))

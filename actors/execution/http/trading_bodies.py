@@ -39,7 +39,7 @@ class OneUser(msgspec.Struct, frozen=True):
     user: User
 
 
-class StartTrading(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class StartTrading(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, rename="camel"):
     """Let a user's account trade; it is opened on paper if there is none. `watchlist`: the markets."""
 
     user_id: User
@@ -47,7 +47,7 @@ class StartTrading(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     settings: TradingSettings = TradingSettings()
 
 
-class StopTrading(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class StopTrading(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, rename="camel"):
     """Stop a user's deployments; `close_positions`: what is held is left, too."""
 
     user_id: User

@@ -155,10 +155,11 @@ def _account(view: AccountView, deployments: tuple[DeploymentView, ...]) -> Trad
 async def start(request: StartTrading, call: Call) -> TradingStatus:
     """Let a user trade: his deployments go on; where he has none, the strategy of the settings is deployed."""
     user, settings = request.user_id, request.settings
+    changes = _changes(settings, "settings.")  # what is wrong with them opens no account
     views = await _views(call, user)
     if not views:
         views = [await _open(call, user, request)]
-    await _apply(call, views, settings)
+    await _apply(call, views, changes, settings)
     known = {view.account: await _deployments(call, view.account) for view in views}
     for view in views:
         for each in known[view.account]:
@@ -225,9 +226,8 @@ async def change(request: SettingsChange, call: Call) -> TradingLimits:
     views = await _known(call, request.user)
     for name in ("strategy_id", "source", "timeframe", "parameters", "initial_capital", "confidence_threshold"):
         if getattr(request, name) is not msgspec.UNSET:
-            camel = name.partition("_")[0] + "".join(part.title() for part in name.split("_")[1:])
-            raise HttpError(409, "conflict", "it is set when trading is started: stop, and start with it", camel)
-    await _apply(call, views, request)
+            raise HttpError(409, "conflict", "it is set when trading is started: stop, and start with it", _camel(name))
+    await _apply(call, views, _changes(request, ""), request)
     return await _settings(call, await _known(call, request.user))
 
 
@@ -238,23 +238,34 @@ async def _settings(call: Call, views: list[AccountView]) -> TradingLimits:
     return TradingLimits(views[0].user, limits, {view.account: view.trading for view in views})
 
 
-async def _apply(call: Call, views: list[AccountView], settings: TradingSettings) -> None:
+def _camel(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(map(str.title, others))
+
+
+def _changes(settings: TradingSettings, place: str) -> dict[str, Any]:
+    """What is said of limits, by their own names. Raises HttpError 400 with the field, which begins with `place`."""
+    found = {}
+    for name, limit in LIMITS.items():
+        said = getattr(settings, name)
+        if said is msgspec.UNSET:
+            continue
+        field = place + _camel(name)
+        found[limit] = digits(said, field) if isinstance(said, Decimal) else said
+        try:
+            msgspec.convert({limit: found[limit]}, RiskLimits)
+        except msgspec.ValidationError as error:
+            raise HttpError(400, "invalid", str(error).partition(": ")[2] or str(error), field) from None
+    return found
+
+
+async def _apply(call: Call, views: list[AccountView], changes: dict[str, Any], settings: TradingSettings) -> None:
     """Set what is a limit, and the trading state."""
-    given = {LIMITS[name]: getattr(settings, name) for name in LIMITS}
-    changes = {
-        name: digits(value, name) if isinstance(value, Decimal) else value
-        for name, value in given.items()
-        if value is not msgspec.UNSET
-    }
     for view in views:
         ref = call.ref(account_actor(view.account))
         if changes:
             before = msgspec.json.decode((await ref.ask(GetRisk(), ASK_S)).limits)
-            try:
-                limits = msgspec.convert({**before, **changes}, RiskLimits)
-            except msgspec.ValidationError as error:
-                field, _, why = str(error).partition(": ")
-                raise HttpError(400, "invalid", why or str(error), f"settings.{field}") from None
+            limits = msgspec.convert({**before, **changes}, RiskLimits)
             await ref.ask(ChangeLimits(raw(limits)), ASK_S)
         if settings.trading is not msgspec.UNSET:
             await ref.ask(SwitchTrading(settings.trading, "set by its user"), ASK_S)

@@ -17,6 +17,9 @@ from protocols.nanos import NANO, decimal_text, exact_nanos
 OWN_CODES = frozenset({"breaker_open", "locked", "kill_switch", "reducing_only", "parent_denied"})
 """Denials that say nothing about the orders: they follow from an earlier one."""
 
+NO_WORD_OF_THE_VENUE = frozenset({"never_arrived", "not_sent", "locked"})
+"""Rejections by our own gateway: the order did not leave, or a crash came before it. The venue has judged nothing."""
+
 
 class BreakerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """When the breaker opens. 0: never for that reason. Raises ValueError for what is out of its bounds."""
@@ -87,8 +90,10 @@ class RiskBreaker:
         self._denials.clear()
         self._equities.clear()
 
-    def on_reject(self, ts: int) -> None:
-        """A venue rejected an order."""
+    def on_reject(self, code: str, ts: int) -> None:
+        """An order was rejected, for this reason; only those of the venue count."""
+        if code in NO_WORD_OF_THE_VENUE:
+            return
         self._failed(self._rejections, self.settings.max_rejections, "rejections by the venue", ts)
 
     def on_denial(self, code: str, ts: int) -> None:

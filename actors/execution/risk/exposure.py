@@ -28,7 +28,7 @@ class ExposureLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     max_currency_gross: str | None = None
 
     def __post_init__(self) -> None:
-        for field in self.__struct_fields__:
+        for field in ExposureLimits.__struct_fields__:
             text = getattr(self, field)
             if text is None:
                 continue

@@ -36,8 +36,12 @@ def fields(order: NewOrder) -> Denial | None:
     trails = (order.trail is not None) + (order.trail_share is not None)
     if trails != (order.kind == "trailing_stop"):
         return _invalid("trail", "a trailing stop wants an amount or a share, no other order takes one")
-    if any(each is not None and each <= 0 for each in (order.trail, order.trail_share)):
-        return _invalid("trail", "expected above 0")
+    for field in ("trail", "trail_share"):
+        distance = getattr(order, field)
+        if distance is not None and distance <= 0:
+            return _invalid(field, f"expected above 0, got {decimal_text(distance)}")
+    if order.side == "sell" and order.trail_share is not None and order.trail_share >= NANO:
+        return _invalid("trail_share", f"expected below 1 of the price, got {decimal_text(order.trail_share)}")
     if order.post_only and (order.kind not in PRICED or order.time_in_force in ("IOC", "FOK")):
         return _invalid("post_only", "only a limit that may rest can be post-only")
     if order.protection is not None and (order.kind != "market" or order.protection < 0):

@@ -162,8 +162,8 @@ class RiskGate:
         self.breaker.on_transfer(amount)
 
     def on_reject(self, code: str, ts: int) -> None:
-        """A venue rejected an order."""
-        self.breaker.on_reject(ts)
+        """An order was rejected behind the gate."""
+        self.breaker.on_reject(code, ts)
 
     def locks(self, ts: int) -> tuple[Lock, ...]:
         """The locks that hold now, of the account and of all deployments."""

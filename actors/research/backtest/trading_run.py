@@ -137,30 +137,28 @@ class TradingRun(SandboxedRun):
         return count
 
     def _run_ahead(self, count: int) -> Steps:
-        """Batch after batch, as long as nothing is commanded; the engine follows one while the worker has the next."""
+        """Batch after batch, as long as nothing is commanded.
+
+        While the worker has one, the engine follows the one before and the next is made, to be handed over at once.
+        """
+        done: list[Told] = []
         ready, given = self._taken(count)
-        if given:
-            yield Ask(given, until_signal=True, begin=True)
         while given:
+            yield Ask(given, until_signal=True, begin=True)
+            self._follow_heard(done)
+            coming = self._taken(self._quiet())
             reply: Reply = yield COLLECT
             self._note(reply)
             handled = reply.count + isinstance(reply, Failed)
             if isinstance(reply, Failed):
                 self._failed(reply)
             if handled < len(given) or reply.orders or reply.signals:
+                self._ahead.extendleft(reversed(coming[0]))
                 yield from self._stop_at(ready, handled, reply)
                 return
             done = ready
-            ready, given = self._taken(self._quiet())
-            if given:
-                yield Ask(given, until_signal=True, begin=True)
-            for _, _, causes in done:
-                for cause in causes:
-                    if type(cause) is Quote and cause.marks is self._seen:
-                        self._quote[cause.market] = cause
-                    else:
-                        self._heard(cause)
-            self._follow_quietly(done)
+            ready, given = coming
+        self._follow_heard(done)
         self._follow_quietly(ready)
 
     def _taken(self, count: int) -> tuple[list[Told], tuple[Input, ...]]:
@@ -195,6 +193,16 @@ class TradingRun(SandboxedRun):
         if self._news:
             raise RanAheadTooFar
         yield from self._done(reply, at.causes[handled - place - 1], marks, moment)
+
+    def _follow_heard(self, done: Sequence[Told]) -> None:
+        """The engine follows a batch that the strategy was told of, and said nothing to."""
+        for _, _, causes in done:
+            for cause in causes:
+                if type(cause) is Quote and cause.marks is self._seen:
+                    self._quote[cause.market] = cause
+                else:
+                    self._heard(cause)
+        self._follow_quietly(done)
 
     def _follow_quietly(self, ready: Sequence[Told]) -> None:
         session = self.session

@@ -20,7 +20,7 @@ import trio.lowlevel
 from actors.strategies.sandbox.control import Limits
 from actors.strategies.sandbox.failures import SandboxFailed
 from actors.strategies.sandbox.loaded import Loaded, NotLoaded
-from actors.strategies.sandbox.wire import MOST_BATCH, Done, Failed, Input, Load, Ready
+from actors.strategies.sandbox.wire import MOST_BATCH, Input, Load, Ready
 from actors.strategies.sandbox.worker import WorkerEnded
 from actors.strategies.sandbox.zygote import Zygote, ZygoteFailed
 from runtime.process import NotReady
@@ -104,7 +104,7 @@ class SandboxThread:
             raise SandboxFailed("unavailable", f"no worker: {error}") from error
         try:
             loaded = await Loaded.load(worker, load, limits.load_s, batch_s)
-            return await self._step(loaded, steps(loaded.ready))
+            return await self._steps(loaded, steps(loaded.ready))
         except NotLoaded as error:
             raise SandboxFailed("invalid", error.reason, error.problems) from None
         except WorkerEnded as error:
@@ -113,72 +113,24 @@ class SandboxThread:
             with trio.CancelScope(shield=True):
                 await worker.close()
 
-    async def _step(self, loaded: Loaded, steps: Steps[T]) -> T:
+    async def _steps(self, loaded: Loaded, steps: Steps[T]) -> T:
         """Run the steps; a call that has begun goes on beside them, on another processor where there is one."""
-        outcome: list[T] = []
-        failure: BaseException | None = None
-        async with trio.open_nursery() as nursery:
-            try:
-                outcome.append(await self._steps(loaded, steps, nursery))
-            except Exception as error:
-                failure = error  # raised below, out of the nursery
-            finally:
-                steps.close()
-                nursery.cancel_scope.cancel()
-        if failure is not None:
-            raise failure
-        return outcome[0]
-
-    async def _steps(self, loaded: Loaded, steps: Steps[T], nursery: trio.Nursery) -> T:
-        begun: _Begun | None = None
         try:
             ask = next(steps)
             while True:
                 if ask.begin:
-                    begun = _Begun(loaded, ask)
-                    nursery.start_soon(begun.run)
-                    # Its request is sent in the next round of the loop, and this may be first in that one.
-                    await trio.lowlevel.checkpoint()
-                    await trio.lowlevel.checkpoint()
+                    loaded.begin(ask.inputs, until_command=ask.until_command, until_signal=ask.until_signal)
                     ask = steps.send(None)
                     continue
-                if begun is not None and not ask.inputs:
-                    reply = await begun.reply()
-                    begun = None
-                else:
+                if ask.inputs:
                     reply = await loaded.run(ask.inputs, until_command=ask.until_command, until_signal=ask.until_signal)
+                else:
+                    reply = await loaded.finish()
                 if self._scope.cancel_called:
                     raise SandboxFailed("ended", "it was cancelled")
                 ask = steps.send(reply)
         except StopIteration as end:
             value: T = end.value
             return value
-
-
-class _Begun:
-    """A call of a worker that goes on while something else is done."""
-
-    def __init__(self, loaded: Loaded, ask: Any) -> None:
-        self._loaded = loaded
-        self._ask = ask
-        self._over = trio.Event()
-        self._reply: Done | Failed | Exception | None = None
-
-    async def run(self) -> None:
-        """Call."""
-        ask = self._ask
-        try:
-            self._reply = await self._loaded.run(
-                ask.inputs, until_command=ask.until_command, until_signal=ask.until_signal
-            )
-        except Exception as error:
-            self._reply = error  # raised where the reply is asked for
-        self._over.set()
-
-    async def reply(self) -> Done | Failed:
-        """What it came to. Raises what the call has raised."""
-        await self._over.wait()
-        if isinstance(self._reply, Exception):
-            raise self._reply
-        assert self._reply is not None
-        return self._reply
+        finally:
+            steps.close()

@@ -61,8 +61,17 @@ class Loaded:
         self, inputs: tuple[wire.Input, ...], *, until_command: bool = False, until_signal: bool = False
     ) -> wire.Done | wire.Failed:
         """Hand it inputs, at most MOST_BATCH; the deadline is for all of them. See `wire.Run` for where it stops."""
+        self.begin(inputs, until_command=until_command, until_signal=until_signal)
+        return await self.finish()
+
+    def begin(self, inputs: tuple[wire.Input, ...], *, until_command: bool = False, until_signal: bool = False) -> None:
+        """Hand it inputs and go on: it works beside us, on another processor where there is one."""
         self._id += 1
-        reply = await self.worker.call(wire.Run(self._id, inputs, until_command, until_signal), self.call_s)
+        self.worker.begin(wire.Run(self._id, inputs, until_command, until_signal), self.call_s)
+
+    async def finish(self) -> wire.Done | wire.Failed:
+        """What came of the inputs that were handed over."""
+        reply = await self.worker.finish()
         if not isinstance(reply, wire.Done | wire.Failed):
             raise TypeError(f"expected Done or Failed, got {type(reply).__name__}")
         return reply

@@ -75,7 +75,7 @@ class Worker:
         self._data = data
         self._fd = data.fileno()
         self._until = until
-        self._calling = False
+        self._call: _Call | None = None
         self._sentence: tuple[EndCause, str] | None = None
         """Why it was killed by us."""
         self._cpu_ns = 0
@@ -86,37 +86,57 @@ class Worker:
         return f"<Worker {self.name} ({self.pid}){'' if self.ended is None else f' ended: {self.ended}'}>"
 
     async def call(self, request: wire.Request, deadline_s: float) -> wire.Reply:
-        """Send a request and return its reply.
+        """Send a request and return its reply: `begin`, then `finish`."""
+        self.begin(request, deadline_s)
+        return await self.finish()
 
-        Raises WorkerEnded if there is no acceptable reply within `deadline_s` seconds, or the worker has ended: by
-        then it is dead and reaped. ValueError for a request over the cap of `wire`, RuntimeError for a second call at
-        once; neither harms the worker. A call that is cancelled kills it, because the reply would come unasked.
+    def begin(self, request: wire.Request, deadline_s: float) -> None:
+        """Send a request, as much of it as its socket takes now; `finish` does the rest and has the reply.
+
+        Raises WorkerEnded if the worker has ended, ValueError for a request over the cap of `wire`, RuntimeError for a
+        second call at once; the last two do not harm the worker.
         """
-        if self._calling:
+        if self._call is not None:
             raise RuntimeError(f"{self!r} is called by two tasks at once")
         if self.ended is not None:
             raise WorkerEnded(self.ended.cause, self.ended.detail)
         payload = _ENCODER.encode(request)
         if len(payload) > wire.MOST_REQUEST:
             raise ValueError(f"request to {self.name}: expected at most {wire.MOST_REQUEST} bytes, got {len(payload)}")
-        self._calling = True
+        call = self._call = _Call(request, deadline_s, memoryview(wire.HEADER.pack(len(payload)) + payload))
         try:
-            with trio.CancelScope(deadline=trio.current_time() + deadline_s):
+            self._expect_silence()
+            self._send_some(call)
+        except (_Violation, _Closed) as error:
+            call.failure = error  # `finish` says it, and does what has to be done
+
+    async def finish(self) -> wire.Reply:
+        """Return the reply to what was begun.
+
+        Raises WorkerEnded if there is no acceptable reply within the deadline, which is counted from `begin`, or the
+        worker has ended: by then it is dead and reaped. A call that is cancelled kills it, because the reply would come
+        unasked. RuntimeError where nothing was begun.
+        """
+        call = self._call
+        if call is None:
+            raise RuntimeError(f"{self!r} was not asked anything")
+        try:
+            with trio.CancelScope(deadline=call.deadline):
                 try:
-                    frame = await self._exchange(wire.HEADER.pack(len(payload)) + payload, wire.most_reply(request))
-                    return _decode(frame, request)
+                    frame = await self._exchange(call)
+                    return _decode(frame, call.request)
                 except _Violation as error:
                     self.kill("protocol", str(error))
                 except (_Closed, trio.ClosedResourceError):
                     return await self._fail_at_end()
-            self.kill("timeout", f"there was no reply after {deadline_s:g} s")
+            self.kill("timeout", f"there was no reply after {call.deadline_s:g} s")
             return await self._fail()
         except trio.Cancelled:
             self.kill("closed", "the call was cancelled")
             await self._reaped()
             raise
         finally:
-            self._calling = False
+            self._call = None
 
     def kill(self, cause: EndCause = "closed", detail: str = "it was killed by the node") -> None:
         """SIGKILL it now. The first cause given is the one reported; nothing happens if it has ended."""
@@ -146,7 +166,7 @@ class Worker:
 
     def check_idle(self) -> None:
         """Kill it if it has said something unasked; `wait` and `call` then tell. Only while no call is under way."""
-        assert not self._calling
+        assert self._call is None
         if self.ended is None:
             try:
                 self._expect_silence()
@@ -201,9 +221,15 @@ class Worker:
         trio.lowlevel.notify_closing(self._fd)
         self._data.close()
 
-    async def _exchange(self, frame: bytes, most: int) -> bytes | bytearray:
-        self._expect_silence()
-        await self._send(frame)
+    async def _exchange(self, call: _Call) -> bytes | bytearray:
+        if call.failure is not None:
+            raise call.failure
+        most = wire.most_reply(call.request)
+        while call.rest:
+            await trio.lowlevel.wait_writable(self._fd)
+            if self.ended is not None:
+                raise _Closed
+            self._send_some(call)
         chunk = await self._receive()
         # In nearly all cases this is all of it.
         if len(chunk) >= 4 and 4 + wire.HEADER.unpack_from(chunk)[0] == len(chunk) <= most + 4:
@@ -225,36 +251,36 @@ class Worker:
             reads += 1
 
     async def _receive(self) -> bytes:
-        while True:
+        chunk = self._received()
+        if chunk is not None:
+            # It has answered while its caller was busy, whose time is not the worker's: the deadline says nothing.
+            await trio.lowlevel.cancel_shielded_checkpoint()
+            return chunk
+        while chunk is None:
             await trio.lowlevel.wait_readable(self._fd)
             if self.ended is not None:
                 # Its end was heard in the same round of the loop as the end of its socket.
                 raise _Closed
-            try:
-                chunk = self._data.recv(_CHUNK)
-            except BlockingIOError:
-                continue
-            except ConnectionResetError:
-                raise _Closed from None
-            if not chunk:
-                raise _Closed
-            return chunk
+            chunk = self._received()
+        return chunk
 
-    async def _send(self, frame: bytes) -> None:
-        rest = memoryview(frame)
-        while True:
+    def _received(self) -> bytes | None:
+        try:
+            chunk = self._data.recv(_CHUNK)
+        except BlockingIOError:
+            return None
+        except OSError:  # a reset, or it was closed with the worker's end
+            raise _Closed from None
+        if not chunk:
+            raise _Closed
+        return chunk
+
+    def _send_some(self, call: _Call) -> None:
+        with suppress(BlockingIOError):
             try:
-                sent = self._data.send(rest)
-            except BlockingIOError:
-                sent = 0
+                call.rest = call.rest[self._data.send(call.rest) :]
             except (BrokenPipeError, ConnectionResetError):
                 raise _Closed from None
-            rest = rest[sent:]
-            if not rest:
-                return
-            await trio.lowlevel.wait_writable(self._fd)
-            if self.ended is not None:
-                raise _Closed
 
     def _expect_silence(self) -> None:
         try:
@@ -282,6 +308,19 @@ class Worker:
     async def _reaped(self) -> None:
         with trio.CancelScope(shield=True), trio.fail_after(_REAP_S):
             await self.wait()
+
+
+class _Call:
+    """A request that is under way. `rest`: what of its frame the socket has not taken yet."""
+
+    __slots__ = ("deadline", "deadline_s", "failure", "request", "rest")
+
+    def __init__(self, request: wire.Request, deadline_s: float, rest: memoryview) -> None:
+        self.request = request
+        self.deadline_s = deadline_s
+        self.deadline = trio.current_time() + deadline_s
+        self.rest = rest
+        self.failure: _Violation | _Closed | None = None
 
 
 class _Violation(Exception):

@@ -116,13 +116,17 @@ class Account:
         self.history = History() if history is None else history
         self.orders = StrategyOrders(deployment_id, tuple(terms), now)
         self.portfolio = AccountPortfolio(self, prices)
+        self._day_ends = 0
         self.risk = AccountRisk(self.portfolio, self.terms, self.history)
         self.stand(standing)
 
     def at(self, now: int) -> None:
         """The time of the next input, before it moves a price."""
         self.orders.now = now
+        if now <= self._day_ends:
+            return
         day = (now - 1) // DAY_NS
+        self._day_ends = (day + 1) * DAY_NS
         if day != self.history.day:
             self.history.turn(day, self.portfolio.prices())
 
@@ -131,8 +135,13 @@ class Account:
         return self.portfolio.stand(standing)
 
     def observe(self) -> None:
-        """Prices may have moved: note the value."""
+        """The account or prices may have moved: note the value."""
         self.history.note(self.portfolio.value())
+
+    def price_moved(self) -> None:
+        """Note the value, if it moves with prices."""
+        if self.portfolio.moves:
+            self.history.note(self.portfolio.value())
 
     def order_told(self, order: Order) -> Order | None:
         """An order is like this now; returns how it was before."""
@@ -157,6 +166,8 @@ class AccountPortfolio:
         """The part of the value that does not move with prices."""
         self._moving: list[tuple[str, float, float | None]] = []
         """Symbol, how much the value moves with its price, and the price that was told."""
+        self.moves = False
+        """Whether the value moves with prices."""
         self._realized_before: dict[str, float] = {}
         """What had been realized in a market when its position was opened."""
         self._trades = self._wins = 0
@@ -253,6 +264,7 @@ class AccountPortfolio:
             exposure = held.quantity * self._multiplier(symbol)
             self._fixed += held.invested - held.average_price * exposure
             self._moving.append((symbol, exposure, held.price))
+        self.moves = bool(self._moving)
 
     def _multiplier(self, symbol: str) -> float:
         terms = self._account.terms.get(symbol)

@@ -61,8 +61,10 @@ class History:
         self.value = value
         if self.peak is None or value > self.peak:
             self.peak = value
-        down = 1.0 - value / self.peak if self.peak > 0 else 0.0
-        if self.max_drawdown is None or down > self.max_drawdown:
+        least = self.max_drawdown
+        if least is None:
+            self.max_drawdown = least = 0.0
+        if value < self.peak and self.peak > 0 and (down := 1.0 - value / self.peak) > least:
             self.max_drawdown = down
 
     def returns(self) -> NDArray[np.float64] | None:

@@ -223,6 +223,11 @@ class StrategyOrders:
 
     # -- what its runner does ------------------------------------------------------------------------------
 
+    @property
+    def commanded(self) -> bool:
+        """Whether there are commands to take."""
+        return bool(self._said)
+
     def take(self) -> list[Command]:
         """The commands since the last time, in their order."""
         found, self._said = self._said, []

@@ -91,10 +91,10 @@ def test_an_empty_body_is_enough_if_the_path_and_the_query_say_all(body: bytes) 
     ("query", "field", "said"),
     [
         ("size=1", "market", "missing required field"),
-        ("market=X&size=many", "size", "'many'"),
+        ("market=X&size=many", "size", 'Expected `int`, got `str`, namely "many"'),
         ("market=X&size=1.5", "size", "Expected `int`"),
         ("market=X&size=", "size", "Expected `int`"),
-        ("market=X&size=1&side=hold", "side", "hold"),
+        ("market=X&size=1&side=hold", "side", 'Expected one of buy, sell, got "hold"'),
         ("market=X&size=1&size=2", "size", "2 times"),
         ("market=X&size=1&limit=501", "limit", "<= 500"),
         ("market=X&size=1&price=abc", "price", "decimal"),

@@ -95,8 +95,13 @@ def test_a_reduce_only_order_is_cut_to_the_position_and_denied_without_one() -> 
     desk.submit(desk.order("none", "sell", 1, reduce_only=True))
     assert desk.state("none") == ("denied", "reduce_only")
     desk.submit(desk.order("in", "buy", 1))
-    desk.submit(desk.order("out", "sell", 3, reduce_only=True))
+    asked = desk.order("out", "sell", 3, reduce_only=True)
+    desk.submit(asked)
     assert desk.position() == 0
+    again = Engine(desk.engine.settings)
+    again.restore(desk.engine.snapshot())
+    working = again.blotter.ended["out"]
+    assert (working.order.size, working.asked) == (nanos(1), asked), "a repeat is known by what was asked for"
 
 
 def test_two_deployments_of_one_account_do_not_trade_with_one_another() -> None:
@@ -114,6 +119,7 @@ def test_an_amendment_changes_price_and_size_and_one_below_what_is_filled_is_ref
     desk.submit(desk.order("o", "buy", 3, "limit", price=101))
     assert desk.engine.blotter.get("o").filled == nanos(1)  # type: ignore[union-attr]
     assert kinds(desk.say(AmendOrder("o", size=nanos(1)))) == ["o:amend_rejected"]
+    assert desk.engine.blotter.open["o"].reason == "size: expected above the 1 that are filled, got 1"
     assert kinds(desk.say(AmendOrder("o", size=nanos(2), price=nanos(99)))) == ["o:pending_amend", "o:amended"]
     working = desk.engine.blotter.open["o"]
     assert (working.order.size, working.order.price, working.leaves) == (nanos(2), nanos(99), nanos(1))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, cast
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, ClassVar, Final, cast
 
 from actors.strategies.sandbox.inside.clock import CLOCK
 from actors.strategies.sandbox.inside.contract import (
@@ -33,6 +34,10 @@ from actors.strategies.sdk.bars import Bar, Quote, Trade
 from actors.strategies.sdk.base import BaseStrategy, build, handled
 from actors.strategies.sdk.parameters import ParameterProblem, ParametersError, declared
 from actors.strategies.sdk.session import Session
+
+_QUOTE: Final[Callable[[tuple[Any, ...]], Quote]] = partial(tuple.__new__, Quote)
+_TRADE: Final[Callable[[tuple[Any, ...]], Trade]] = partial(tuple.__new__, Trade)
+"""What a named tuple makes itself of, without its own function in Python: there may be millions."""
 
 
 class SdkContract(Contract):
@@ -75,20 +80,21 @@ class SdkContract(Contract):
             bar = _bar(given)  # type: ignore[arg-type]
             session.at(now, bar)
             if account is not None:
-                account.observe()
+                account.price_moved()
             self.strategy.on_bar(bar)
         elif isinstance(given, QuoteInput):
             mid = (given.bid + given.ask) / 2.0
             if mid == mid:
                 self.windows.prices[given.symbol] = mid
             if account is not None:
-                account.observe()
-            self.strategy.on_quote(Quote(given.symbol, given.bid, given.bid_size, given.ask, given.ask_size, given.ts))
+                account.price_moved()
+            quote = (given.symbol, given.bid, given.bid_size, given.ask, given.ask_size, given.ts)
+            self.strategy.on_quote(_QUOTE(quote))
         elif isinstance(given, TradeInput):
             self.windows.prices[given.symbol] = given.price
             if account is not None:
-                account.observe()
-            self.strategy.on_trade(Trade(given.symbol, given.price, given.size, given.taker, given.ts))
+                account.price_moved()
+            self.strategy.on_trade(_TRADE((given.symbol, given.price, given.size, given.taker, given.ts)))
         elif isinstance(given, TimerInput):
             self.strategy.on_timer()
         elif isinstance(given, GapInput):
@@ -117,7 +123,8 @@ class SdkContract(Contract):
 
     def commands(self, index: int) -> tuple[Sequence[WireCommand], int]:
         """Those that the strategy has given since the last time."""
-        return NO_COMMANDS if self.trading.account is None else self.trading.take(index)
+        account = self.trading.account
+        return NO_COMMANDS if account is None or not account.orders.commanded else self.trading.take(index)
 
     def discard(self) -> None:
         """Forget the signals and the commands of the input at hand."""

@@ -144,11 +144,12 @@ class Worker:
         signals: list[WireSignal] = []
         orders: list[WireCommand] = []
         index = excess = 0
+        handle, commands, decode = contract.handle, contract.commands, _INPUT.decode
         try:
             for raw in request.inputs:
-                if found := contract.handle(_INPUT.decode(raw), index):
+                if found := handle(decode(raw), index):
                     signals += found
-                said, too_many = contract.commands(index)
+                said, too_many = commands(index)
                 index += 1
                 excess += too_many
                 if said:

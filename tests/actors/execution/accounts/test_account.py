@@ -106,10 +106,12 @@ def test_a_balance_without_a_rate_has_no_value_and_a_fixed_rate_is_one() -> None
     owner = account()
     owner.deposit(n(5), 1, currency="EUR")
     assert owner.equity() is None
+    assert owner.unvalued() == {"EUR"}
     pegged = account(conversions={"USDC": "1", "EUR": "1.1"})
     pegged.deposit(n(5), 1, currency="USDC")
     pegged.deposit(n(5), 1, currency="EUR")
     assert text(pegged.equity()) == "10010.5"
+    assert not pegged.unvalued()
 
 
 def test_a_market_in_another_currency_is_held_and_valued_in_that() -> None:
@@ -198,7 +200,7 @@ def test_more_than_the_free_cash_cannot_be_taken_out() -> None:
     marks = {"X": Marked("100")}
     owner = account(marks, kind="margin", leverage="2")
     trade(owner, "buy", 100, 100)
-    assert text(owner.available()) == "5000"
+    assert (text(owner.available()), text(owner.withdrawable())) == ("5000", "5000")
     with pytest.raises(ValueError, match="expected at most 5000 USD, got 5001"):
         owner.deposit(n(-5001), 2)
     owner.deposit(n(-5000), 2, reference="out")

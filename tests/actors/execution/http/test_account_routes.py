@@ -9,6 +9,7 @@ from tests.actors.execution.http.conftest import Client
 
 MARKET = "SIM-ALPHA"
 BASE = "/api/v1/accounts"
+MAX_SIZE = "limits.max_order_size"
 
 
 def account(client: Client, **fields: Any) -> str:
@@ -30,18 +31,21 @@ def test_an_account_is_opened_and_moves_money_once(client: Client) -> None:
     for _ in range(2):
         assert client("POST", f"{one}/deposit", amount="0.5", reference="r1")["cash"] == "1000.5"
     assert client("POST", f"{one}/withdraw", amount=100)["cash"] == "900.5"
-    assert client("POST", f"{one}/withdraw", 400, amount=5000)["error"]["field"] == "amount"
+    refused = client("POST", f"{one}/withdraw", 400, amount=5000)["error"]
+    assert (refused["field"], refused["message"]) == ("amount", "expected at most 900.5, what is not bound, got 5000")
     assert client("POST", f"{one}/deposit", 400, amount=-1)["error"]["field"] == "amount"
     ledger = client.get(f"{one}/ledger")["postings"]
     assert [each["kind"] for each in ledger if each["ledger_account"] == "cash"] == ["withdrawal", "deposit", "deposit"]
     assert sum(Decimal(each["amount"]) for each in ledger) == 0
+    unknown = client("POST", f"{one}/deposit", amount=1, currency="CHF")
+    assert (unknown["equity"], unknown["missing"]) == (None, ["CHF"])
 
 
 def test_what_no_account_can_be_is_one_error_with_the_field(client: Client) -> None:
     for fields, status, field in (
         ({"account": {"account_id": "a b"}}, 400, "account.account_id"),
         ({"account": {"leverage": "0"}}, 400, "account"),
-        ({"account": {}, "engine": {"limits": {"max_drawdown": "2"}}}, 400, "limits"),
+        ({"account": {}, "engine": {"limits": {"max_drawdown": "2"}}}, 400, "limits.max_drawdown"),
         ({"account": {"account_id": "configured"}}, 409, "account_id"),
     ):
         assert client("POST", BASE, status, **fields)["error"]["field"] == field, fields
@@ -58,7 +62,7 @@ def test_limits_are_set_shown_and_act(client: Client) -> None:
     denied = order(client, name)["order"]
     assert (denied["state"], denied["reason_code"]) == ("denied", "order_size")
     assert client.get(f"{one}/settings")["denied"] == {"order_size": 1}
-    assert client("PUT", f"{one}/limits", 400, limits={"max_order_size": "-1"})["error"]["field"] == "limits"
+    assert client("PUT", f"{one}/limits", 400, limits={"max_order_size": "-1"})["error"]["field"] == MAX_SIZE
     client("PUT", f"{one}/limits", 404, limits={}, deployment_id="nobody")
     assert client("POST", f"{one}/trading", state="reducing", reason="a test")["trading"] == "reducing"
     held = order(client, name, quantity=1)["order"]
@@ -75,6 +79,7 @@ def test_the_breaker_locks_and_open_orders_are_in_somebodys_hand(client: Client)
     assert order(client, name)["order"]["reason_code"] == "breaker_open"
     assert client("POST", f"{one}/breaker", open=False)["breaker"] == "closed"
     assert client("DELETE", f"{one}/locks")["locks"] == []
+    assert client("DELETE", f"{one}/orders?market=NONE", 400)["error"]["field"] == "market"
     client("DELETE", f"{one}/orders?symbol=NONE")
     assert client.get(one)["open_orders"] == 3
     client("DELETE", f"{one}/orders")
@@ -116,6 +121,17 @@ def test_everything_that_is_stored_is_read_page_by_page(client: Client) -> None:
     ]
     assert client.get(f"{BASE}/{name}/orders?state=denied")["orders"] == []
     client.get(f"{BASE}/{name}/orders?limit=0", 400)
+    for path, field in (
+        (f"{BASE}/{name}/orders?state=flled", "state"),
+        (f"{BASE}?mode=papr", "mode"),
+        ("/api/v1/execution/deployments?state=on", "state"),
+        ("/api/live-execution/deployments?status=on", "status"),
+        ("/api/paper-trading/sessions?status=on", "status"),
+        (f"/api/paper-trading/sessions/{name}/orders?status=open", "status"),
+        (f"/api/paper-trading/sessions/{name}/risk/alerts?severity=bad", "severity"),
+    ):
+        error = client.get(path, 400)["error"]
+        assert (error["field"], "Expected one of" in error["message"]) == (field, True), error
 
 
 def test_an_orders_chain_is_explained_from_signal_to_outcome(client: Client) -> None:
@@ -145,6 +161,10 @@ def test_the_kill_switch_flattens_one_account_and_leaves_the_others(client: Clie
         order(client, each, order_type="limit", price="0.01", client_order_id="rests")
     assert client("POST", "/api/v1/execution/kill-switch", 400, reason="")["error"]["field"] == "reason"
     client("POST", "/api/v1/execution/kill-switch", 404, reason="x", account_id="nobody")
+    # A field that nobody knows is never ignored: without it the switch would mean all accounts.
+    misspelt = client("POST", "/api/v1/execution/kill-switch", 400, reason="x", account=name)
+    assert misspelt["error"]["field"] == "account"
+    assert client.get(f"{BASE}/{name}")["trading"] == "active"
     [killed] = client("POST", "/api/v1/execution/kill-switch", reason="a test", account_id=name)["accounts"]
     assert (killed["account_id"], killed["open_orders"], killed["positions"]) == (name, 0, 0)
     shown = client.get(f"{BASE}/{name}")

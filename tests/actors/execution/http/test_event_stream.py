@@ -93,6 +93,9 @@ async def test_what_is_no_message_is_an_error_and_the_connection_goes_on(client:
         await listener.say(type="subscribe", accounts=[])
         error = await listener.next()
         assert (error["type"], error["code"], error["field"]) == ("error", "invalid", "accounts")
+        await listener.say(type="subscribe", account_id="nobody")
+        error = await listener.next()
+        assert (error["type"], error["field"]) == ("error", "account_id")
         await listener.socket.send_message("no json")
         assert (await listener.next())["code"] == "malformed_json"
         await listener.say(type="ping")

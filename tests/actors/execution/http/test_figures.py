@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from actors.edge.errors import HttpError
 from actors.execution.accounts.rows import ExecutionEquityRow
 from actors.execution.http.numbers import known_plain, nanos, number
-from actors.execution.http.performing import annual_volatility, deviation, returns_of, sharpe
+from actors.execution.http.performing import annual_volatility, deepest_fall, deviation, returns_of, sharpe
 from actors.execution.http.risking import reached
 from actors.execution.risk.limits import RiskLimits
-from protocols.nanos import INT64_MAX, decimal_text
+from protocols.nanos import INT64_MAX, NANO, decimal_text
 
 
 def test_returns_leave_out_days_that_begin_with_nothing() -> None:
@@ -34,6 +34,13 @@ def test_a_sharpe_ratio_wants_thirty_returns_that_differ() -> None:
     assert annual_volatility(returns) == pytest.approx(spread * math.sqrt(365))
     assert sharpe([0.0] * 40) is None
     assert deviation([0.5]) is None
+
+
+def test_the_deepest_fall_is_that_of_the_samples_or_the_one_that_goes_on() -> None:
+    assert deepest_fall("10", 0.1, "95", "100") == (10 * NANO, 0.1)
+    assert deepest_fall("10", 0.1, "80", "100") == (20 * NANO, 0.2)
+    assert deepest_fall(None, None, "100", "100") == (0, 0.0)
+    assert deepest_fall("10", 0.1, None, "100") == (10 * NANO, 0.1)
 
 
 def sample(seq: int, equity: str, peak: str, day_start: str) -> ExecutionEquityRow:

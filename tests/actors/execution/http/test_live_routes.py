@@ -39,7 +39,7 @@ def test_what_cannot_be_deployed_is_one_error_with_the_field(client: Client) -> 
         ({"position_size_config": {"percentage": 2}}, 400, "position_sizing_config.percentage"),
         ({"environment_id": "configured", "allocated_capital": 20_000}, 400, "allocated_capital"),
         ({"environment_id": "configured", "allocated_capital": 1000}, 400, "capital_share"),
-        ({"risk_limits": {"max_drawdown": "2"}}, 400, "risk_limits"),
+        ({"risk_limits": {"max_drawdown": "2"}}, 400, "risk_limits.max_drawdown"),
         ({"monitoring_config": {"a": 1}}, 400, "monitoring_config"),
         ({"allocated_capital": 0}, 400, "allocated_capital"),
     ):
@@ -72,6 +72,18 @@ def test_a_signal_by_hand_is_assessed_and_becomes_an_order_of_its_deployment(cli
     assert explained["signal"]["strategy_source"] == "manual"
     assert explained["signal"]["metadata"]["assessment"]["recommendation"] == taken["execution_recommendation"]
     assert explained["order"]["signal_id"] == taken["signal_id"]
+    other = client("POST", f"{BASE}/signals/submit", **sent, confidence=0.8)
+    assert (other["signal_accepted"], other["reason"]) == (False, "the deployment trades SIM-BETA, not SIM-ALPHA")
+    nothing = client("POST", f"{BASE}/signals/submit", 400, **{**sent, "quantity": 0})
+    assert nothing["error"]["field"] == "quantity"
+    hold = {**sent, "symbol": "SIM-BETA", "action": "hold"}
+    held = client("POST", f"{BASE}/signals/submit", **hold, confidence=0.8)
+    assert (held["action"], held["signal_accepted"]) == ("HOLD", True)
+    path = f"/api/v1/accounts/{account}/verdicts?signal_id={held['signal_id']}"
+    [verdict] = client.until(path, lambda answer: answer["verdicts"])["verdicts"]
+    assert verdict["orders"] == []
+    contradiction = client("POST", f"{BASE}/signals/submit", 400, **{**sent, "action": "sell"})
+    assert contradiction["error"]["field"] == "action"
     client("POST", f"{BASE}/signals/submit", 400, **{**sent, "processing_mode": "batch"})
     client("POST", f"{BASE}/signals/submit", 404, **{**sent, "strategy_execution_id": "none"})
 
@@ -84,6 +96,8 @@ def test_strategies_share_an_account_and_are_rebalanced(client: Client) -> None:
     assert (made["total_capital"], round(made["unallocated"], 9)) == (2000, 0.2)
     assert client("POST", f"{one}/rebalance")["weights"] == dict.fromkeys(made["weights"], 0.5)
     first, second = made["weights"]
+    assert client("POST", f"{one}/rebalance", weights={first: 0.1, second: 0.2})["unallocated"] == 0.7
+    client("POST", f"{one}/rebalance", weights={second: 0.5})
     assert client("POST", f"{one}/rebalance", weights={first: 0.1})["weights"] == {first: 0.1, second: 0.5}
     too_much = client("POST", f"{one}/rebalance", 400, weights={first: 0.6, second: 0.5})
     assert too_much["error"]["field"] == "weights"

@@ -37,9 +37,13 @@ def test_what_no_session_can_be_is_one_error_with_the_field(client: Client) -> N
         ({"initial_capital": 0}, "initial_capital"),
         ({"initial_capital": 1e30}, "initial_capital"),
         ({"commission_rate": "0.0000000001"}, "commission_rate"),
+        ({"commission_rate": 2}, "commission_rate"),
+        ({"commission_rate": -0.1}, "commission_rate"),
+        ({"commission_rate": "NaN"}, "commission_rate"),
         ({"slippage_rate": 2}, "slippage_rate"),
         ({"limits": {"max_drawdown": 3}}, "limits.max_drawdown"),
         ({"symbol": "x"}, "symbol"),
+        ({"max_position_size": 0.01}, "max_position_size"),
         ({"position_mode": "both"}, "position_mode"),
     ):
         assert client("POST", f"{BASE}/sessions", 400, **fields)["error"]["field"] == field
@@ -60,6 +64,9 @@ def test_a_market_order_is_filled_and_moves_money(client: Client) -> None:
     spent = 2 * filled["average_fill_price"] + filled["commission"]
     assert held["cash"] == round(1000 - spent, 9)
     assert round(held["total_value"] - held["cash"] - held["positions_value"], 9) == 0
+    fallen = client.get(f"{BASE}/sessions/{session}/performance")
+    assert fallen["max_drawdown"] >= round(1000 - fallen["current_value"], 9) > 0
+    assert client.get(f"{BASE}/accounts/{session}")["max_drawdown"] > 0
     sold = order(client, session, side="sell", reduce_only=True, quantity=5)["order"]
     assert (sold["quantity"], sold["status"]) == (2, "filled")
     done = client.get(f"{BASE}/sessions/{session}/performance")
@@ -85,6 +92,7 @@ def test_orders_wait_are_changed_and_cancelled(client: Client) -> None:
     assert (changed["quantity"], changed["price"], changed["pending"]) == (3, 0.01, "")
     assert client("PATCH", f"{path}/low", 400, price=0.015)["error"]["field"] == "price"
     assert client("PATCH", f"{path}/low", 400)["error"]["field"] == "quantity"
+    assert client("PATCH", f"{path}/low", 400, quantity=4, prize=0.02)["error"]["field"] == "prize"
     client("PATCH", f"{path}/none", 404, quantity=3)
     assert client("DELETE", f"{path}/low")["status"] == "cancelled"
     assert client("DELETE", f"{path}/low", 409)["error"]["code"] == "conflict"
@@ -97,6 +105,32 @@ def test_orders_wait_are_changed_and_cancelled(client: Client) -> None:
     assert rest["next"] is None
     assert len(client.get(f"{path}?status=cancelled&symbol={MARKET}")["orders"]) == 3
     assert client.get(f"{path}?symbol=X")["orders"] == []
+
+
+def test_an_id_again_is_the_same_order_and_never_another_one(client: Client) -> None:
+    session = client.session()
+    path = f"{BASE}/sessions/{session}/orders"
+    known = {"order_type": "limit", "price": 0.02, "quantity": 3, "client_order_id": "mine", "time_in_force": "GTC"}
+    made = order(client, session, **known)["order"]
+    assert order(client, session, **known)["order"] == made
+    changed = client("PATCH", f"{path}/mine", quantity=2, price=0.01)
+    assert order(client, session, **known)["order"] == changed
+    for field, value, told in (
+        ("price", 0.03, "price"),
+        ("quantity", 4, "size"),
+        ("side", "sell", "side"),
+        ("time_in_force", "DAY", "time_in_force"),
+        ("post_only", True, "post_only"),
+    ):
+        error = order(client, session, 409, **{**known, field: value})["error"]
+        assert (error["code"], error["field"]) == ("id_taken", "client_order_id"), error
+        assert told in error["message"], error
+    order(client, session, quantity=2, stop_loss=0.01, client_order_id="held")
+    error = order(client, session, 409, quantity=2, stop_loss=0.99, client_order_id="held")["error"]
+    assert error["code"] == "id_taken", "the market may have passed the stop since: a repeat is judged as one"
+    cut = order(client, session, side="sell", quantity=5, reduce_only=True, client_order_id="cut")["order"]
+    again = order(client, session, side="sell", quantity=5, reduce_only=True, client_order_id="cut")["order"]
+    assert (cut["quantity"], again) == (2, cut)
 
 
 def test_every_kind_of_order_is_taken(client: Client) -> None:
@@ -146,14 +180,26 @@ def test_what_is_no_order_is_one_error_with_the_field(client: Client) -> None:
         ({"order_type": "trailing_stop"}, "invalid_order", "trail_amount"),
         ({"stop_loss": 0.123}, "precision_price", "stop_loss"),
         ({"take_profit": 0.123}, "precision_price", "take_profit"),
+        ({"stop_loss": 0.99}, "invalid_order", "stop_loss"),
+        ({"take_profit": 0.01}, "invalid_order", "take_profit"),
+        ({"side": "sell", "stop_loss": 0.01}, "invalid_order", "stop_loss"),
+        ({"side": "sell", "take_profit": 0.99}, "invalid_order", "take_profit"),
+        ({"leg": "NO", "stop_loss": 0.99}, "invalid_order", "stop_loss"),
+        ({"order_type": "limit", "price": 0.02, "stop_loss": 0.05}, "invalid_order", "stop_loss"),
+        ({"order_type": "limit", "price": 0.02, "take_profit": 0.01}, "invalid_order", "take_profit"),
+        ({"order_type": "stop", "stop_price": 0.9, "stop_loss": 0.95}, "invalid_order", "stop_loss"),
         ({"time_in_force": "GTD", "expires_at": "soon"}, "invalid", "expires_at"),
         ({"time_in_force": "NOW"}, "invalid", "time_in_force"),
         ({"client_order_id": "a b"}, "invalid", "client_order_id"),
         ({"qantity": 3}, "invalid", "qantity"),
         ({"max_slippage": -1}, "invalid_order", "max_slippage"),
+        ({"order_type": "trailing_stop", "trail_percent": 0}, "invalid_order", "trail_percent"),
+        ({"order_type": "trailing_stop", "side": "sell", "trail_percent": 1}, "invalid_order", "trail_percent"),
     ):
         error = order(client, session, 400, **fields)["error"]
         assert (error["code"], error["field"]) == (code, field), (fields, error)
+    told = order(client, session, 400, quantity="0.001")["error"]["message"]
+    assert told == "quantity is no multiple of 0.01, got 0.001"
     order(client, session, 404, symbol="UNKNOWN")
     order(client, "nobody", 404)
     assert client.get(f"{BASE}/sessions/{session}/orders")["orders"] == []

@@ -13,6 +13,11 @@ def test_a_user_starts_trades_is_limited_and_stops(client: Client) -> None:
     client.get(f"{BASE}/settings/eve", 404)
     wrong = client("POST", f"{BASE}/start", 400, userId="eve", watchlist=["SIM-BETA"])
     assert wrong["error"]["field"] == "settings.strategyId"
+    for limit in (3, "NaN"):
+        wrong = client("POST", f"{BASE}/start", 400, userId="eve", watchlist=["SIM-BETA"],
+                       settings={"strategyId": "every", "maxDailyLoss": limit})  # fmt: skip
+        assert wrong["error"]["field"] == "settings.maxDailyLoss"
+    assert client.get(f"{BASE}/status/eve")["accounts"] == [], "nobody trades without the limit that he asked for"
     begun = client("POST", f"{BASE}/start", userId="eve", watchlist=["SIM-BETA"],
                    settings={"strategyId": "every", "initialCapital": 3000, "maxPositionSize": 0.5})  # fmt: skip
     [account] = begun["accounts"]
@@ -27,7 +32,7 @@ def test_a_user_starts_trades_is_limited_and_stops(client: Client) -> None:
     assert changed["limits"][name]["max_daily_loss"] == "0.01"
     assert changed["limits"][name]["max_positions"] is None
     assert changed["trading"] == {name: "reducing"}
-    assert client("PUT", f"{BASE}/settings/eve", 400, maxDailyLoss=3)["error"]["field"] == "settings.max_daily_loss"
+    assert client("PUT", f"{BASE}/settings/eve", 400, maxDailyLoss=3)["error"]["field"] == "maxDailyLoss"
     assert client("PUT", f"{BASE}/settings/eve", 409, timeframe="1m")["error"]["field"] == "timeframe"
     found = client.until(
         f"{BASE}/signals/eve?limit=5", lambda answer: any(each["orders"] for each in answer["signals"])

@@ -29,11 +29,11 @@ RISK_CODES = {"position", "position_count", "concentration", "exposure", "levera
 def test_the_breaker_opens_at_the_last_rejection_that_is_allowed_within_the_window() -> None:
     breaker = RiskBreaker(BreakerSettings(max_rejections=3, window_seconds=60, open_seconds=300))
     for moment in (0, 30):
-        breaker.on_reject(NOW + moment * SECOND)
+        breaker.on_reject("x", NOW + moment * SECOND)
     # The first one is outside of the window (0, 60] now.
-    breaker.on_reject(NOW + 60 * SECOND)
+    breaker.on_reject("x", NOW + 60 * SECOND)
     assert not breaker.is_open(NOW + 60 * SECOND)
-    breaker.on_reject(NOW + 61 * SECOND)
+    breaker.on_reject("x", NOW + 61 * SECOND)
     assert breaker.is_open(NOW + 61 * SECOND)
     assert breaker.reason == "3 rejections by the venue, within 60 s"
     assert breaker.until == NOW + 361 * SECOND
@@ -41,19 +41,28 @@ def test_the_breaker_opens_at_the_last_rejection_that_is_allowed_within_the_wind
 
 def test_the_breaker_closes_after_its_time_and_begins_to_count_anew() -> None:
     breaker = RiskBreaker(BreakerSettings(max_rejections=1, open_seconds=10))
-    breaker.on_reject(NOW)
+    breaker.on_reject("x", NOW)
     assert breaker.is_open(NOW + 10 * SECOND - 1)
     assert not breaker.is_open(NOW + 10 * SECOND)
     assert (breaker.reason, breaker.until, breaker.opened) == ("", None, 1)
-    breaker.on_reject(NOW + 10 * SECOND)
+    breaker.on_reject("x", NOW + 10 * SECOND)
     assert (breaker.is_open(NOW + 10 * SECOND), breaker.opened) == (True, 2)
+
+
+@pytest.mark.parametrize("code", ["never_arrived", "not_sent", "locked"])
+def test_what_did_not_leave_is_no_rejection_by_the_venue(code: str) -> None:
+    breaker = RiskBreaker(BreakerSettings(max_rejections=1))
+    breaker.on_reject(code, NOW)
+    assert not breaker.is_open(NOW)
+    breaker.on_reject("insufficient_balance", NOW)
+    assert breaker.is_open(NOW)
 
 
 def test_failures_while_it_is_open_do_not_keep_the_breaker_open() -> None:
     breaker = RiskBreaker(BreakerSettings(max_rejections=1, max_denials=1, open_seconds=10))
-    breaker.on_reject(NOW)
+    breaker.on_reject("x", NOW)
     for moment in range(1, 10):
-        breaker.on_reject(NOW + moment * SECOND)
+        breaker.on_reject("x", NOW + moment * SECOND)
         breaker.on_denial("exposure", NOW + moment * SECOND)
         breaker.on_denial("breaker_open", NOW + moment * SECOND)
     assert not breaker.is_open(NOW + 10 * SECOND)

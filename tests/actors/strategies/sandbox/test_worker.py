@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
+import time
 
 import msgspec
 import pytest
@@ -320,6 +322,40 @@ async def test_two_calls_at_once_are_refused_loudly() -> None:
             await trio.testing.wait_all_tasks_blocked()
             with pytest.raises(RuntimeError, match=r"is called by two tasks at once$"):
                 await worker.call(wish("nothing"), 5)
+
+
+async def test_what_was_begun_goes_on_beside_its_caller_whose_own_time_is_not_held_against_it() -> None:
+    async with worker_of() as worker:
+        worker.begin(wire.Run(1, (bar(),)), 0.1)
+        with pytest.raises(RuntimeError, match=r"is called by two tasks at once$"):
+            worker.begin(wire.Run(2, (bar(),)), 5)
+        time.sleep(0.3)  # noqa: ASYNC251 -- a caller that is no event loop
+        assert await worker.finish() == wire.Done(1, 1)
+        with pytest.raises(RuntimeError, match=r"was not asked anything$"):
+            await worker.finish()
+        assert await worker.call(wire.Run(3, (bar(),)), 5) == wire.Done(3, 1)
+
+
+async def test_what_was_begun_has_the_deadline_of_its_beginning() -> None:
+    async with worker_of() as worker:
+        worker.begin(wish("spin"), 0.1)
+        time.sleep(0.3)  # noqa: ASYNC251
+        with pytest.raises(WorkerEnded, match=r"there was no reply after 0\.1 s"):
+            await worker.finish()
+
+
+async def test_what_cannot_be_sent_is_told_by_the_reply() -> None:
+    async with worker_of() as worker:
+        os.kill(worker.pid, signal.SIGKILL)
+        descriptor = os.pidfd_open(worker.pid)
+        select.select([descriptor], [], [], 5)  # and the loop has not heard of it
+        os.close(descriptor)
+        worker.begin(wish("nothing"), 5)
+        with pytest.raises(WorkerEnded) as caught:
+            await worker.finish()
+        assert caught.value.cause == "oom_or_cpu"
+        with pytest.raises(WorkerEnded):
+            worker.begin(wish("nothing"), 5)
 
 
 async def test_closing_lets_it_end_by_itself_and_kills_what_does_not() -> None:

@@ -11,7 +11,6 @@ None for the configuration.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable
 
 from actors.cli.configuration import as_command_error, load
 from actors.cli.parser import Parser, common_options
@@ -39,20 +38,11 @@ def call_registered(verb: str, target: str, arguments: list[str]) -> Report | in
         # An argparse parser of its own: 0 after help, 2 after bad usage, which it has told on standard error.
         if ended.code in (0, None):
             return int(Exit.OK)
-        raise CommandError(
-            Exit.USAGE, Issue("usage", f"bad usage; see: troupe {verb} --help", None, _hint(rest))
-        ) from ended
+        raise CommandError(Exit.USAGE, Issue("usage", f"bad usage; see: troupe {verb} --help")) from ended
     if isinstance(answer, int):
         return answer
     text, data, *status = answer
     return Report(text, data, Exit(status[0]), "error") if status else Report(text, data)
-
-
-def _hint(arguments: Iterable[str]) -> str | None:
-    """What to do about an option that the common verbs have and this one does not."""
-    if any(argument.partition("=")[0] == "--url" for argument in arguments):
-        return "this command goes to the node of the data folder: --data-dir DIR names another"
-    return None
 
 
 def error_of(error: Exception) -> CommandError:

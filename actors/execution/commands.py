@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 import httpx
 import msgspec
@@ -15,6 +17,8 @@ from protocols.control import Refused
 from runtime.settings import Configuration
 
 CALL_S: Final = 150.0
+LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+TOKEN_VARIABLE: Final = "TROUPE_TOKEN"  # noqa: S105 -- the name of a variable
 Answer = tuple[str, dict[str, Any]] | tuple[str, dict[str, Any], int]
 
 
@@ -26,7 +30,7 @@ def account_list(arguments: Sequence[str], configuration: Configuration | None) 
     parser = _parser("account list", account_list)
     parser.add_argument("--user", default="", help="only this user's")
     given = parser.parse_args(arguments)
-    node = _node(configuration)
+    node = _node(configuration, given.url)
     listed = node.get("/api/v1/accounts", user=given.user)["accounts"]
     shown = [node.get(f"/api/v1/accounts/{quote(each['account_id'])}") for each in listed if each["up"]]
     lines = [
@@ -57,7 +61,7 @@ def account_show(arguments: Sequence[str], configuration: Configuration | None) 
     parser = _parser("account show", account_show)
     parser.add_argument("account", metavar="ACCOUNT", help="its id")
     given = parser.parse_args(arguments)
-    node = _node(configuration)
+    node = _node(configuration, given.url)
     found = node.get(f"/api/v1/accounts/{quote(given.account)}")
     settings = node.get(f"/api/v1/accounts/{quote(given.account)}/settings")
     limits = {name: value for name, value in settings["limits"].items() if value not in (None, [], True)}
@@ -106,7 +110,9 @@ def account_open(arguments: Sequence[str], configuration: Configuration | None) 
         "initial_capital": given.capital,
         **({"kind": "margin", "leverage": given.margin} if given.margin else {}),
     }
-    found = _node(configuration).post("/api/v1/accounts", account=account, name=given.name, symbols=given.symbol)
+    found = _node(configuration, given.url).post(
+        "/api/v1/accounts", account=account, name=given.name, symbols=given.symbol
+    )
     text = f"{found['account_id']} is open: {found['equity'] or found['cash']} {found['currency']}"
     return text, {"account": found}
 
@@ -127,7 +133,7 @@ def orders(arguments: Sequence[str], configuration: Configuration | None) -> Ans
     query = {"symbol": given.symbol, "state": given.state, "deployment_id": given.deployment, "limit": given.limit}
     if given.before is not None:
         query["before"] = given.before
-    page = _node(configuration).get(f"/api/v1/accounts/{quote(given.account)}/orders", **query)
+    page = _node(configuration, given.url).get(f"/api/v1/accounts/{quote(given.account)}/orders", **query)
     rows = [
         (each["client_order_id"], each["symbol"], each["side"], each["order_type"], each["quantity"],
          each["price"] or each["stop_price"] or "market", each["state"], each["filled"], each["average_price"] or "",
@@ -151,7 +157,7 @@ def explain(arguments: Sequence[str], configuration: Configuration | None) -> An
     parser.add_argument("--account", default="", metavar="ID", help="where several accounts have an order of this id")
     given = parser.parse_args(arguments)
     path = f"/api/v1/orders/{quote(given.order, safe='')}/explain"
-    found = _node(configuration).get(path, account_id=given.account)
+    found = _node(configuration, given.url).get(path, account_id=given.account)
     return "\n".join(found["summary"]), found
 
 
@@ -166,7 +172,7 @@ def kill_switch(arguments: Sequence[str], configuration: Configuration | None) -
     parser.add_argument("--keep-positions", action="store_true", help="cancel, and close nothing")
     parser.add_argument("--stop-strategies", action="store_true", help="end the runs of their strategies, too")
     given = parser.parse_args(arguments)
-    found = _node(configuration).post(
+    found = _node(configuration, given.url).post(
         "/api/v1/execution/kill-switch",
         reason=given.reason,
         account_id=given.account,
@@ -188,7 +194,9 @@ def kill_switch(arguments: Sequence[str], configuration: Configuration | None) -
 
 
 def _parser(verb: str, function: Any) -> argparse.ArgumentParser:
-    return argparse.ArgumentParser(prog=f"troupe {verb}", description=(function.__doc__ or "").partition("\n")[0])
+    made = argparse.ArgumentParser(prog=f"troupe {verb}", description=(function.__doc__ or "").partition("\n")[0])
+    made.add_argument("--url", default="", metavar="URL", help="of a node (that of the data folder)")
+    return made
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -221,7 +229,7 @@ class _Node(NamedTuple):
         return self._call("POST", path, json=body)
 
     def _call(self, method: str, path: str, **content: Any) -> dict[str, Any]:
-        headers = {"authorization": f"Bearer {self.token}"}
+        headers = {"authorization": f"Bearer {self.token}"} if self.token else {}
         try:
             # A proxy of the environment has no business between a command and its own node.
             with httpx.Client(timeout=CALL_S, trust_env=False) as client:
@@ -239,12 +247,26 @@ class _Node(NamedTuple):
         return dict(answer.json())
 
 
-def _node(configuration: Configuration | None) -> _Node:
+def _node(configuration: Configuration | None, url: str) -> _Node:
+    """The node at `url`, else that of the data folder, whose token goes to itself and to this machine alone."""
     assert configuration is not None
     folder = Path(configuration.section("node").data_dir)
-    try:
+    given = os.environ.get(TOKEN_VARIABLE, "")
+    told = _NodeFile("")
+    with suppress(OSError, msgspec.DecodeError):
         told = msgspec.json.decode((folder / "node.json").read_bytes(), type=_NodeFile)
-        token = (folder / "token").read_text(encoding="ascii").strip()
-    except (OSError, msgspec.DecodeError) as error:
-        raise ConnectionError(f"no node runs on the data folder {folder}; start one with: troupe run") from error
-    return _Node(told.url.rstrip("/"), token)
+    if url:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise Refused("invalid", f"expected http://HOST:PORT, got {url!r}", "url")
+        ours = parts.hostname in LOOPBACK or parts[:2] == urlsplit(told.url)[:2]
+        return _Node(url.rstrip("/"), given or (_token(folder) if ours else ""))
+    if not told.url:
+        raise ConnectionError(f"no node runs on the data folder {folder}; start one with: troupe run, or say --url")
+    return _Node(told.url.rstrip("/"), given or _token(folder))
+
+
+def _token(folder: Path) -> str:
+    with suppress(OSError):
+        return (folder / "token").read_text(encoding="ascii").strip()
+    return ""

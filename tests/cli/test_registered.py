@@ -38,10 +38,3 @@ def test_bad_usage_of_a_capabilitys_command_is_exit_status_2_in_the_envelope() -
 def test_a_capabilitys_command_explains_itself() -> None:
     answer = troupe("db", "--help")
     assert (answer.returncode, answer.stdout.startswith("usage: troupe db")) == (0, True)
-
-
-def test_an_address_that_a_command_does_not_take_is_refused_with_what_it_takes() -> None:
-    answer = troupe("orders", "paper", "--url", "http://127.0.0.1:1", "--json")
-    [issue] = envelope(answer)["issues"]
-    assert answer.returncode == 2
-    assert "--data-dir" in issue["hint"]

@@ -124,6 +124,12 @@ def spec_fields(asked: NewBacktest) -> dict[str, Any]:
     data = [each for each in (asked.dataset_id, *asked.dataset_ids) if each]
     if not data and not asked.spec.get("data"):
         raise _wrong("dataset_id", "expected the id of a data set")
+    for place, each in enumerate(asked.spec["data"] if isinstance(asked.spec.get("data"), list) else ()):
+        if isinstance(each, dict) and "path" in each:
+            # A client has no business in the files of the machine, and an error would show what is in them.
+            raise _wrong(
+                f"spec.data[{place}].path", "expected `dataset`: files are uploaded, or read by troupe backtest"
+            )
     since, until = _day(asked.start_date, "start_date"), _day(asked.end_date, "end_date")
     if since is not None and until is not None and until <= since:
         raise _wrong("end_date", "expected a date behind start_date")

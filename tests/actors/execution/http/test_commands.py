@@ -41,6 +41,19 @@ def test_an_account_is_opened_shown_traded_explained_and_flattened(client: Clien
     assert [(each["account_id"], each["positions"]) for each in flattened["accounts"]] == [("typed", 0)]
 
 
+def test_a_node_is_named_by_its_address(client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    elsewhere = configuration(tmp_path)
+    accounts = commands.account_list(["--url", client.node.url], elsewhere)[1]["accounts"]
+    assert "configured" in [each["account_id"] for each in accounts]
+    with pytest.raises(Refused) as refused:  # the folder has no token for it
+        commands.account_open(["named", "--url", client.node.url], elsewhere)
+    assert refused.value.code == "unauthorized"
+    monkeypatch.setenv("TROUPE_TOKEN", (client.node.data / "token").read_text().strip())
+    assert commands.account_open(["named", "--url", f"{client.node.url}/"], elsewhere)[1]["account"]["equity"]
+    with pytest.raises(Refused, match=r"expected http://HOST:PORT, got '127\.0\.0\.1:1'"):
+        commands.account_list(["--url", "127.0.0.1:1"], elsewhere)
+
+
 def test_a_folder_without_a_node_is_no_connection(tmp_path: Path) -> None:
     with pytest.raises(ConnectionError, match="no node runs on"):
         commands.account_list([], configuration(tmp_path))

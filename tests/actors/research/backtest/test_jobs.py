@@ -229,6 +229,7 @@ async def test_a_backtest_over_http_from_its_data_to_its_comparison_and_behind_a
             ({"price_improvement_pct": 0.1}, "price_improvement_pct"),
             ({"stop_loss_pct": 0.1}, "stop_loss_pct"),
             ({"spec": {"opposite": "x"}}, "opposite"),
+            ({"spec": {"data": [{"path": "/etc/hostname"}]}}, "spec.data[0].path"),
         ):
             error = await at.answered("POST", "/backtests", 400, json={**asked, **wrong})
             assert error["error"]["field"].endswith(field), error

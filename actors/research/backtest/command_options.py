@@ -102,6 +102,7 @@ def spec_from(given: argparse.Namespace, code: tuple[str, str]) -> BacktestSpec:
     taker, _, maker = given.fee.partition("/")
     if not math.isfinite(given.latency):
         raise Refused("invalid", f"expected milliseconds, got {given.latency}", "latency")
+    _none_idle(given)
     latency = {"model": "constant", "ns": round(given.latency * 1e6)}
     fields: dict[str, Any] = {
         "strategy": {
@@ -143,20 +144,38 @@ def spec_from(given: argparse.Namespace, code: tuple[str, str]) -> BacktestSpec:
     return spec_of(fields)
 
 
+def _none_idle(given: argparse.Namespace) -> None:
+    """Refuse options that would do nothing. What `--spec` adds is not known here."""
+    windows = given.walk_forward or given.cross_validation
+    if given.spec is None:
+        for name, needs, there in (
+            ("random", "--optimise", given.optimise),
+            ("purge", "--walk-forward or --cross-validation", windows),
+            ("embargo", "--walk-forward or --cross-validation", windows),
+        ):
+            if getattr(given, name) and not there:
+                raise Refused("invalid", f"--{name} does nothing without {needs}", name)
+    for name in ("walk_forward", "cross_validation", "optimise", "monte_carlo", "bracket"):
+        if given.look_ahead is not None and getattr(given, name):
+            option = name.replace("_", "-")
+            raise Refused("invalid", f"--look-ahead checks one plain run: leave out --{option}", option)
+
+
 def _method(given: argparse.Namespace) -> dict[str, Any]:
     chosen = [
         word
         for word, value in (
             ("walk_forward", given.walk_forward),
             ("cross_validation", given.cross_validation),
-            ("monte_carlo", given.monte_carlo),
         )
         if value is not None
     ]
+    simulated = given.monte_carlo is not None
     if len(chosen) > 1:
         raise Refused("invalid", f"expected one methodology, got {' and '.join(chosen)}", chosen[1])
     fields: dict[str, Any] = {
-        "methodology": chosen[0] if chosen else "standard",
+        "methodology": chosen[0] if chosen else "monte_carlo" if simulated else "standard",
+        "simulate": simulated and bool(chosen),
         "grid": grid_of(given.optimise),
         "random_trials": given.random,
         "objective": given.objective,

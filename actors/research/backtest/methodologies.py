@@ -94,7 +94,7 @@ class Study:
         run = msgspec.structs.replace(run, trials=max(1, len(trials)), order_hash=hashlib.sha256(log).hexdigest())
         known = sharpes(trials, return_count(run))
         metrics = evaluate(run, periods=self.spec.periods, trial_sharpes=known if len(known) > 1 else None)
-        if method == "monte_carlo":
+        if method == "monte_carlo" or self.spec.method.simulate:
             extra["monte_carlo"] = self._monte_carlo(run)
         family = FamilyShown(
             family=run.family,
@@ -200,7 +200,8 @@ class Study:
             instrument = self.spec.instrument(market)
             tick = min(span.step for span in instrument.price_ranges)
             contracts[market] = monte_carlo.Contract(tick / NANO, instrument.multiplier / NANO)
-        candles = self._candles()
+        # Windows have parameters of their own: there is no one strategy to run over a path that never was.
+        candles = self._candles() if len(self._shown) == 1 else None
         return monte_carlo.run(
             run,
             simulations=method.simulations,

@@ -165,6 +165,8 @@ class MethodSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     warm_up_s: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     simulations: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 1000
     stress_methods: tuple[str, ...] = ()
+    simulate: bool = False
+    """Simulate what else could have been of the tests of windows, too, as `monte_carlo` does of a plain run."""
     both_brackets: bool = False
     """Run it with the optimistic and the pessimistic fills, too."""
 

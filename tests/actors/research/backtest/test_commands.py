@@ -60,6 +60,20 @@ def test_a_run_is_told_as_text_and_as_data_and_written_where_it_is_wanted(desk: 
     assert json.dumps(data)
 
 
+def test_what_else_could_have_been_of_a_walk_forward_is_of_its_stitched_tests(desk: Desk) -> None:
+    page = desk.folder / "out.html"
+    more = ("-p", "interval=1d", "--optimise", "fast=2|3,slow=4|5", "--walk-forward", "2/1/1", "--warm-up", "20")
+    text, data = desk("moving_average_cross", *more, "--monte-carlo", "50", "--report", str(page))
+    assert data["run"]["methodology"] == "walk_forward"
+    assert data["walk_forward"]["windows"]
+    found = {each["method"]: each for each in data["monte_carlo"]["methods"]}
+    assert found["permutation"]["reason"] == ""
+    assert found["synthetic_paths"]["reason"], "no one strategy ran over all of it"
+    assert "WINDOW" in text
+    assert "METHOD" in text
+    assert data["run"]["order_hash"] == desk("moving_average_cross", *more)[1]["run"]["order_hash"]
+
+
 def test_every_run_counts_in_the_ledger_of_the_data_folder(desk: Desk) -> None:
     more = ("-p", "interval=1d", "--optimise", "fast=2:4:1,slow=8|16")
     _, data = desk("moving_average_cross", *more)
@@ -98,10 +112,19 @@ def test_what_is_wrong_is_named(desk: Desk) -> None:
         (("moving_average_cross", "--from", "yesterday"), "invalid", "from"),
         (("moving_average_cross", "--latency", "nan"), "invalid", "latency"),
         (("moving_average_cross", "--leverage", "0"), "invalid", "leverage"),
-        (("moving_average_cross", "--walk-forward", "12/3/3", "--monte-carlo", "5"), "invalid", "monte_carlo"),
+        (
+            ("moving_average_cross", "--walk-forward", "12/3/3", "--cross-validation", "5"),
+            "invalid",
+            "cross_validation",
+        ),
         (("moving_average_cross", "--walk-forward", "12"), "invalid", "method.walk_forward"),
         (("moving_average_cross", "--objective", "luck"), "invalid", "method.objective"),
         (("moving_average_cross", "-p", "interval=1d", "--from", "2050-01-01"), "invalid", "data"),
+        (("moving_average_cross", "--random", "5"), "invalid", "random"),
+        (("moving_average_cross", "--purge", "60"), "invalid", "purge"),
+        (("moving_average_cross", "--embargo", "60"), "invalid", "embargo"),
+        (("moving_average_cross", "--look-ahead", "2", "--walk-forward", "12/3/3"), "invalid", "walk-forward"),
+        (("moving_average_cross", "--look-ahead", "2", "--bracket"), "invalid", "bracket"),
         (("nothing.py",), "not_found", "strategy"),
     ):
         with pytest.raises(Refused) as error:

@@ -53,6 +53,26 @@ METHODOLOGIES: Final = {
     "cross_validation": "Parts in time, each once the test of what was chosen on the others, purged and embargoed.",
     "paper_trading": "A session of its own: POST /api/paper-trading/sessions.",
 }
+TEMPLATES: Final[tuple[tuple[str, str, dict[str, Any]], ...]] = (
+    ("first_look", "One run at the market's own fills, without a delay.", {"execution_delay_ms": 0.0}),
+    ("pessimistic", "One run, and the same with the optimistic and the pessimistic fills.", {"both_brackets": True}),
+    (
+        "walk_forward_year",
+        "Chosen on twelve months, tried on the next three; add `optimise`.",
+        {"methodology": "walk_forward", "walk_forward": "12/3/3"},
+    ),
+    (
+        "cross_validation",
+        "Five parts, each once the test, an hour kept free around it; add `optimise`.",
+        {"methodology": "cross_validation", "folds": 5, "purge_s": 3600.0, "embargo_s": 3600.0},
+    ),
+    (
+        "stress",
+        "A thousand simulations of what else could have come of it.",
+        {"methodology": "monte_carlo", "simulations": 1000},
+    ),
+)
+"""(id, what it is for, fields of a new backtest)."""
 
 
 class OneJob(msgspec.Struct, frozen=True):
@@ -201,6 +221,11 @@ async def methodologies(call: Call) -> dict[str, Any]:
     return {"methodologies": [{"id": name, "description": text} for name, text in METHODOLOGIES.items()]}
 
 
+async def templates(call: Call) -> dict[str, Any]:
+    """Answer fields to begin a backtest with; the strategy and the data are added to them."""
+    return {"templates": [{"id": name, "description": text, "config": config} for name, text, config in TEMPLATES]}
+
+
 async def from_workflow(request: FromWorkflow, call: Call) -> JobBody:
     """Compile a drawn strategy and run it over data."""
     config = dict(request.config)
@@ -293,6 +318,7 @@ routes: list[Route] = [
         token=False,
         stores=False,
     ),
+    get("/api/backtesting/templates", templates, summary="Fields to begin with", tags=TAGS),
     get("/api/backtesting/methodologies", methodologies, summary="How data can be used", tags=TAGS),
     post(
         "/api/backtesting/from-workflow",

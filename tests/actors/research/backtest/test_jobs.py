@@ -221,9 +221,9 @@ async def test_a_backtest_over_http_from_its_data_to_its_comparison_and_behind_a
         listed = await at.answered("GET", "/backtesting/jobs?status=completed&limit=1")
         assert (listed["total"], listed["jobs"][0]["id"]) == (2, second)
 
-        found = (await at.answered("GET", "/backtesting/templates"))["templates"]
-        assert len({each["id"] for each in found}) == len(found) > 3
-        for template in found:
+        templates = (await at.answered("GET", "/backtesting/templates"))["templates"]
+        assert len({each["id"] for each in templates}) == len(templates) > 3
+        for template in templates:
             body = {**asked, **template["config"], "name": template["id"]}
             assert (await at.answered("POST", "/backtesting/jobs", 201, json=body))["name"] == template["id"]
 
@@ -249,7 +249,7 @@ async def test_a_backtest_over_http_from_its_data_to_its_comparison_and_behind_a
     async with desk(tmp_path, database) as at:
         found = await at.answered("GET", f"/backtests/{job_id}/results")
         assert found["run_id"] == job_id
-        assert (await at.answered("GET", "/backtests"))["total"] == 2 + len(found)
+        assert (await at.answered("GET", "/backtests"))["total"] == 2 + len(templates)
 
 
 async def test_a_job_is_cancelled_and_one_that_takes_too_long_is_ended(tmp_path: Path, database: str) -> None:

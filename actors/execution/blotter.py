@@ -7,6 +7,7 @@ final is booked all the same, for money moved, and reported), and gives an Order
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import Final, Literal
 
 import msgspec
@@ -141,6 +142,14 @@ class Blotter:
     def get(self, client_order_id: str) -> Working | None:
         """An order, open or ended; None: it is not known (any more)."""
         return self.open.get(client_order_id) or self.ended.get(client_order_id)
+
+    def named(self, since: int) -> dict[str, str]:
+        """Our ids by the venue's, of the orders that have changed since then."""
+        return {
+            each.venue_order_id: each.order.client_order_id
+            for each in chain(self.open.values(), self.ended.values())
+            if each.venue_order_id and each.ts_updated >= since
+        }
 
     def add(
         self, order: NewOrder, state: OrderState, kind: OrderEventKind, ts: int, code: str = "", why: str = ""

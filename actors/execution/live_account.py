@@ -72,6 +72,7 @@ class VenueLink(AccountNews):
     state: str
     differences: tuple[Difference, ...] = ()
     compared: int = 0
+    comparing: bool = False
 
     @property
     def external(self) -> bool:
@@ -116,8 +117,9 @@ class VenueLink(AccountNews):
                 await trio.sleep(RETRY_S)
 
     def _question(self) -> Reconcile:
-        since = max(0, self.engine.last_fill - OVERLAP_NS)
-        return Reconcile(since=since, markets=tuple(self.engine.instruments))
+        engine = self.engine
+        since = max(0, engine.last_fill - OVERLAP_NS)
+        return Reconcile(since, tuple(engine.instruments), engine.blotter.named(since - OVERLAP_NS))
 
     def _judge(self, state: VenueState) -> None:
         """Note what does not agree; money and positions that differ stop everything but reducing."""
@@ -177,8 +179,10 @@ class VenueLink(AccountNews):
 
     @receive
     def compare_now(self, message: CompareNow) -> None:
-        """Ask the venue."""
-        self.spawn(self._compare, name="compare")
+        """Ask the venue, once at a time: each takes its part of the account's rate limit."""
+        if not self.comparing:
+            self.comparing = True
+            self.spawn(self._compare, name="compare")
 
     async def _compare(self) -> None:
         try:
@@ -191,6 +195,7 @@ class VenueLink(AccountNews):
     @receive
     def compare(self, message: Compared) -> None:
         """Book what was missed. A difference counts when nothing is under way that would explain it."""
+        self.comparing = False
         if message.state is None:
             return
         for fill in missed_fills(self.engine, message.state):

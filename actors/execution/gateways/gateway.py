@@ -241,11 +241,12 @@ class Gateway(GatewayLink):
         self.answer_later(self._reconcile, request, self.core)
 
     async def _reconcile(self, request: Reconcile, core: GatewayCore) -> VenueState:
-        gathering = core.venue.gather(request.since, request.markets, core.tracker.ids())
+        ours = request.named | core.tracker.ids()
+        gathering = core.venue.gather(request.since, request.markets, ours)
         reason = await self._gather(gathering)
         if reason:
             raise Refused("unavailable", reason)
         try:
-            return gathering.state(self.settings.account, core.tracker.ids())
+            return gathering.state(self.settings.account, ours | core.tracker.ids())
         except ValueError as error:
             raise Refused("unavailable", f"the venue's answer cannot be read: {error}") from None

@@ -115,3 +115,38 @@ def test_where_a_venue_is_asked_for_one_order_at_a_time_only_some_searches_are_u
         under_way += core.take_calls()
     assert left == set()
     assert core.unknown == 0
+
+
+def test_only_fills_of_orders_that_nobody_can_name_are_questions_of_their_own() -> None:
+    gathering = kalshi().gather(NOW, (), {"v-known": "known"})
+    fills = [
+        {
+            "fill_id": f"f{number}",
+            "order_id": order_id,
+            "ticker": "SIM-ALPHA",
+            "book_side": "bid",
+            "yes_price_dollars": "0.4000",
+            "count_fp": "1.00",
+            "is_taker": True,
+            "fee_cost": "0.0100",
+            "created_time": when(NOW + number * NANO),
+        }
+        for number, order_id in enumerate(["v-known", "v-strange", "v-known", "v-strange"])
+    ]
+    answers: dict[str, dict[str, Any]] = {
+        "/exchange/user_data_timestamp": {"as_of_time": when(NOW)},
+        "/portfolio/orders": {"orders": [], "cursor": ""},
+        "/portfolio/positions": {"market_positions": [], "cursor": ""},
+        "/portfolio/balance": {"balance": 100, "balance_dollars": "1.0000"},
+        "/portfolio/fills": {"fills": fills, "cursor": ""},
+        "/portfolio/settlements": {"settlements": [], "cursor": ""},
+        "/portfolio/orders/v-strange": {"order": row("strange") | {"order_id": "v-strange"}},
+    }
+    asked = []
+    call = gathering.first()
+    while call is not None:
+        asked.append(call.rest.path)
+        call = gathering.take(call, 200, json.dumps(answers[call.rest.path]).encode(), NOW)
+    assert asked == list(answers)
+    named = [fill.client_order_id for fill in gathering.state("a", {}).fills]
+    assert named == ["known", "strange", "known", "strange"]

@@ -176,11 +176,12 @@ class Deployment:
         view: SizingView,
         now: int,
         hedging: bool = False,
-        other: int = 0,
+        entering: int = 0,
     ) -> tuple[NewOrder, ...]:
         """The orders that a signal asks for, with the deployment's `position` (signed nanos) in that market.
 
-        With hedging `position` is the one of the signal's own side, `other` that of the opposite one. Raises Declined.
+        What its orders are about to trade at once is in it, and `entering` says how many of them have not begun to.
+        With hedging `position` is the one of the signal's own side. Raises Declined.
         """
         self._admit(signal, now)
         action = signal.action
@@ -203,8 +204,9 @@ class Deployment:
                 return tuple(orders)
             raise Declined("short_not_allowed", "the deployment takes no short positions")
         most = self.settings.entries
-        if most is not None and not orders and position and self.entered.get(signal.symbol, 0) >= most:
-            raise Declined("entries", f"the position was added to {most} times")
+        entered = entering + (self.entered.get(signal.symbol, 0) if position else 0)
+        if most is not None and not orders and entered >= most:
+            raise Declined("entries", f"the position was added to {entered} times, {most} are allowed")
         size = signal.execution_params.quantity
         if size is None:
             size = view.size_of(self, signal, instrument, side)

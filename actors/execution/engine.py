@@ -59,6 +59,7 @@ from protocols.orders import (
     Fill,
     NewOrder,
     OrderEvent,
+    PositionSide,
     Side,
     SubmitOrders,
     VenueFilled,
@@ -553,10 +554,13 @@ class Engine(OrderDesk):
             if hedging:
                 long = self.position(signal.symbol, position_side="long")
                 short = self.position(signal.symbol, position_side="short")
-                own = long if signal.action in ("BUY", "CLOSE_LONG") or not short else short
+                goes_long = signal.action in ("BUY", "CLOSE_LONG") or (signal.action == "CLOSE_ALL" and long)
+                leg: PositionSide = "long" if goes_long else "short"
+                own = long if goes_long else short
             else:
-                own = self.account.deployment_position(deployment.id, signal.symbol)
-            orders = deployment.orders_for(signal, instrument, own, self, ts, hedging)
+                own, leg = self.account.deployment_position(deployment.id, signal.symbol), ""
+            coming, entering = self.coming(signal.symbol, deployment.id, leg, source="signal")
+            orders = deployment.orders_for(signal, instrument, own + coming, self, ts, hedging, entering)
         except Declined as declined:
             deployment.declined += 1
             self._judge(deployment, signal, seq, ts, code=declined.code, reason=declined.reason)

@@ -86,7 +86,7 @@ class OrderDesk(EngineState):
         if denial := self._fenced(order) or self._tainted(order):
             return order, denial
         if order.reduce_only and not order.parent:
-            held = self._reducible(order)
+            held = self.reducible(order)
             if held <= 0:
                 return order, Denial(code="reduce_only", reason="there is nothing to reduce", field="size", limit="0")
             if order.size > held:
@@ -128,8 +128,8 @@ class OrderDesk(EngineState):
             value=",".join(order.marks),
         )
 
-    def _reducible(self, order: NewOrder) -> int:
-        """How much of the order would reduce the position of who ordered it."""
+    def _held(self, order: NewOrder) -> int:
+        """How much of the position that is there a resting order would reduce."""
         if order.position_side:
             return abs(self.account.position(order.market, order.position_side).quantity)
         position = self.position(order.market, order.deployment_id)
@@ -400,7 +400,7 @@ class OrderDesk(EngineState):
                 and order.market == market
                 and working.pending != "cancel"
                 and working.state not in ("held", "submitted", "unknown")
-                and self._reducible(order) <= 0
+                and self._held(order) <= 0
             ):
                 self.cancel(order.client_order_id, ts, "reduce_only")
 

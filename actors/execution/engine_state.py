@@ -15,6 +15,7 @@ from actors.execution.deployments import Deployment
 from actors.execution.matching.settings import FillSettings
 from actors.execution.matching.venue import SimulatedVenue
 from actors.execution.risk.breaker import BreakerSettings
+from actors.execution.risk.case import RISK_EXITS
 from actors.execution.risk.flatten import FlattenSettings
 from actors.execution.risk.gate import RiskGate
 from actors.execution.risk.limits import RiskLimits
@@ -143,6 +144,32 @@ class EngineState:
         if deployment_id:
             return self.account.deployment_position(deployment_id, market)
         return self.account.net_position(market)
+
+    def coming(
+        self, market: str, deployment_id: str, position_side: PositionSide = "", *, source: str = "", but: str = ""
+    ) -> tuple[int, int]:
+        """What a deployment's orders are about to trade at once, signed; and how many of them are entries that have not
+        begun to fill. `source`: only of orders from there; `but`: without this order."""
+        quantity = entries = 0
+        for name, working in self.blotter.open.items():
+            order = working.order
+            if order.market != market or order.deployment_id != deployment_id or order.position_side != position_side:
+                continue
+            at_once = order.kind == "market" or order.time_in_force in ("IOC", "FOK")
+            if at_once and not order.parent and name != but and source in ("", order.source):
+                quantity += working.leaves if order.side == "buy" else -working.leaves
+                entries += not order.reduce_only and not working.filled
+        return quantity, entries
+
+    def reducible(self, order: NewOrder) -> int:
+        """How much of the position of who orders it this order would reduce; what is about to be traded counts."""
+        position = self.position(order.market, order.deployment_id, order.position_side)
+        if order.source not in RISK_EXITS:
+            # An exit by the engine itself goes by what is there: what is on its way may fail.
+            position += self.coming(order.market, order.deployment_id, order.position_side, but=order.client_order_id)[
+                0
+            ]
+        return max(0, -position if order.side == "buy" else position)
 
     def positions(self, deployment_id: str = "") -> Iterable[tuple[str, PositionSide, int]]:
         """Market, side and signed quantity of all that are not flat."""

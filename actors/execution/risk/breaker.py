@@ -14,11 +14,12 @@ import msgspec
 
 from protocols.nanos import NANO, decimal_text, exact_nanos
 
-OWN_CODES = frozenset({"breaker_open", "locked", "kill_switch", "reducing_only", "parent_denied"})
-"""Denials that say nothing about the orders: they follow from an earlier one."""
+OWN_CODES = frozenset({"breaker_open", "locked", "kill_switch", "reducing_only", "parent_denied", "reduce_only"})
+"""Denials that say nothing about the orders: they follow from an earlier one, or there was nothing left to reduce."""
 
-NO_WORD_OF_THE_VENUE = frozenset({"never_arrived", "not_sent", "locked"})
-"""Rejections by our own gateway: the order did not leave, or a crash came before it. The venue has judged nothing."""
+HARMLESS = frozenset({"never_arrived", "not_sent", "locked", "reduce_only_exceeds_position"})
+"""Rejections that say nothing about the orders: by our own gateway, which they did not leave, or before which a crash
+came; and of an exit that another one was faster than."""
 
 
 class BreakerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -92,7 +93,7 @@ class RiskBreaker:
 
     def on_reject(self, code: str, ts: int) -> None:
         """An order was rejected, for this reason; only those of the venue count."""
-        if code in NO_WORD_OF_THE_VENUE:
+        if code in HARMLESS:
             return
         self._failed(self._rejections, self.settings.max_rejections, "rejections by the venue", ts)
 

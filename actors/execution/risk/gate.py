@@ -294,9 +294,9 @@ class RiskGate:
         order = case.order
         if not order.reduce_only or order.parent:
             return None
-        held = case.view.position(order.market, order.deployment_id, order.position_side)
-        if (held > 0 and order.side == "sell") or (held < 0 and order.side == "buy"):
+        if case.view.reducible(order) > 0:
             return None
+        held = case.view.position(order.market, order.deployment_id, order.position_side)
         return case.deny(
             "reduce_only", f"there is nothing that a {order.side} would reduce", "reduce_only", "", str(held)
         )

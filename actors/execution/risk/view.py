@@ -48,6 +48,10 @@ class RiskView(Protocol):
         """Signed quantity; with a side, of that one alone (hedging)."""
         ...
 
+    def reducible(self, order: NewOrder) -> int:
+        """How much of the position of who orders it this order would reduce."""
+        ...
+
     def positions(self, deployment_id: str = "") -> Iterable[tuple[str, PositionSide, int]]:
         """Market, side and signed quantity of all that are not flat. The side is empty with netting."""
         ...

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from actors.execution.engine import Engine
 from actors.execution.inputs import Flatten, MoveDeployment, Numbered, SetTrading, Tick, decode, encode
 from actors.execution.matching.settings import Constant, FillSettings, LatencySettings
+from actors.execution.risk.breaker import BreakerSettings
 from actors.execution.risk.limits import RiskLimits
 from protocols.market import Funding, MarketStatus
 from protocols.nanos import NANO
@@ -502,3 +503,48 @@ def test_orders_submitted_together_can_be_journaled() -> None:
     desk = Desk()
     item = SubmitOrders((desk.order("o", "buy", 1),))
     assert decode(encode([Numbered(1, 2, item)])) == (Numbered(1, 2, item),)
+
+
+@pytest.mark.parametrize("mode", ["netting", "hedging"])
+def test_a_signal_does_not_ask_again_for_what_an_order_is_about_to_do(mode: str) -> None:
+    """An order is on its way for a second: nobody enters, leaves or turns twice meanwhile."""
+    latency = LatencySettings(entry=Constant(ns=SECOND // 2), response=Constant(ns=SECOND // 2))
+    account = {"kind": "margin", "leverage": "10", "position_mode": mode}
+    desk = Desk(account=account, fills=FillSettings(latency=latency))
+    desk.deploy(opposite="flip", entries=1)
+    desk.quote(100, 100.5)
+
+    def said(number: int, action: str) -> str:
+        desk.signal(number, action, quantity=1.0)
+        [verdict] = desk.engine.take_verdicts()
+        return verdict.code
+
+    assert said(1, "BUY") == ""
+    assert said(2, "BUY") == "entries"
+    assert said(3, "CLOSE_LONG") == "", "what comes will have to go"
+    assert said(4, "CLOSE_LONG") == "no_position"
+    desk.quote(100, 100.5, later=2 * SECOND)
+    assert said(5, "BUY") == ""
+    desk.quote(100, 100.5, later=2 * SECOND)
+    assert desk.position() == 1.0
+    if mode == "hedging":
+        assert said(6, "SELL") == ""
+        assert said(7, "SELL") == "entries"
+        desk.quote(100, 100.5, later=2 * SECOND)
+        legs = {each.side: each.quantity // NANO for each in desk.engine.account.positions()}
+        assert legs == {"long": 1, "short": -1}
+        return
+    assert said(6, "SELL") == ""
+    assert said(7, "SELL") == "entries"
+    desk.quote(100, 100.5, later=2 * SECOND)
+    assert desk.position() == -1.0
+    assert sum(price * size for _, price, size in desk.fills()) > 0
+    assert len(desk.fills()) == 3 + 2
+
+
+def test_an_exit_that_another_one_was_faster_than_does_not_open_the_breaker() -> None:
+    desk = Desk(breaker=BreakerSettings(max_rejections=1, max_denials=1))
+    desk.quote(100, 100.5)
+    desk.submit(desk.order("a", "sell", 1, reduce_only=True))
+    assert desk.state("a") == ("denied", "reduce_only")
+    assert desk.engine.gate.breaker_state(desk.ts) == "closed"

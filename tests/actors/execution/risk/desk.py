@@ -110,6 +110,10 @@ class Desk:
             if name == market and deployment_id in ("", owner) and side == position_side
         )
 
+    def reducible(self, order: NewOrder) -> int:
+        position = self.position(order.market, order.deployment_id, order.position_side)
+        return max(0, -position if order.side == "buy" else position)
+
     def positions(self, deployment_id: str = "") -> Iterable[tuple[str, PositionSide, int]]:
         keys = dict.fromkeys((name, side) for owner, name, side in self.held if deployment_id in ("", owner))
         found = [(name, side, self.position(name, deployment_id, side)) for name, side in keys]

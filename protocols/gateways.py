@@ -154,13 +154,16 @@ class VenueState(Message, frozen=True, gc=False, kw_only=True, tag="venue_state"
 
 class Reconcile(Request[VenueState], frozen=True, gc=False, tag="reconcile_venue"):
     """Ask the venue for everything. `since`: of fills and settlements; `markets` those to ask for where the venue lists
-    fills by market alone (Binance). `named`: our ids of orders that may have such fills, by the venue's: venues do not
-    say them with a fill, and each that is missing is a question of its own. Refused `unavailable`: the venue does not answer, the gateway begins, or it has not
-    been told AdoptOrders in this life."""
+    fills by market alone (Binance).
+
+    `named`: our ids of orders that may have such fills, by the venue's: venues do not say them with a fill, and each
+    that is missing is a question of its own. Refused `unavailable`: the venue does not answer, the gateway begins, or it
+    has not been told AdoptOrders in this life.
+    """
 
     since: int
     markets: tuple[str, ...] = ()
-    named: dict[str, str] = {}
+    named: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 # Gateway to whoever wants to know.

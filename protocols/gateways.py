@@ -157,8 +157,8 @@ class Reconcile(Request[VenueState], frozen=True, gc=False, tag="reconcile_venue
     fills by market alone (Binance).
 
     `named`: our ids of orders that may have such fills, by the venue's: venues do not say them with a fill, and each
-    that is missing is a question of its own. Refused `unavailable`: the venue does not answer, the gateway begins, or it
-    has not been told AdoptOrders in this life.
+    that is missing is a question of its own. Refused `unavailable`: the venue does not answer, the gateway begins, or
+    it has not been told AdoptOrders in this life.
     """
 
     since: int

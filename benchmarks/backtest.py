@@ -16,7 +16,7 @@ from typing import Any, Final
 import msgspec
 
 from benchmarks import peers
-from benchmarks.backtest_data import HALF, write
+from benchmarks.backtest_data import AVERAGES, HALF, write
 from benchmarks.harness import (
     TROUPE,
     ChildFailed,
@@ -37,7 +37,7 @@ BARS: Final = 200_000
 BARS_OF_SWEEP: Final = 5_000
 RUNS: Final = 1_000
 QUANTITY: Final = 10
-PERIODS: Final = {"quotes": (50, 200), "l2": (20, 60), "bars": (50, 200)}
+PERIODS: Final = {"quotes": (50, 200), "l2": (20, 60), "bars": AVERAGES}
 SAME: Final = 0.005
 """Of a currency unit: what two equities may differ by."""
 

@@ -23,6 +23,8 @@ MINUTE = 60_000_000_000
 BEGIN = 1_700_000_040_000_000_000
 STEP = 1_000_000
 """A millisecond between two events."""
+AVERAGES = (50, 200)
+"""Periods of the two averages over bars."""
 CALM = 300
 """Events of each stream before its price moves: all averages are the same then, however they begin."""
 
@@ -89,9 +91,20 @@ def bars(count: int, seed: int = 3) -> dict[str, Any]:
 
 
 def walk(count: int, seed: int = 4) -> dict[str, Any]:
-    """As `bars`."""
+    """As `bars`. The averages of `AVERAGES` are never equal: where they are, rounding says who has crossed whom."""
     draw = np.random.default_rng(seed)
-    return _around(np.maximum(20_000 + np.cumsum(draw.integers(-20, 21, count)), 5_000), draw)
+    close = np.maximum(20_000 + np.cumsum(draw.integers(-20, 21, count)), 5_000)
+    while (tie := _tie(close, *AVERAGES)) is not None:
+        close[tie] += 1
+    return _around(close, draw)
+
+
+def _tie(close: Any, fast: int, slow: int) -> int | None:
+    """The first bar behind which both averages are the same."""
+    sums = np.concatenate(([0], np.cumsum(close)))
+    ends = np.arange(slow, len(sums))
+    equal = (sums[ends] - sums[ends - fast]) * slow == (sums[ends] - sums[ends - slow]) * fast
+    return int(ends[np.argmax(equal)]) - 1 if equal.any() else None
 
 
 def _around(close: Any, draw: np.random.Generator) -> dict[str, Any]:

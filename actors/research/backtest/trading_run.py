@@ -52,6 +52,9 @@ class TradingRun(SandboxedRun):
         super().__init__(stage, ready, maker, markets, most)
         self.engine = stage.engine
         self._markets = tuple(markets)
+        handled = ((Quote, self._quotes), (Trade, self._trades))
+        self._kinds = frozenset(kind for kind, wanted in handled if wanted)
+        """What it is told of as it comes; bars are made."""
         self._ahead: deque[Told] = deque()
         """Market messages that the engine has not got yet."""
         self._later: deque[tuple[int, Cause]] = deque()
@@ -71,11 +74,12 @@ class TradingRun(SandboxedRun):
             if not session.begun:
                 session.begin(batch.ts[0], dict.fromkeys((*self._markets, *self.view.markets)))
                 yield from self._deploy(batch.ts[0])
-            if self._quotes_alone(batch):
-                causes_of = zip(batch.messages)
+            if self._told_as_they_are(batch):
+                told = self._kinds
+                causes_of = [(each,) if type(each) in told else () for each in batch.messages]
                 self._ahead.extend(map(_TOLD, zip(batch.ts, batch.messages, causes_of, strict=True)))
-                waiting += len(batch.ts)
-                if waiting >= MOST_WAITING:
+                waiting += sum(map(len, causes_of))
+                if waiting >= MOST_WAITING or len(self._ahead) >= MOST_AHEAD:
                     yield from self._work()
                     waiting = 0
                 rows: Iterable[tuple[int, Any]] = ()
@@ -95,11 +99,13 @@ class TradingRun(SandboxedRun):
         yield from self._work()
         yield from self._until(session.last + session.latency + 1)
 
-    def _quotes_alone(self, batch: Batch) -> bool:
-        """Whether the strategy is told of each message of a batch, and of nothing else: quotes without bars."""
-        if batch.kind != "quotes" or not self._quotes or self._bars:
+    def _told_as_they_are(self, batch: Batch) -> bool:
+        """Whether the strategy is told of the quotes and trades of a batch alone: no bars, only markets that it has."""
+        if self._bars or (self.view.wanted and not self.view.wanted.issuperset(map(_MARKET, batch.messages))):
             return False
-        return not self.view.wanted or self.view.wanted.issuperset(map(_MARKET, batch.messages))
+        if batch.kind != "quotes":
+            self.view.books.update({each.market for each in batch.messages if type(each) is BookUpdate})
+        return True
 
     def _deploy(self, ts: int) -> Steps:
         deployment = self.engine.deployments[DEPLOYMENT]

@@ -63,22 +63,32 @@ def _simple(fast: int, slow: int) -> Take:
     """Two means as integer sums."""
     values: deque[int] = deque()
     fast_sum = slow_sum = known = 0
+    past = -1 - fast
 
     def take(value: int) -> int:
         nonlocal fast_sum, slow_sum, known
         values.append(value)
-        slow_sum += value
-        fast_sum += value
-        count = len(values)
-        if count > fast:
-            fast_sum -= values[-1 - fast]
-        if count < slow:
-            return 0
-        if count > slow:
-            slow_sum -= values.popleft()
-        difference = fast_sum * slow - slow_sum * fast
-        sign = (difference > 0) - (difference < 0)
-        if sign in (0, known):
+        if len(values) > slow:
+            slow_sum += value - values.popleft()
+            fast_sum += value - values[past]
+        else:
+            slow_sum += value
+            fast_sum += value
+            count = len(values)
+            if count > fast:
+                fast_sum -= values[past]
+            if count < slow:
+                return 0
+        above, below = fast_sum * slow, slow_sum * fast
+        if above > below:
+            if known == 1:
+                return 0
+            sign = 1
+        elif above < below:
+            if known == -1:
+                return 0
+            sign = -1
+        else:
             return 0
         before, known = known, sign
         return sign if before else 0
@@ -141,6 +151,7 @@ class MovingAverageCross(Strategy[CrossParameters]):
     def __init__(self, parameters: CrossParameters, markets: tuple[str, ...]) -> None:
         super().__init__(parameters, markets)
         self._on_bars = parameters.on == "bars"
+        self._interval = parameters.interval if self._on_bars else ""
         self.intervals = (parameters.interval,) if self._on_bars else ()
         self._takes: dict[str, Take] = {}
         self._crossed: dict[str, int] = {}
@@ -169,7 +180,7 @@ class MovingAverageCross(Strategy[CrossParameters]):
 
     def on_bar(self, bar: Bar) -> Sequence[Draft]:
         """The close of a bar of the interval, where that is what is averaged."""
-        if not self._on_bars or bar.interval != self.parameters.interval:
+        if bar.interval != self._interval:
             return NO_DRAFTS
         take = self._takes.get(bar.market)
         if take is None:

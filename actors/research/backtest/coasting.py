@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from actors.execution.accounts.rounding import money
+from actors.execution.accounts.rounding import UNIT, money
 from actors.execution.engine import Engine
 from actors.research.backtest.recorder import Recorder
 from actors.research.backtest.spec import BacktestSpec
@@ -66,13 +66,14 @@ class Coast:
         if self._quantity:
             engine.account.seen(self._market, min(bar.low for bar in bars), max(bar.high for bar in bars))
         quantity, multiplier, base = self._quantity, self._multiplier, self._equity - self._value
-        shown = [bar for bar in bars if bar.end >= since]
-        recorder.sample_closes(
-            [bar.ts_recv for bar in shown],
-            [base + money(bar.close, quantity, multiplier) for bar in shown] if quantity else [base] * len(shown),
-            [bar.close for bar in shown],
-            exposed=quantity != 0,
-        )
+        shown = bars if bars[0].end >= since else [bar for bar in bars if bar.end >= since]
+        closes = [bar.close for bar in shown]
+        whole, rest = divmod(quantity * multiplier, UNIT)
+        if rest:
+            equity = [base + money(close, quantity, multiplier) for close in closes]
+        else:  # nothing is to be rounded
+            equity = [base + close * whole for close in closes]
+        recorder.sample_closes([bar.ts_recv for bar in shown], equity, closes, exposed=quantity != 0)
 
 
 def may_coast(spec: BacktestSpec, kind: str) -> bool:

@@ -7,6 +7,7 @@ result, log = drive(run_sandboxed(...))        # where the strategy is in a work
 from __future__ import annotations
 
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -146,9 +147,13 @@ class Stage:
         """Trades with the numbers of the bars of their entry and exit, where samples are bars."""
         if not self.view.of_bars_alone:
             return tuple(trades)
-        place = {ts: at - 1 for at, ts in enumerate(times)}
+
+        def place(ts: int) -> int | None:
+            at = bisect_right(times, ts) - 1
+            return at - 1 if at >= 0 and times[at] == ts else None
+
         return tuple(
-            msgspec.structs.replace(trade, entry_bar=place.get(trade.entry_ts), exit_bar=place.get(trade.exit_ts))
+            msgspec.structs.replace(trade, entry_bar=place(trade.entry_ts), exit_bar=place(trade.exit_ts))
             for trade in trades
         )
 

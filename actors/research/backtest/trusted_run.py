@@ -6,6 +6,7 @@ comparison of two integers.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Any
 
@@ -160,10 +161,10 @@ class TrustedRun:
         coast = Coast(engine, last.market, last.close, multiplier)
         low, high = coast.bounds
         drafts: Sequence[Draft] = ()
-        while place < len(times) and times[place] <= until and low < bars[place].close < high:
-            drafts = told(bars[place])
+        end = bisect_right(times, until, place)
+        while place < end and low < (bar := bars[place]).close < high:
             place += 1
-            if drafts:
+            if drafts := told(bar):
                 break
         if place == begin:
             session.coasted(times[place - 1])

@@ -24,12 +24,12 @@ _WHOLE = frozenset({"-q", "-v", "-x"})
 def test(arguments: list[str]) -> Report | int:
     """Run the tests; every argument but `--json` is pytest's. Files and folders are found from where one stands.
 
-    All tests run in three processes at a time, whole files in each; what is chosen by name runs in one.
+    All tests run in four processes at a time, whole files in each; what is chosen by name runs in one.
     """
     passed_on = [from_here(argument) for argument in arguments if argument != "--json"]
     command = [sys.executable, "-m", "pytest", *passed_on]
     if all(argument in _WHOLE for argument in passed_on):
-        command += ["-n", "3", "--dist", "loadfile"]  # some wait for others: two processors are busy with three
+        command += ["-n", "4", "--dist", "loadfile"]  # many wait for others: two processors are busy with four
     _require("tests", "pytest", "dev")
     if "--json" not in arguments:
         return int(_PYTEST_EXITS.get(_run(command), Exit.FAILED))

@@ -34,7 +34,7 @@ async def test_without_a_fault_every_quote_is_the_venues_own_and_nothing_is_lost
     [
         pytest.param("drop", {"count": 1}, marks=LONG),
         ("drop", {"count": 5}),
-        ("duplicate", {"count": 5}),
+        pytest.param("duplicate", {"count": 5}, marks=LONG),
         ("reorder", {"count": 3}),
         ("garble", {"count": 1}),
     ],
@@ -157,7 +157,7 @@ async def test_handshakes_refused_with(tmp_path: Path, options: dict[str, Any]) 
 @pytest.mark.parametrize(
     ("kind", "options"),
     [
-        ("http", {"status": 401}),
+        pytest.param("http", {"status": 401}, marks=LONG),
         ("http", {"status": 503}),
         ("late", {"seconds": 0.2}),
         ("old_snapshot", {"seconds": 0.5}),
@@ -180,7 +180,7 @@ async def test_snapshots_over_rest_that_are(tmp_path: Path, kind: str, options: 
         await running.end()
 
 
-@pytest.mark.parametrize("seconds", [7.0, -7.0])
+@pytest.mark.parametrize("seconds", [7.0, pytest.param(-7.0, marks=LONG)])
 async def test_a_clock_that_is_wrong(tmp_path: Path, seconds: float) -> None:
     async with rig(tmp_path) as running:
         running.inject("clock", seconds=seconds)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -80,16 +82,23 @@ class Client:
         return str(self("POST", "/api/paper-trading/sessions", 201, **fields)["session_id"])
 
 
-@pytest.fixture(scope="package")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    """A client of a node that trades; it is busy, so it ends with the last of these tests."""
-    with NodeProcess(tmp_path_factory.mktemp("r"), CONFIGURATION) as node:
+@contextmanager
+def client_of(folder: Path, configuration: str) -> Iterator[Client]:
+    """A client of a node of its own, once that listens."""
+    with NodeProcess(folder, configuration) as node:
         deadline = time.monotonic() + PATIENCE_S
         while not node.out.endswith("\n"):
             assert node.process.poll() is None, node.log[-3000:]
             assert time.monotonic() < deadline
             time.sleep(0.02)
         found = Client(node)
-        found.until("/api/v1/accounts", lambda answer: any(each["up"] for each in answer["accounts"]))
         yield found
         found.http.close()
+
+
+@pytest.fixture(scope="package")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """A client of a node that trades; it is busy, so it ends with the last of these tests."""
+    with client_of(tmp_path_factory.mktemp("r"), CONFIGURATION) as found:
+        found.until("/api/v1/accounts", lambda answer: any(each["up"] for each in answer["accounts"]))
+        yield found

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from tests.actors.execution.http.conftest import PATIENCE_S, Client
-from tests.node.kit import NodeProcess
+from tests.actors.execution.http.conftest import Client, client_of
 
 CONFIGURATION = """\
 [node]
@@ -35,15 +33,8 @@ MARKET = "SIM-BETA"
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     """A client of a node with a limit over all accounts."""
-    with NodeProcess(tmp_path_factory.mktemp("x"), CONFIGURATION) as node:
-        deadline = time.monotonic() + PATIENCE_S
-        while not node.out.endswith("\n"):
-            assert node.process.poll() is None, node.log[-3000:]
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        found = Client(node)
+    with client_of(tmp_path_factory.mktemp("x"), CONFIGURATION) as found:
         yield found
-        found.http.close()
 
 
 def bought(desk: Client, account: str, name: str, quantity: str, side: str = "buy", **more: Any) -> Any:

@@ -93,6 +93,35 @@ class SupervisorOptions(msgspec.Struct, frozen=True):
     max_children: int | None = None
 
 
+PLACEMENTS = ("local", "process", "ray")
+
+
+class HostOptions(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, kw_only=True):
+    """The worker process that a placed child (`placement` other than "local") runs in.
+
+    Raises ValueError for amounts below 0, or for both an affinity and a spread.
+    """
+
+    share: str = ""
+    """Children with the same name here share one worker, and its death. Empty: one of its own."""
+    cpus: float = 0.0
+    """Processors that Ray sets aside (its `num_cpus`); 0: none, it may run anywhere."""
+    memory_mb: float = 0.0
+    """Memory that Ray sets aside, in MiB; 0: none."""
+    resources: dict[str, float] = {}
+    """Amounts of Ray's custom resources by name."""
+    node: str = ""
+    """The id, name or address of the cluster's node on which it must run; empty: any."""
+    spread: bool = False
+    """Whether Ray spreads such workers over its nodes; else it fills one first."""
+
+    def __post_init__(self) -> None:
+        if self.cpus < 0 or self.memory_mb < 0 or any(amount < 0 for amount in self.resources.values()):
+            raise ValueError(f"amounts of cpus, memory_mb and resources must be 0 or more, got {self}")
+        if self.node and self.spread:
+            raise ValueError(f"a worker is bound to a node ({self.node}) or spread, not both")
+
+
 NO_ARGUMENTS: dict[str, Any] = {}
 
 
@@ -115,7 +144,10 @@ class ChildSpec(msgspec.Struct, frozen=True, gc=False):
     journal: bool = False
     breaker: BreakerSettings | None = None
     router: RouterSettings | None = None
-    placement: str = "local"
+    placement: str | tuple[str, ...] = "local"
+    """`local` (this loop), `process` (a child process) or `ray` (a worker of the cluster); several: the first that can
+    be had."""
+    host: HostOptions = HostOptions()
     supervisor: SupervisorOptions | None = None
 
     def __post_init__(self) -> None:
@@ -131,8 +163,10 @@ class ChildSpec(msgspec.Struct, frozen=True, gc=False):
             raise ValueError(
                 f"child {self.name!r}: expected start_s > 0 and stop_s >= 0, got {self.start_s}, {self.stop_s}"
             )
-        if self.placement != "local":
-            raise ValueError(f"child {self.name!r}: expected placement 'local', got {self.placement!r}")
+        if not self.placements() or not set(self.placements()) <= set(PLACEMENTS):
+            raise ValueError(
+                f"child {self.name!r}: expected placements among {', '.join(PLACEMENTS)}, got {self.placement!r}"
+            )
         if self.arguments:
             try:
                 msgspec.msgpack.encode(self.arguments, enc_hook=_encode_ref)
@@ -140,6 +174,10 @@ class ChildSpec(msgspec.Struct, frozen=True, gc=False):
                 raise ValueError(f"child {self.name!r}: arguments must be msgpack-encodable: {error}") from None
         if self.supervisor is not None:
             _check_supervisor(self.name, self.supervisor)
+
+    def placements(self) -> tuple[str, ...]:
+        """Where it may run, in the order of preference."""
+        return (self.placement,) if isinstance(self.placement, str) else self.placement
 
     def actor_class(self) -> Any:
         """The actor's class, imported if need be."""

@@ -1,0 +1,40 @@
+"""`[cluster]`: where actors with `placement = "ray"` may run, and how their hosts find the node."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from runtime.settings import LocalPath
+
+Positive = Annotated[float, msgspec.Meta(gt=0, le=3600)]
+
+
+class ClusterSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`[cluster]`. Without an address the node starts no gateway and never imports Ray."""
+
+    address: str = ""
+    """Of the cluster's head, `host:port`; `local`: the cluster that `troupe cluster up` started on this machine;
+    empty: none."""
+    token_file: LocalPath = ""
+    """A file with the cluster's authentication token; empty: that of the local cluster, if it is one."""
+    listen: str = "127.0.0.1"
+    """The address at which hosts on other machines reach this node; loopback: this machine's alone."""
+    port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0
+    """The port for hosts; 0: any that is free."""
+    heartbeat_s: Positive = 1.0
+    """How often both ends of a link say that they live, in seconds."""
+    lost_s: Positive = 10.0
+    """A host that was silent for so long is given up, in seconds; a host ends itself when its node was."""
+    place_s: Positive = 60.0
+    """How long a worker may take to come up, in seconds."""
+    connect_s: Positive = 30.0
+    """How long the gateway may take to reach the cluster, in seconds; then it is tried again."""
+
+    def __post_init__(self) -> None:
+        if self.lost_s <= 2 * self.heartbeat_s:
+            raise ValueError(
+                f"lost_s must be more than two heartbeats, got lost_s = {self.lost_s:g} with heartbeat_s = "
+                f"{self.heartbeat_s:g}"
+            )

@@ -93,9 +93,6 @@ class SupervisorOptions(msgspec.Struct, frozen=True):
     max_children: int | None = None
 
 
-PLACEMENTS = ("local", "process", "ray")
-
-
 class HostOptions(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, kw_only=True):
     """The worker process that a placed child (`placement` other than "local") runs in.
 
@@ -163,9 +160,11 @@ class ChildSpec(msgspec.Struct, frozen=True, gc=False):
             raise ValueError(
                 f"child {self.name!r}: expected start_s > 0 and stop_s >= 0, got {self.start_s}, {self.stop_s}"
             )
-        if not self.placements() or not set(self.placements()) <= set(PLACEMENTS):
+        places = self.placements()
+        if places != ("local",) and not (places and set(places) <= {"process", "ray"}):
             raise ValueError(
-                f"child {self.name!r}: expected placements among {', '.join(PLACEMENTS)}, got {self.placement!r}"
+                f"child {self.name!r}: expected placement 'local', 'process', 'ray' or several of the last two, "
+                f"got {self.placement!r}"
             )
         if self.arguments:
             try:

@@ -217,12 +217,20 @@ class SupervisorCell(Cell):
     def add(self, spec: ChildSpec) -> Cell:
         """Make the cell of a spec; nothing is started."""
         path = f"/{spec.name}" if self.parent is None else f"{self.path}/{spec.name}"
-        kind: type[Cell] = ActorCell if spec.supervisor is None else SupervisorCell
-        cell = kind(self.node, self, spec, path)
+        cell = self._cell(spec, path)
         cell.guard = self.node.guard_of(cell)
         self.children[spec.name] = cell
         self.node.cells[path] = cell
         return cell
+
+    def _cell(self, spec: ChildSpec, path: str) -> Cell:
+        # A host is where its specs' placement has led: below it everything is local.
+        if spec.placements() != ("local",) and not self.node.worker:
+            from runtime.cluster.placed import PlacedCell  # a node that places nothing needs none of it
+
+            return PlacedCell(self.node, self, spec, path)
+        kind = ActorCell if spec.supervisor is None else SupervisorCell
+        return kind(self.node, self, spec, path)
 
     def remove(self, cell: Cell) -> None:
         """Forget a child whose final exit has been dealt with."""
@@ -258,7 +266,7 @@ class SupervisorCell(Cell):
         self.told.discard(cell)
         failure = cell.begin()
         if failure is None and not cell.started:
-            deadline = trio.current_time() + cell.spec.start_s
+            deadline = trio.current_time() + cell.start_limit()
             self.awaiting = [cell]
             try:
                 ready = await self._until(lambda: cell.started or cell.exit is not None, deadline, interruptible=True)
@@ -272,7 +280,7 @@ class SupervisorCell(Cell):
             if not ready:
                 await self._end(cell, 0)
                 self._take_exit(cell)
-                failure = Crashed("StartTimeout", f"not started within {cell.spec.start_s:g} s")
+                failure = Crashed("StartTimeout", f"not started within {cell.start_limit():g} s")
             elif not cell.started:
                 failure = self._take_exit(cell)
         if isinstance(failure, Normal):

@@ -307,6 +307,11 @@ class Node:
         """A child is up."""
         self._event(cell, "started")
 
+    def unplaced(self, cell: Cell, reason: ExitReason) -> None:
+        """A child waits for a cluster."""
+        self.logger.warning("unplaced", actor=cell.path, reason=describe(reason))
+        self._event(cell, "start_failed", describe(reason))
+
     def start_failed(self, cell: Cell, reason: ExitReason) -> None:
         """A start failed."""
         self.logger.error(

@@ -39,6 +39,7 @@ from runtime.process import ChildProcess, describe_status
 if TYPE_CHECKING:
     from runtime.cluster.gateway_client import Gateway
     from runtime.node import Node
+    from runtime.supervisor import SupervisorCell
 
 END_S = 2.0
 """How long a worker that is needed no more may take to end."""
@@ -220,6 +221,12 @@ class Host(Peer):
         for message in messages:
             tell(message)
 
+    def cut(self, reason: Crashed) -> None:
+        """Give it up, whatever it still does: it will be refused."""
+        if not self.over.is_set():
+            self.lost(reason, exact=False)
+            self.link.cut()
+
     def lost(self, reason: Crashed, *, exact: bool) -> None:
         """The process is gone, and everything in it."""
         if self.over.is_set():
@@ -244,6 +251,7 @@ class Hosts:
         self._numbers = count(1)
         self._children: dict[Host, ChildProcess] = {}
         self._gateway: Gateway | None = None
+        self._unplaced: set[SupervisorCell] = set()
 
     # Finding a worker.
 
@@ -392,6 +400,16 @@ class Hosts:
 
             self._gateway = Gateway(self)
         return self._gateway
+
+    def wait_for_cluster(self, supervisor: SupervisorCell) -> None:
+        """Let a supervisor try to place its children again when a cluster answers."""
+        self._unplaced.add(supervisor)
+
+    def cluster_up(self) -> None:
+        """There is a cluster, or it has other nodes than before."""
+        waiting, self._unplaced = self._unplaced, set()
+        for supervisor in waiting:
+            supervisor.place_again()
 
     # The end of a worker.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -242,6 +243,12 @@ class Link:
             nursery.start_soon(until_broken, self.read)
             nursery.start_soon(until_broken, self.heartbeat, every_s, lost_s)
         return broken[0]
+
+    def cut(self) -> None:
+        """Let `run` end, as if the other end were gone."""
+        self.closed = True
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """End the link."""

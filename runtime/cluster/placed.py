@@ -14,6 +14,7 @@ everything that was sent counts as begun.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -55,7 +56,7 @@ class ClusterLost(Exception):
 class PlacedCell(Cell):
     """A cell whose actor lives in a worker."""
 
-    __slots__ = ("begun", "ending", "far", "home", "last_view", "full", "running", "taken", "waiting", "window")
+    __slots__ = ("begun", "ending", "far", "home", "last_view", "late", "full", "running", "taken", "waiting", "window")
 
     def __init__(self, node: Node, parent: SupervisorCell | None, spec: ChildSpec, path: str) -> None:
         super().__init__(node, parent, spec, path)
@@ -68,6 +69,8 @@ class PlacedCell(Cell):
         self.home: Host | None = None
         """The worker in which it lives; kept over restarts."""
         self.ending: ExitReason | None = None
+        self.late: Crashed | None = None
+        """Its start took too long."""
         self.last_view: ActorView | None = None
         self.far: dict[str, FarCell] = {}
         if spec.supervisor is not None:
@@ -95,7 +98,7 @@ class PlacedCell(Cell):
 
     def start_limit(self) -> float:
         """See `Cell.start_limit`: a worker has to be there first."""
-        return self.spec.start_s + self.node.hosts.settings.place_s
+        return self.spec.start_s + self.node.hosts.settings.place_s + KILL_S
 
     def below(self, path: str) -> Cell:
         """The way to a path below this supervisor."""
@@ -110,7 +113,7 @@ class PlacedCell(Cell):
         """See `Cell.begin`: always on its way."""
         self.count = self.node.next_count(self.path, self.count)
         self.kind.starts += 1
-        self.exit = self.stop_reason = self.ending = None
+        self.exit = self.stop_reason = self.ending = self.late = None
         self.kill_asked = self.started = False
         self._mark = None
         self.begun = self.taken = 0
@@ -131,6 +134,7 @@ class PlacedCell(Cell):
                     self.scope.cancel()
                 home = await self.node.hosts.acquire(self)
                 home.start(self)
+                self._limit_start()
                 reason = await self._serve(home)
         except (HostLost, ClusterLost, wire.NotTransferable) as error:
             reason = Crashed(type(error).__name__, str(error))
@@ -144,10 +148,24 @@ class PlacedCell(Cell):
             if self.home is not None:
                 self.home.forget(self)
             self._leave()
-            if isinstance(self.stop_reason, Killed) and reason == Killed():
+            if self.late is not None:
+                reason = self.late
+            elif isinstance(self.stop_reason, Killed) and reason == Killed():
                 reason = self.stop_reason
             self.task = self.scope = None
             self.parent.child_exited(self, reason)
+
+    def _limit_start(self) -> None:
+        """The time for a start begins when there is a worker."""
+        count, start_s = self.count, self.spec.start_s
+
+        def check() -> None:
+            if not self.started and self.count == count and self.ending is None and not self.kill_asked:
+                self.late = Crashed("StartTimeout", f"not started within {start_s:g} s")
+                self.kill("its start took too long")
+
+        if start_s != math.inf:
+            self.node.timers.call_at(trio.current_time() + start_s, check)
 
     async def _serve(self, home: Host) -> ExitReason:
         """Send what comes into the mailbox, until the life is over."""

@@ -145,6 +145,9 @@ class ChildSpec(msgspec.Struct, frozen=True, gc=False):
     """`local` (this loop), `process` (a child process) or `ray` (a worker of the cluster); several: the first that can
     be had."""
     host: HostOptions = HostOptions()
+    services: tuple[ChildSpec, ...] = ()
+    """What it needs beside it in its worker, at `/<name>` there: what it looks up by that path is then the worker's
+    own. Of those with one name the first that comes is started."""
     supervisor: SupervisorOptions | None = None
 
     def __post_init__(self) -> None:

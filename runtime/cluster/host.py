@@ -37,12 +37,12 @@ from runtime.cluster.far import FarCell
 from runtime.cluster.link import Link, LinkBroken
 from runtime.cluster.peer import Peer, mark_of
 from runtime.cluster.settings import WorkerSettings
-from runtime.exits import crashed
+from runtime.exits import crashed, describe
 from runtime.journal import JournalEntry
 from runtime.mailbox import Ask, Lag, Posted, Sender, content
 from runtime.metrics import Metrics
 from runtime.node import Node, NodeSettings, preview
-from runtime.spec import ChildSpec, dynamic_supervisor
+from runtime.spec import ChildSpec, RestartLimit, dynamic_supervisor
 from runtime.supervisor import SupervisorCell
 from runtime.telemetry import TelemetrySettings, open_telemetry
 from runtime.timers import Timer
@@ -244,8 +244,25 @@ class Root(SupervisorCell):
         """See `Cell.signal`: nobody waits here."""
 
     def child_exited(self, cell: Cell, reason: ExitReason) -> None:
-        """Tell the node."""
+        """Tell the node; without its services a worker is of no use."""
+        if isinstance(cell, Services):
+            raise RuntimeError(f"the worker's services gave up: {describe(reason)}")
         cast("HostNode", self.node).end.tell_ended(cast("HostedActor | HostedSupervisor", cell), reason)
+
+
+class Services(SupervisorCell):
+    """What placed actors need beside them in their worker, at the top of its tree."""
+
+    __slots__ = ()
+
+    def add(self, spec: ChildSpec) -> Cell:
+        """See `SupervisorCell.add`; the paths are those of the node's top."""
+        cell = super().add(spec)
+        del self.node.cells[cell.path]
+        cell.path = f"/{spec.name}"
+        cell._ref = None
+        self.node.cells[cell.path] = cell
+        return cell
 
 
 class HostTopics(Topics):
@@ -353,7 +370,7 @@ class HostNode(Node):
 
     def _ends_here(self, path: str) -> bool:
         """Whether the supervisor of a path is in this worker: it alone can say whether an end was the last."""
-        return self.cells[path].parent is not self.root
+        return not isinstance(self.cells[path], HostedActor | HostedSupervisor)
 
     def dead_letter(self, path: str, message: Message, reason: str) -> None:
         """See `Node.dead_letter`."""
@@ -363,7 +380,7 @@ class HostNode(Node):
         self, cell: Cell, reason: ExitReason, culprit: Message | None, last: Sequence[str] | None = None
     ) -> None:
         """See `Node.crash`: of a placed actor the node itself says it."""
-        if cell.parent is self.root:
+        if isinstance(cell, HostedActor | HostedSupervisor):
             self.culprits[cell.path] = culprit, tuple(preview(message) for message in cell.recorder or ())
         else:
             super().crash(cell, reason, culprit, last)
@@ -371,7 +388,7 @@ class HostNode(Node):
     def quarantined(self, path: str, message: Message) -> None:
         """See `Node.quarantined`; of a placed actor the node itself says it."""
         cell = self.cells.get(path)
-        if cell is None or cell.parent is not self.root:
+        if not isinstance(cell, HostedActor | HostedSupervisor):
             super().quarantined(path, message)
 
 
@@ -388,6 +405,7 @@ class NodeEnd(Peer):
         self._interest: dict[type[Message], tuple[bool, frozenset[str]] | None] = {}
         self._missed: dict[tuple[type[Message], str], int] = {}
         super().__init__(HostNode(self))
+        self.services: Services
         self.broken = ""
         self.leaving = False
         self._handlers |= {
@@ -416,6 +434,7 @@ class NodeEnd(Peer):
             node.cells["/"] = node.root
             nursery.start_soon(node.timers.run)
             nursery.start_soon(node.root.live)
+            await self._begin_services()
             nursery.start_soon(self._report)
             broken = await self.link.run(self.settings.heartbeat_s, self.settings.lost_s)
             self.up = False
@@ -424,6 +443,22 @@ class NodeEnd(Peer):
         if not self.leaving:
             print(f"worker {self.settings.worker}: {self.broken or broken.reason}", file=sys.stderr, flush=True)
         return 0 if self.leaving else LOST
+
+    async def _begin_services(self) -> None:
+        limit = RestartLimit(count=10, seconds=60.0)
+        self.services = Services(self.node, self.node.root, dynamic_supervisor("services", limit=limit), "/services")
+        self.services.begin()
+        while not self.services.started:
+            await trio.lowlevel.checkpoint()
+
+    def _serve_beside(self, spec: ChildSpec) -> None:
+        for service in spec.services:
+            if service.name not in self.services.children:
+                # The cell is there at once, so that what looks it up finds it; it starts in its supervisor's turn.
+                cell = self.services.add(self._with_arguments(service))
+                cell.set_state(State.BACKOFF)
+                self.services.due[cell] = trio.current_time()
+                self.services.signal()
 
     def _welcome(self, record: wire.Welcome) -> None:
         self.up = True
@@ -489,6 +524,7 @@ class NodeEnd(Peer):
         except (wire.NotTransferable, ValueError, TypeError) as error:
             self.link.put(wire.Ended(record.path, crashed(error), (), None, ()))
             return
+        self._serve_beside(spec)
         if spec.journal:
             cast("Any", self.node.log).last[f"journal:{record.path}"] = record.journal
         self.told[record.path] = 0
@@ -597,7 +633,8 @@ class NodeEnd(Peer):
             self.link.put(wire.Figures(rss, self._families()))
 
     def _views(self) -> tuple[ActorView, ...]:
-        found = [cell for cell in self.node.cells.values() if cell.parent is self.node.root]
+        hosted = HostedActor | HostedSupervisor
+        found = [cell for cell in self.node.cells.values() if isinstance(cell, hosted)]
         return tuple(view(self.node, cell) for cell in found)
 
     def _families(self) -> tuple[wire.Family, ...]:

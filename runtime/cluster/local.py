@@ -1,0 +1,489 @@
+"""A Ray cluster of several nodes on this machine: started, looked at and ended here, without importing Ray.
+
+    up(data_dir, ClusterSize(nodes=2), print)      it stays when the caller ends
+    status(data_dir)                               what of it runs
+    down(data_dir)                                 ends it, and what its workers have started
+
+Everything listens on loopback, asks for a token of our own, and keeps its files below the data folder. Every process
+of a node has a word in its environment that only this cluster has; all descendants inherit it. By that word, not by
+their names, they are found and ended: `ray stop` would end every Ray of the machine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import functools
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Final, Literal, NamedTuple
+
+import msgspec
+import trio
+
+from runtime.cluster.ray_start import LOOPBACK
+from runtime.cluster.settings import ClusterSettings
+from runtime.orphans import ProcessEntry, end_processes, processes, read_process
+
+PACKAGES = Path(__file__).resolve().parent.parent.parent
+"""The folder that holds the packages, so that workers can import them."""
+WORD = "TROUPE_CLUSTER"
+"""The variable that marks every process of a cluster: the cluster's id and the node's name."""
+SOCKET_PATH = 107
+"""The longest path of a Unix socket, in bytes (unix(7))."""
+BELOW = len("/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store.65535")
+"""What Ray adds to its folder for the longest of its sockets."""
+START_S = 90.0
+"""How long `ray start` may take; it needs two seconds where the machine is not busy."""
+END_S = 20.0
+STATE = "cluster.json"
+
+Tell = Callable[[str], None]
+
+
+class NoCluster(Exception):
+    """There is no cluster where the settings say that there is one; the text says what to do."""
+
+
+class StartFailed(Exception):
+    """The cluster could not be started; nothing of it is left."""
+
+
+class DifferentCluster(Exception):
+    """A cluster is there that is not what was asked for, or not whole."""
+
+
+class ClusterSize(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a local cluster shall be."""
+
+    nodes: Annotated[int, msgspec.Meta(ge=1, le=64)] = 2
+    """The head included."""
+    cpus_per_node: Annotated[float, msgspec.Meta(ge=0)] = 2.0
+    """Processors that each node offers; they are counted, not enforced."""
+    memory_mb: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """MiB that each node offers; 0: what Ray finds free."""
+    store_mb: Annotated[int, msgspec.Meta(ge=75)] = 80
+    """MiB of each node's object store; Ray takes no less than 75."""
+    port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0
+    """Of the head; 0: any that is free."""
+
+
+class ClusterProcess(msgspec.Struct, frozen=True):
+    """One process that makes up a node."""
+
+    name: str
+    pid: int
+    started: int
+    """Clock ticks since boot: a number that is used again has another."""
+
+    def runs(self) -> bool:
+        """Return whether it still does."""
+        entry = read_process(self.pid)
+        return entry is not None and not entry.dead and entry.started == self.started
+
+
+class ClusterNode(msgspec.Struct, frozen=True):
+    """One node as it was started."""
+
+    name: str
+    head: bool
+    processes: tuple[ClusterProcess, ...] = ()
+
+
+class LocalCluster(msgspec.Struct, frozen=True):
+    """The state file of a local cluster."""
+
+    id: str
+    size: ClusterSize
+    folder: str
+    """Ray's temporary files; removed with the cluster."""
+    token_file: str
+    nodes: tuple[ClusterNode, ...]
+    address: str = ""
+    """Of the head, `host:port`; empty until everything runs."""
+
+    @property
+    def running(self) -> bool:
+        """Whether all of it runs."""
+        return bool(self.address) and all(state_of(node) == "up" for node in self.nodes)
+
+
+class NodeStatus(msgspec.Struct, frozen=True):
+    """What of a node runs now."""
+
+    name: str
+    head: bool
+    address: str
+    state: Literal["starting", "up", "died"]
+    resources: dict[str, float]
+    """What it offers."""
+    processes: tuple[ClusterProcess, ...]
+    """All that run, workers too."""
+    missing: tuple[str, ...]
+    """The names of the processes that have died."""
+
+
+class ClusterStatus(msgspec.Struct, frozen=True):
+    """What of a cluster runs now."""
+
+    address: str
+    token_file: str
+    folder: str
+    nodes: tuple[NodeStatus, ...]
+
+
+class Ended(NamedTuple):
+    """What `down` found."""
+
+    nodes: int
+    processes: int
+
+
+ESSENTIAL: Final = frozenset({"gcs_server", "raylet"})
+"""Without one of these a node has died. The others only report."""
+
+
+# --- what is written down ---------------------------------------------------------------------------------
+
+
+def cluster_folder(data_dir: Path) -> Path:
+    """Return the folder of the cluster's state, token and logs."""
+    return data_dir / "cluster"
+
+
+def read_state(data_dir: Path) -> LocalCluster | None:
+    """Return the state of the cluster, None if there is none. Raises NoCluster if it cannot be read."""
+    path = cluster_folder(data_dir) / STATE
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=LocalCluster)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.MsgspecError) as error:
+        raise NoCluster(f"cannot read {path}: {error}") from None
+
+
+def write_state(data_dir: Path, cluster: LocalCluster) -> None:
+    """Write the state, whole or not at all; for the owner alone."""
+    path = cluster_folder(data_dir) / STATE
+    aside = path.with_suffix(".new")
+    _write_private(aside, msgspec.json.format(msgspec.json.encode(cluster), indent=2) + b"\n")
+    aside.replace(path)
+
+
+def _write_private(path: Path, content: bytes) -> None:
+    path.unlink(missing_ok=True)
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(content)
+
+
+@contextlib.contextmanager
+def _locked(data_dir: Path) -> Iterator[None]:
+    """One command at a time changes the cluster; another waits."""
+    folder = cluster_folder(data_dir)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def temporary_folder(data_dir: Path) -> Path:
+    """Return the folder for Ray's files: below the data folder, or a private one where that path is too long."""
+    folder = cluster_folder(data_dir).resolve() / "ray"
+    if len(os.fsencode(folder)) + BELOW <= SOCKET_PATH:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        return folder
+    # Not TMPDIR, which may be long, too; mkdtemp makes it for the owner alone.
+    return Path(tempfile.mkdtemp(prefix="troupe-", dir="/tmp"))  # noqa: S108
+
+
+# --- what is run ------------------------------------------------------------------------------------------
+
+
+def start_command(size: ClusterSize, node: ClusterNode, folder: str, address: str) -> list[str]:
+    """Return the command that starts a node; `address` is the head's, and empty for the head."""
+    command = [sys.executable, "-m", "runtime.cluster.ray_start"]
+    if node.head:
+        # No autoscaler and no dashboard: nobody would look at them. Port 0, because 8265 is somebody else's dashboard.
+        command += ["--head", "--port", str(size.port), "--include-dashboard", "false", "--dashboard-port", "0"]
+        command += ["--no-monitor"]
+    else:
+        command += ["--address", address]
+    command += ["--node-name", node.name, "--node-ip-address", LOOPBACK, "--temp-dir", folder]
+    command += ["--num-cpus", f"{size.cpus_per_node:g}", "--object-store-memory", str(size.store_mb * 2**20)]
+    if size.memory_mb:
+        command += ["--memory", str(size.memory_mb * 2**20)]
+    command += ["--include-log-monitor", "false", "--disable-usage-stats"]
+    return [*command, "--log-style", "record", "--log-color", "false"]
+
+
+def start_environment(cluster: LocalCluster, node: ClusterNode, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a node's processes, and of everything that runs on it."""
+    # What somebody has set for another Ray (RAY_ADDRESS, RAY_AUTH_TOKEN) must not reach this one.
+    kept = {name: text for name, text in environ.items() if not name.startswith(("RAY_", "TROUPE_"))}
+    paths = [str(PACKAGES), *(path for path in kept.get("PYTHONPATH", "").split(os.pathsep) if path)]
+    return kept | {
+        "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)),
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": cluster.token_file,
+        "RAY_USAGE_STATS_ENABLED": "0",
+        WORD: word_of(cluster, node),
+    }
+
+
+def word_of(cluster: LocalCluster, node: ClusterNode) -> str:
+    """Return what marks the processes of a node."""
+    return f"{cluster.id}/{node.name}"
+
+
+def processes_of(cluster: LocalCluster) -> dict[str, list[ProcessEntry]]:
+    """Return the living processes of each node, with all that they have started, by the node's name."""
+    this = os.getpid()
+    found: dict[str, list[ProcessEntry]] = {node.name: [] for node in cluster.nodes}
+    for entry in processes():
+        if entry.pid == this or entry.dead:
+            continue
+        for node in cluster.nodes:
+            if entry.has_token(f"{WORD}={word_of(cluster, node)}"):
+                found[node.name].append(entry)
+    return found
+
+
+def up(data_dir: Path, size: ClusterSize, tell: Tell) -> LocalCluster:
+    """Start a cluster and return it once all of its nodes run; one that is up like that is only returned.
+
+    Raises DifferentCluster if one is there that is not like that or not whole, StartFailed with Ray's last words.
+    """
+    with _locked(data_dir):
+        there = read_state(data_dir)
+        if there is not None and any(processes_of(there).values()):
+            if not there.running:
+                raise DifferentCluster("a part of the local cluster has died")
+            if size != there.size:
+                raise DifferentCluster(f"a local cluster of another size is up: {described(there.size)}")
+            return there
+        if there is not None:
+            _remove(data_dir, there)
+        _check_port(size.port)
+        cluster = _new(data_dir, size)
+        # Written before anything runs: were this process killed, `down` would still find everything.
+        write_state(data_dir, cluster)
+        try:
+            cluster = _start(data_dir, cluster, tell)
+        except BaseException:
+            _end(cluster)
+            _remove(data_dir, cluster)
+            raise
+        write_state(data_dir, cluster)
+        return cluster
+
+
+def described(size: ClusterSize) -> str:
+    """Return the size in the words of the command's options."""
+    defaults = ClusterSize()
+    given = [
+        f"--{field.replace('_', '-')} {getattr(size, field):g}"
+        for field in size.__struct_fields__
+        if field == "nodes" or getattr(size, field) != getattr(defaults, field)
+    ]
+    return " ".join(given)
+
+
+def _check_port(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError as error:
+            raise StartFailed(f"port {port} cannot be used: {error.strerror}") from None
+
+
+def _new(data_dir: Path, size: ClusterSize) -> LocalCluster:
+    token = cluster_folder(data_dir).resolve() / "token"
+    _write_private(token, secrets.token_hex(32).encode())
+    names = ["head", *(f"worker-{number}" for number in range(1, size.nodes))]
+    return LocalCluster(
+        id=secrets.token_hex(8),
+        size=size,
+        folder=str(temporary_folder(data_dir)),
+        token_file=str(token),
+        nodes=tuple(ClusterNode(name, name == "head") for name in names),
+    )
+
+
+def _start(data_dir: Path, cluster: LocalCluster, tell: Tell) -> LocalCluster:
+    """Start the head, then all others at once."""
+    head, *workers = cluster.nodes
+    tell("starting the head")
+    starting = _launch(data_dir, cluster, head, "")
+    _await(data_dir, [(head, starting)], tell)
+    # Ray tells the port that it has found in this file only.
+    address = (Path(cluster.folder) / "ray_current_cluster").read_text(encoding="utf-8").strip()
+    if workers:
+        tell(f"starting {len(workers)} more node{'s' if len(workers) > 1 else ''}")
+    _await(data_dir, [(node, _launch(data_dir, cluster, node, address)) for node in workers], tell)
+    found = processes_of(cluster)
+    nodes = tuple(
+        msgspec.structs.replace(node, processes=tuple(_described(entry) for entry in found[node.name]))
+        for node in cluster.nodes
+    )
+    return msgspec.structs.replace(cluster, address=address, nodes=nodes)
+
+
+def _launch(data_dir: Path, cluster: LocalCluster, node: ClusterNode, address: str) -> subprocess.Popen[bytes]:
+    with _log(data_dir, node).open("wb") as log:
+        return subprocess.Popen(
+            start_command(cluster.size, node, cluster.folder, address),
+            env=start_environment(cluster, node, os.environ),
+            cwd=cluster.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            # Ctrl-C in the terminal of `up`, or its end, does not reach what shall stay.
+            start_new_session=True,
+        )
+
+
+def _log(data_dir: Path, node: ClusterNode) -> Path:
+    return cluster_folder(data_dir) / f"{node.name}.log"
+
+
+def _await(data_dir: Path, starting: Sequence[tuple[ClusterNode, subprocess.Popen[bytes]]], tell: Tell) -> None:
+    for node, process in starting:
+        try:
+            status = process.wait(START_S)
+        except subprocess.TimeoutExpired:
+            raise StartFailed(f"{node.name} did not start within {START_S:g} s{_last_words(data_dir, node)}") from None
+        if status != 0:
+            raise StartFailed(f"{node.name} did not start (status {status}){_last_words(data_dir, node)}")
+        tell(f"{node.name} runs")
+
+
+def _last_words(data_dir: Path, node: ClusterNode) -> str:
+    lines = _log(data_dir, node).read_text(encoding="utf-8", errors="replace").splitlines()
+    return "".join(f"\n  | {line}" for line in lines[-8:])
+
+
+def _described(entry: ProcessEntry) -> ClusterProcess:
+    return ClusterProcess(_name_of(entry), entry.pid, entry.started)
+
+
+def _name_of(entry: ProcessEntry) -> str:
+    """A process by what it does: Python's are told apart by the script that they run."""
+    if not entry.name.startswith("python"):
+        return entry.name
+    try:
+        words = Path(f"/proc/{entry.pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return entry.name
+    scripts = [Path(word).stem for word in words if word.endswith(".py")]
+    return scripts[0] if scripts else entry.name
+
+
+def down(data_dir: Path) -> Ended | None:
+    """End the cluster, whatever is left of it; None if there is none."""
+    with _locked(data_dir):
+        cluster = read_state(data_dir)
+        if cluster is None:
+            return None
+        ended = _end(cluster)
+        _remove(data_dir, cluster)
+        return Ended(len(cluster.nodes), ended)
+
+
+def _end(cluster: LocalCluster) -> int:
+    """Kill everything, until a look finds nothing more. Nothing there would use time to end in order."""
+
+    def find() -> list[ProcessEntry]:
+        return [entry for entries in processes_of(cluster).values() for entry in entries]
+
+    return trio.run(functools.partial(end_processes, find, END_S))
+
+
+def _remove(data_dir: Path, cluster: LocalCluster) -> None:
+    shutil.rmtree(cluster.folder, ignore_errors=True)
+    Path(cluster.token_file).unlink(missing_ok=True)
+    for node in cluster.nodes:
+        _log(data_dir, node).unlink(missing_ok=True)
+    (cluster_folder(data_dir) / STATE).unlink(missing_ok=True)
+
+
+# --- what is told -----------------------------------------------------------------------------------------
+
+
+def state_of(node: ClusterNode) -> Literal["starting", "up", "died"]:
+    """Return whether a node runs: all of its essential processes do."""
+    if not node.processes:
+        return "starting"
+    return "died" if _missing(node) else "up"
+
+
+def _missing(node: ClusterNode) -> tuple[str, ...]:
+    return tuple(each.name for each in node.processes if each.name in ESSENTIAL and not each.runs())
+
+
+def status(data_dir: Path) -> ClusterStatus | None:
+    """Return what of the cluster runs, None if there is none. Raises NoCluster for a state that cannot be read."""
+    cluster = read_state(data_dir)
+    if cluster is None:
+        return None
+    found = processes_of(cluster)
+    size = cluster.size
+    offers = {"cpus": size.cpus_per_node, "store_mb": float(size.store_mb)}
+    if size.memory_mb:
+        offers["memory_mb"] = float(size.memory_mb)
+    nodes = tuple(
+        NodeStatus(
+            name=node.name,
+            head=node.head,
+            address=cluster.address if node.head else LOOPBACK,
+            state=state_of(node),
+            resources=offers,
+            processes=tuple(_described(entry) for entry in found[node.name]),
+            missing=_missing(node),
+        )
+        for node in cluster.nodes
+    )
+    return ClusterStatus(cluster.address, cluster.token_file, cluster.folder, nodes)
+
+
+def resolve_address(settings: ClusterSettings, data_dir: Path) -> tuple[str, str]:
+    """Return the address (`host:port`) of the head that the settings mean, and its token (empty: it asks for none).
+
+    Raises NoCluster, with what to do, if there is no such cluster or its token cannot be read.
+    """
+    address, token_file = settings.address, settings.token_file
+    if address == "local":
+        address, token_file = _local_address(data_dir, token_file)
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise NoCluster(f"cluster.address: expected host:port or local, got {address!r}")
+    if not token_file:
+        return address, ""
+    try:
+        token = Path(token_file).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise NoCluster(f"cannot read the cluster's token: {error}") from None
+    if not token:
+        raise NoCluster(f"the cluster's token file {token_file} is empty")
+    return address, token
+
+
+def _local_address(data_dir: Path, token_file: str) -> tuple[str, str]:
+    cluster = read_state(data_dir)
+    if cluster is None:
+        raise NoCluster(f"no local cluster is up in {data_dir}; start one: troupe cluster up")
+    if not cluster.address:
+        raise NoCluster("the local cluster is still starting, or its start was interrupted: troupe cluster status")
+    if state_of(cluster.nodes[0]) != "up":
+        raise NoCluster("the local cluster's head has died: troupe cluster down, then troupe cluster up")
+    return cluster.address, token_file or cluster.token_file

@@ -6,7 +6,8 @@
 
 Everything listens on loopback, asks for a token of our own, and keeps its files below the data folder. Every process
 of a node has a word in its environment that only this cluster has; all descendants inherit it. By that word, not by
-their names, they are found and ended: `ray stop` would end every Ray of the machine.
+their names, they are found and ended: `ray stop` would end every Ray of the machine. Ray's agents and workers write
+their titles over their environment (as setproctitle does); they are known by their session and our Python.
 """
 
 from __future__ import annotations
@@ -94,6 +95,10 @@ class ClusterNode(msgspec.Struct, frozen=True):
 
     name: str
     head: bool
+    session: int = 0
+    """Of all its processes; the number of the program that started them, which has ended."""
+    started: int = 0
+    """When that program was, in clock ticks since boot."""
     processes: tuple[ClusterProcess, ...] = ()
 
 
@@ -101,6 +106,8 @@ class LocalCluster(msgspec.Struct, frozen=True):
     """The state file of a local cluster."""
 
     id: str
+    boot: str
+    """Which start of the machine the numbers of processes belong to."""
     size: ClusterSize
     folder: str
     """Ray's temporary files; removed with the cluster."""
@@ -247,15 +254,34 @@ def word_of(cluster: LocalCluster, node: ClusterNode) -> str:
 
 def processes_of(cluster: LocalCluster) -> dict[str, list[ProcessEntry]]:
     """Return the living processes of each node, with all that they have started, by the node's name."""
-    this = os.getpid()
     found: dict[str, list[ProcessEntry]] = {node.name: [] for node in cluster.nodes}
-    for entry in processes():
-        if entry.pid == this or entry.dead:
-            continue
-        for node in cluster.nodes:
-            if entry.has_token(f"{WORD}={word_of(cluster, node)}"):
+    if cluster.boot != boot():
+        return found
+    this = os.getpid()
+    alive = [entry for entry in processes() if not entry.dead and entry.pid != this]
+    leaders = {entry.pid: entry.started for entry in alive if entry.pid == entry.session}
+    for node in cluster.nodes:
+        word = f"{WORD}={word_of(cluster, node)}"
+        # The number of a session that has ended may be another's by now: one whose leader started at another time.
+        ours = node.session if leaders.get(node.session, node.started) == node.started else 0
+        for entry in alive:
+            if entry.has_token(word) or (
+                ours and entry.session == ours and entry.started >= node.started and _runs_our_python(entry)
+            ):
                 found[node.name].append(entry)
     return found
+
+
+def _runs_our_python(entry: ProcessEntry) -> bool:
+    try:
+        return os.readlink(f"/proc/{entry.pid}/exe") == os.path.realpath(sys.executable)
+    except OSError:
+        return False
+
+
+def boot() -> str:
+    """Return what tells this start of the machine from every other."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
 
 def up(data_dir: Path, size: ClusterSize, tell: Tell) -> LocalCluster:
@@ -280,8 +306,9 @@ def up(data_dir: Path, size: ClusterSize, tell: Tell) -> LocalCluster:
         try:
             cluster = _start(data_dir, cluster, tell)
         except BaseException:
-            _end(cluster)
-            _remove(data_dir, cluster)
+            begun = read_state(data_dir) or cluster
+            _end(begun)
+            _remove(data_dir, begun)
             raise
         write_state(data_dir, cluster)
         return cluster
@@ -313,6 +340,7 @@ def _new(data_dir: Path, size: ClusterSize) -> LocalCluster:
     names = ["head", *(f"worker-{number}" for number in range(1, size.nodes))]
     return LocalCluster(
         id=secrets.token_hex(8),
+        boot=boot(),
         size=size,
         folder=str(temporary_folder(data_dir)),
         token_file=str(token),
@@ -322,15 +350,16 @@ def _new(data_dir: Path, size: ClusterSize) -> LocalCluster:
 
 def _start(data_dir: Path, cluster: LocalCluster, tell: Tell) -> LocalCluster:
     """Start the head, then all others at once."""
-    head, *workers = cluster.nodes
     tell("starting the head")
-    starting = _launch(data_dir, cluster, head, "")
-    _await(data_dir, [(head, starting)], tell)
+    cluster, starting = _launch(data_dir, cluster, cluster.nodes[:1], "")
+    _await(data_dir, cluster.nodes[:1], starting, tell)
     # Ray tells the port that it has found in this file only.
     address = (Path(cluster.folder) / "ray_current_cluster").read_text(encoding="utf-8").strip()
-    if workers:
-        tell(f"starting {len(workers)} more node{'s' if len(workers) > 1 else ''}")
-    _await(data_dir, [(node, _launch(data_dir, cluster, node, address)) for node in workers], tell)
+    others = cluster.nodes[1:]
+    if others:
+        tell(f"starting {len(others)} more node{'s' if len(others) > 1 else ''}")
+    cluster, starting = _launch(data_dir, cluster, others, address)
+    _await(data_dir, others, starting, tell)
     found = processes_of(cluster)
     nodes = tuple(
         msgspec.structs.replace(node, processes=tuple(_described(entry) for entry in found[node.name]))
@@ -339,26 +368,40 @@ def _start(data_dir: Path, cluster: LocalCluster, tell: Tell) -> LocalCluster:
     return msgspec.structs.replace(cluster, address=address, nodes=nodes)
 
 
-def _launch(data_dir: Path, cluster: LocalCluster, node: ClusterNode, address: str) -> subprocess.Popen[bytes]:
-    with _log(data_dir, node).open("wb") as log:
-        return subprocess.Popen(
-            start_command(cluster.size, node, cluster.folder, address),
-            env=start_environment(cluster, node, os.environ),
-            cwd=cluster.folder,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            # Ctrl-C in the terminal of `up`, or its end, does not reach what shall stay.
-            start_new_session=True,
-        )
+def _launch(
+    data_dir: Path, cluster: LocalCluster, nodes: Sequence[ClusterNode], address: str
+) -> tuple[LocalCluster, list[subprocess.Popen[bytes]]]:
+    """Start nodes without waiting for them; returns the state with their sessions, which is written down."""
+    starting = []
+    for node in nodes:
+        with _log(data_dir, node).open("wb") as log:
+            process = subprocess.Popen(
+                start_command(cluster.size, node, cluster.folder, address),
+                env=start_environment(cluster, node, os.environ),
+                cwd=cluster.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                # Ctrl-C in the terminal of `up`, or its end, does not reach what shall stay.
+                start_new_session=True,
+            )
+        starting.append(process)
+        entry = read_process(process.pid)
+        begun = msgspec.structs.replace(node, session=process.pid, started=0 if entry is None else entry.started)
+        known = tuple(begun if each.name == node.name else each for each in cluster.nodes)
+        cluster = msgspec.structs.replace(cluster, nodes=known)
+    write_state(data_dir, cluster)
+    return cluster, starting
 
 
 def _log(data_dir: Path, node: ClusterNode) -> Path:
     return cluster_folder(data_dir) / f"{node.name}.log"
 
 
-def _await(data_dir: Path, starting: Sequence[tuple[ClusterNode, subprocess.Popen[bytes]]], tell: Tell) -> None:
-    for node, process in starting:
+def _await(
+    data_dir: Path, nodes: Sequence[ClusterNode], starting: Sequence[subprocess.Popen[bytes]], tell: Tell
+) -> None:
+    for node, process in zip(nodes, starting, strict=True):
         try:
             status = process.wait(START_S)
         except subprocess.TimeoutExpired:

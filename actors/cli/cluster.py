@@ -14,7 +14,13 @@ from runtime.cluster import local
 
 AGAIN = "troupe cluster down, then troupe cluster up"
 _COLOURS = {"up": "green", "starting": "yellow", "died": "red"}
-SIZES = {"nodes": "nodes", "cpus_per_node": "cpus-per-node", "memory_mb": "memory-mb", "store_mb": "store-mb", "port": "port"}
+SIZES = {
+    "nodes": "nodes",
+    "cpus_per_node": "cpus-per-node",
+    "memory_mb": "memory-mb",
+    "store_mb": "store-mb",
+    "port": "port",
+}
 
 
 def cluster(arguments: argparse.Namespace) -> Report:

@@ -1,4 +1,4 @@
-"""`ray start` whose loopback stays loopback: `python -m runtime.cluster.ray_start --head --node-ip-address 127.0.0.1 …`.
+"""`ray start` whose loopback stays loopback: `python -m runtime.cluster.ray_start --head --node-ip-address 127.0.0.1`.
 
 `ray start` takes 127.0.0.1 for a mistake in a cluster of several nodes: it puts the machine's outer address in its
 place, and then every part listens on all interfaces. With the address that it asks for answered by loopback, every
@@ -8,6 +8,7 @@ part listens on loopback alone. Nothing else is changed; it ends as soon as the 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 
 LOOPBACK = "127.0.0.1"
 
@@ -15,11 +16,12 @@ LOOPBACK = "127.0.0.1"
 def main() -> None:
     """Run `ray start` with this program's arguments."""
     from ray._private import services
-    from ray.scripts.scripts import main as ray
+    from ray.scripts import scripts
 
     services.get_node_ip_address = lambda address=None: LOOPBACK
     sys.argv = ["ray", "start", *sys.argv[1:]]
-    ray()
+    start: Callable[[], None] = scripts.main
+    start()
 
 
 if __name__ == "__main__":

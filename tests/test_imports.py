@@ -57,7 +57,7 @@ def test_protocols_use_the_standard_library_msgspec_and_cryptography_alone(graph
     assert set(used) <= {"msgspec", "cryptography"}, used
 
 
-def test_the_runtime_uses_its_five_libraries_and_ray_only_in_processes_that_are_no_node(
+def test_the_runtime_uses_its_five_libraries_and_ray_in_no_process_of_a_node(
     graph: grimp.ImportGraph,
 ) -> None:
     used = libraries(graph, modules_of(graph, "runtime"))

@@ -139,6 +139,7 @@ class Gateway:
         except* HeadLost as group:
             with trio.move_on_after(TELL_S, shield=True):
                 await self._tell(Lost(reason=str(_first(group))))
+                await self._in_thread(self._end_all)
         os._exit(LOST_STATUS)
 
     # --- the node -----------------------------------------------------------------------------------------
@@ -326,6 +327,8 @@ class Gateway:
             "memory": asked.memory_mb * MEBIBYTE or None,
             "resources": {name: amount for name, amount in asked.resources.items() if amount} or None,
             "scheduling_strategy": strategy,
+            # For `end`, while the other call lasts.
+            "max_concurrency": 2,
             "max_restarts": 0,
             "max_task_retries": 0,
         }
@@ -366,6 +369,12 @@ class Gateway:
         if handle is not None:
             with suppress(Exception):  # it has died already; what else there is the watch of the head tells
                 await self._in_thread(partial(self._ray.kill, handle, no_restart=True))
+
+    def _end_all(self) -> None:
+        """End all workers without the head, which alone could kill them: by themselves they would stay for a minute."""
+        ends = [worker.handle.end.remote() for worker in self._workers.values() if worker.handle is not None]
+        if ends:
+            self._ray.wait(ends, num_returns=len(ends), timeout=TELL_S, fetch_local=False)
 
     # --- calls into Ray -----------------------------------------------------------------------------------
 

@@ -27,6 +27,11 @@ def is_unavailable(error: BaseException) -> bool:
     return type(error).__name__ == "ActorUnavailableError"
 
 
+def is_unschedulable(error: BaseException) -> bool:
+    """Return whether Ray says that no node can run it, which the gateway knows better."""
+    return type(error).__name__ == "ActorUnschedulableError"
+
+
 def in_words(error: BaseException) -> str:
     """Return the cause in an error that a call to a worker raised."""
     text = COLOUR.sub("", str(error)).strip()

@@ -30,7 +30,7 @@ from typing import Any, NoReturn, TypeVar
 import trio
 
 from runtime.cluster.causes import in_words as cause_in_words
-from runtime.cluster.causes import is_unavailable
+from runtime.cluster.causes import is_unavailable, is_unschedulable
 from runtime.cluster.gateway_messages import (
     LOST_STATUS,
     ClusterMember,
@@ -53,9 +53,12 @@ from runtime.cluster.gateway_messages import (
 )
 from runtime.cluster.ray_host import RayHost
 from runtime.cluster.scheduling import MEBIBYTE, NoNode, candidates, in_words, preferred, required
+from runtime.spec import HostOptions
 
 CHECK_S = 1.0
 """How often the head is asked for its nodes, in seconds."""
+RETRY_S = 0.3
+"""The wait before a worker is asked for again that could not be, in seconds."""
 REDIAL_S = 0.2
 """The wait before a watched port is dialled again, in seconds."""
 TELL_S = 1.0
@@ -292,9 +295,18 @@ class Gateway:
 
     async def _start(self, worker: Worker) -> tuple[Placed, Any]:
         """Make the actor and wait until it says where it is; returns that, and what ends when it does."""
-        options = self._options(worker)
-        where, end = await self._in_thread(partial(self._create, worker, options))
-        node_id, pid = await self._result(where)
+        while True:
+            options = await self._options(worker)
+            where, end = await self._in_thread(partial(self._create, worker, options))
+            try:
+                node_id, pid = await self._result(where)
+                break
+            except Exception as error:
+                # The node that decides has not heard yet of one that has just come.
+                if not is_unschedulable(error):
+                    raise
+            await trio.sleep(RETRY_S)
+            await self._look()
         worker.node = node_id
         if node_id not in self._nodes:
             await self._look()
@@ -304,22 +316,20 @@ class Gateway:
         )
         return placed, end
 
-    def _options(self, worker: Worker) -> dict[str, Any]:
+    async def _options(self, worker: Worker) -> dict[str, Any]:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         asked = worker.place.options
         able = candidates(list(self._nodes.values()), asked)
-        used = Counter(each.node for each in self._workers.values())
+        if not asked.node:
+            able = await self._free(able, asked) if asked.spread or worker.place.avoid else []
         strategy: Any = "DEFAULT"
-        if asked.node or asked.spread or worker.place.avoid:
-            # Ray's own SPREAD does not know a worker that takes no processor, and there is no way to avoid a node.
-            chosen = preferred(able, worker.place.avoid, used)
-            worker.node = chosen.id
-            strategy = (
-                NodeAffinitySchedulingStrategy(chosen.id, soft=False)
-                if asked.node
-                else NodeAffinitySchedulingStrategy(chosen.id, soft=True, _spill_on_unavailable=True)
-            )
+        if able:
+            # Ray's own SPREAD does not see workers that take no processor, its soft affinity is soft without need, and
+            # nothing of it avoids a node.
+            used = Counter(each.node for each in self._workers.values())
+            worker.node = preferred(able, worker.place.avoid, used).id
+            strategy = NodeAffinitySchedulingStrategy(worker.node, soft=False)
         return {
             # Ray frees a name some time after its actor's end.
             "name": f"{worker.place.host}#{uuid.uuid4().hex[:12]}",
@@ -332,6 +342,24 @@ class Gateway:
             "max_restarts": 0,
             "max_task_retries": 0,
         }
+
+    async def _free(self, able: list[ClusterMember], asked: HostOptions) -> list[ClusterMember]:
+        """Which of these nodes have what is asked for at this moment; empty: it has to wait, wherever Ray says."""
+        wanted = required(asked)
+        if not wanted:
+            return able
+        free: dict[str, dict[str, float]] = await self._in_thread(self._available)
+        return [
+            node
+            for node in able
+            if all(free.get(node.id, {}).get(name, 0) >= amount for name, amount in wanted.items())
+        ]
+
+    def _available(self) -> dict[str, dict[str, float]]:
+        from ray._private import state
+
+        available: Callable[[], dict[str, dict[str, float]]] = state.available_resources_per_node
+        return available()
 
     def _create(self, worker: Worker, options: dict[str, Any]) -> tuple[Any, Any]:
         handle = self._actor.options(**options).remote(worker.place.entry, worker.place.settings)

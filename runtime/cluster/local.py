@@ -39,7 +39,7 @@ WORD = "TROUPE_CLUSTER"
 """The variable that marks every process of a cluster: the cluster's id and the node's name."""
 SOCKET_PATH = 107
 """The longest path of a Unix socket, in bytes (unix(7))."""
-BELOW = len("/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store.65535")
+BELOW = len("/r/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store.65535")
 """What Ray adds to its folder for the longest of its sockets."""
 START_S = 90.0
 """How long `ray start` may take; it needs two seconds where the machine is not busy."""
@@ -110,11 +110,16 @@ class LocalCluster(msgspec.Struct, frozen=True):
     """Which start of the machine the numbers of processes belong to."""
     size: ClusterSize
     folder: str
-    """Ray's temporary files; removed with the cluster."""
+    """Private, with Ray's temporary files; removed with the cluster."""
     token_file: str
     nodes: tuple[ClusterNode, ...]
     address: str = ""
     """Of the head, `host:port`; empty until everything runs."""
+
+    @property
+    def ray_folder(self) -> str:
+        """Ray's own folder inside the private one. Ray lets everybody write into it, and its sockets ask for no token."""
+        return f"{self.folder}/r"
 
     @property
     def running(self) -> bool:
@@ -207,7 +212,7 @@ def temporary_folder(data_dir: Path) -> Path:
     """Return the folder for Ray's files: below the data folder, or a private one where that path is too long."""
     folder = cluster_folder(data_dir).resolve() / "ray"
     if len(os.fsencode(folder)) + BELOW <= SOCKET_PATH:
-        folder.mkdir(mode=0o700, exist_ok=True)
+        folder.mkdir(mode=0o700)
         return folder
     # Not TMPDIR, which may be long, too; mkdtemp makes it for the owner alone.
     return Path(tempfile.mkdtemp(prefix="troupe-", dir="/tmp"))
@@ -302,6 +307,7 @@ def up(data_dir: Path, size: ClusterSize, tell: Tell) -> LocalCluster:
         if there is not None:
             _remove(data_dir, there)
         _check_port(size.port)
+        shutil.rmtree(cluster_folder(data_dir) / "ray", ignore_errors=True)
         cluster = _new(data_dir, size)
         # Written before anything runs: were this process killed, `down` would still find everything.
         write_state(data_dir, cluster)
@@ -356,7 +362,7 @@ def _start(data_dir: Path, cluster: LocalCluster, tell: Tell) -> LocalCluster:
     cluster, starting = _launch(data_dir, cluster, cluster.nodes[:1], "")
     _await(data_dir, cluster.nodes[:1], starting, tell)
     # Ray tells the port that it has found in this file only.
-    address = (Path(cluster.folder) / "ray_current_cluster").read_text(encoding="utf-8").strip()
+    address = (Path(cluster.ray_folder) / "ray_current_cluster").read_text(encoding="utf-8").strip()
     others = cluster.nodes[1:]
     if others:
         tell(f"starting {len(others)} more node{'s' if len(others) > 1 else ''}")
@@ -378,7 +384,7 @@ def _launch(
     for node in nodes:
         with _log(data_dir, node).open("wb") as log:
             process = subprocess.Popen(
-                start_command(cluster.size, node, cluster.folder, address),
+                start_command(cluster.size, node, cluster.ray_folder, address),
                 env=start_environment(cluster, node, os.environ),
                 cwd=cluster.folder,
                 stdin=subprocess.DEVNULL,

@@ -118,7 +118,7 @@ class LocalCluster(msgspec.Struct, frozen=True):
 
     @property
     def ray_folder(self) -> str:
-        """Ray's own folder inside the private one. Ray lets everybody write into it, and its sockets ask for no token."""
+        """Ray's own folder inside the private one: everybody may write into it, and its sockets ask for no token."""
         return f"{self.folder}/r"
 
     @property

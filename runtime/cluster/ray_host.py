@@ -2,7 +2,8 @@
 
 Ray sees one call that lasts as long as the host: when it returns, or fails, the worker has ended. A worker whose inside
 has died must not stay behind half alive, taking calls that it cannot answer: the process ends by itself, also if
-nobody ends it.
+nobody ends it. And when its raylet, its parent, dies, Ray's own end of the worker waits for the call, which waits for
+the host: that too is seen to here.
 
 The class is plain; the gateway makes it an actor with `ray.remote`. An entry is `package.module:function`; it is called
 with the settings, and returns the thread that it has started.
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import select
 import threading
 from collections.abc import Callable
 from typing import Any, cast
@@ -33,6 +35,7 @@ class RayHost:
         threading.excepthook = self._thread_failed
         self._thread = start(settings)
         threading.Thread(target=self._end_with_it, name="end-with-host", daemon=True).start()
+        threading.Thread(target=_end_with_parent, name="end-with-raylet", daemon=True).start()
 
     def whereabouts(self) -> tuple[str, int]:
         """Return the id of the node, and the process."""
@@ -59,3 +62,13 @@ class RayHost:
         threading.Event().wait(LINGER_S)
         # Not sys.exit: threads and exit handlers that hang would keep a worker without a host.
         os._exit(0)
+
+
+def _end_with_parent() -> None:
+    poll = select.poll()
+    try:
+        poll.register(os.pidfd_open(os.getppid()), select.POLLIN)
+    except ProcessLookupError:  # it ended just now
+        os._exit(1)
+    poll.poll()
+    os._exit(1)

@@ -6,6 +6,7 @@ Ray tells the cause as text alone (`ActorDiedErrorContext.error_message` of its 
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Final
 
@@ -63,3 +64,22 @@ def _last_line(text: str) -> str:
 def _shortened(text: str) -> str:
     text = " ".join(text.split())
     return text if len(text) <= MOST else f"{text[:MOST]}…"
+
+
+def first_of(group: BaseException) -> BaseException:
+    """Return the first exception in a group of groups, or the exception itself."""
+    while isinstance(group, BaseExceptionGroup):
+        group = group.exceptions[0]
+    return group
+
+
+def system_error(error: OSError) -> str:
+    """What the system says; trio puts the attempts at several addresses in a group."""
+    cause = first_of(error.__cause__ or error)
+    return os.strerror(cause.errno) if isinstance(cause, OSError) and cause.errno else str(cause)
+
+
+def one_line(error: BaseException) -> str:
+    """Return the type and the text of an exception, in one line."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

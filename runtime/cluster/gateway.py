@@ -29,8 +29,8 @@ from typing import Any, NoReturn, TypeVar
 
 import trio
 
+from runtime.cluster.causes import first_of, is_unavailable, is_unschedulable, one_line, system_error
 from runtime.cluster.causes import in_words as cause_in_words
-from runtime.cluster.causes import is_unavailable, is_unschedulable
 from runtime.cluster.gateway_messages import (
     LOST_STATUS,
     ClusterMember,
@@ -51,8 +51,9 @@ from runtime.cluster.gateway_messages import (
     decode_settings,
     encode,
 )
+from runtime.cluster.ray_environment import prepare_environment
 from runtime.cluster.ray_host import RayHost
-from runtime.cluster.scheduling import MEBIBYTE, NoNode, candidates, in_words, preferred, required
+from runtime.cluster.scheduling import MEBIBYTE, NoNode, candidates, in_words, member_of, preferred, required
 from runtime.spec import HostOptions
 
 CHECK_S = 1.0
@@ -65,30 +66,12 @@ TELL_S = 1.0
 """How long the last words may take, in seconds."""
 PLACING = 16
 """Calls into Ray at once that may block; waiting for a worker is none of them."""
-RECONNECT = "RAY_gcs_rpc_server_reconnect_timeout_s"
-"""Until Ray ends a driver that has lost the head; 60 if nothing is said (`ray_config_def.h`)."""
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 Result = TypeVar("Result")
 
 
 class HeadLost(Exception):
     """The cluster cannot be used any more; the text says why."""
-
-
-def prepare_environment(settings: GatewaySettings) -> None:
-    """Set what Ray reads when it is imported, whatever the node's own environment says."""
-    for name in [name for name in os.environ if name.startswith("RAY_")]:
-        del os.environ[name]
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ["RAY_AUTH_MODE"] = "token" if settings.token else "disabled"
-    if settings.token:
-        os.environ["RAY_AUTH_TOKEN"] = settings.token
-    # Ray's own end of this process shall never come before ours.
-    os.environ[RECONNECT] = str(max(60, int(3 * settings.lost_s)))
-    if settings.address.rpartition(":")[0] in LOOPBACK:
-        # Otherwise Ray takes loopback for a mistake, and dials the machine's outer address, where nobody listens.
-        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
 
 
 class Worker:
@@ -141,7 +124,7 @@ class Gateway:
                     await self._obey(decode_command(line), nursery)
         except* HeadLost as group:
             with trio.move_on_after(TELL_S, shield=True):
-                await self._tell(Lost(reason=str(_first(group))))
+                await self._tell(Lost(reason=str(first_of(group))))
                 await self._in_thread(self._end_all)
         os._exit(LOST_STATUS)
 
@@ -190,7 +173,7 @@ class Gateway:
             raise
         except Exception as error:  # of many types, and of Ray's own
             # The cause says more, such as that the token is wrong.
-            text = _line(error.__cause__ or error)
+            text = one_line(error.__cause__ or error)
             raise HeadLost(f"cannot join the cluster at {self.settings.address}: {text}") from error
         await self._tell(Connected(address=self.settings.address, nodes=tuple(self._nodes.values())))
 
@@ -218,7 +201,7 @@ class Gateway:
         except trio.TooSlowError:
             raise HeadLost(f"{what} at {host}:{port} does not answer") from None
         except OSError as error:
-            raise HeadLost(f"{what} at {host}:{port} cannot be reached: {_why(error)}") from None
+            raise HeadLost(f"{what} at {host}:{port} cannot be reached: {system_error(error)}") from None
 
     async def _watch_port(self, host: str, port: int, what: str) -> None:
         """Hold a plain connection to one of Ray's ports, which ends at the same moment as the process behind it.
@@ -256,7 +239,7 @@ class Gateway:
             for node in answer:
                 if node["Alive"] or node["NodeID"] in self._nodes:
                     self._ports[node["NodeID"]] = node["NodeManagerPort"]
-                    self._nodes[node["NodeID"]] = _member(node, node["NodeID"] in self._gone)
+                    self._nodes[node["NodeID"]] = member_of(node, node["NodeID"] in self._gone)
             return before != self._alive()
 
     def _alive(self) -> set[str]:
@@ -422,30 +405,6 @@ class Gateway:
         future.add_done_callback(deliver)
         await done.wait()
         return future.result()
-
-
-def _member(node: dict[str, Any], gone: bool) -> ClusterMember:
-    # Ray's own marks are no amounts that somebody could ask for.
-    resources = {name: amount for name, amount in node["Resources"].items() if not name.startswith("node:")}
-    name, address = node.get("NodeName", ""), node["NodeManagerAddress"]
-    return ClusterMember(node["NodeID"], name, address, node["Alive"] and not gone, resources)
-
-
-def _first(group: BaseException) -> BaseException:
-    while isinstance(group, BaseExceptionGroup):
-        group = group.exceptions[0]
-    return group
-
-
-def _why(error: OSError) -> str:
-    """What the system says; trio puts the attempts at several addresses in a group."""
-    cause = _first(error.__cause__ or error)
-    return os.strerror(cause.errno) if isinstance(cause, OSError) and cause.errno else str(cause)
-
-
-def _line(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 async def serve(connection: socket.socket) -> None:

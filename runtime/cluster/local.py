@@ -4,10 +4,7 @@
     status(data_dir)                               what of it runs
     down(data_dir)                                 ends it, and what its workers have started
 
-Everything listens on loopback, asks for a token of our own, and keeps its files below the data folder. Every process
-of a node has a word in its environment that only this cluster has; all descendants inherit it. By that word, not by
-their names, they are found and ended: `ray stop` would end every Ray of the machine. Ray's agents and workers write
-their titles over their environment (as setproctitle does); they are known by their session and our Python.
+Everything listens on loopback, asks for a token of our own, and keeps its files below the data folder.
 """
 
 from __future__ import annotations
@@ -24,19 +21,35 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Final, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 import trio
 
-from runtime.cluster.settings import ClusterSettings
-from runtime.orphans import ProcessEntry, end_processes, processes, read_process
+from runtime.cluster.local_state import (
+    LOOPBACK,
+    STATE,
+    WORD,
+    ClusterNode,
+    ClusterProcess,
+    ClusterSize,
+    LocalCluster,
+    NoCluster,
+    boot,
+    cluster_folder,
+    missing,
+    processes_of,
+    read_state,
+    resolve_address,
+    state_of,
+    word_of,
+    write_private,
+    write_state,
+)
+from runtime.orphans import ProcessEntry, end_processes, read_process
 
 PACKAGES = Path(__file__).resolve().parent.parent.parent
 """The folder that holds the packages, so that workers can import them."""
-LOOPBACK = "127.0.0.1"
-WORD = "TROUPE_CLUSTER"
-"""The variable that marks every process of a cluster: the cluster's id and the node's name."""
 SOCKET_PATH = 107
 """The longest path of a Unix socket, in bytes (unix(7))."""
 BELOW = len("/r/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store.65535")
@@ -44,13 +57,22 @@ BELOW = len("/r/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store.
 START_S = 90.0
 """How long `ray start` may take; it needs two seconds where the machine is not busy."""
 END_S = 20.0
-STATE = "cluster.json"
+
+__all__ = [
+    "ClusterSize",
+    "ClusterStatus",
+    "DifferentCluster",
+    "LocalCluster",
+    "NoCluster",
+    "StartFailed",
+    "down",
+    "read_state",
+    "resolve_address",
+    "status",
+    "up",
+]
 
 Tell = Callable[[str], None]
-
-
-class NoCluster(Exception):
-    """There is no cluster where the settings say that there is one; the text says what to do."""
 
 
 class StartFailed(Exception):
@@ -59,72 +81,6 @@ class StartFailed(Exception):
 
 class DifferentCluster(Exception):
     """A cluster is there that is not what was asked for, or not whole."""
-
-
-class ClusterSize(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What a local cluster shall be."""
-
-    nodes: Annotated[int, msgspec.Meta(ge=1, le=64)] = 2
-    """The head included."""
-    cpus_per_node: Annotated[float, msgspec.Meta(ge=0)] = 2.0
-    """Processors that each node offers; they are counted, not enforced."""
-    memory_mb: Annotated[int, msgspec.Meta(ge=0)] = 0
-    """MiB that each node offers; 0: what Ray finds free."""
-    store_mb: Annotated[int, msgspec.Meta(ge=75)] = 80
-    """MiB of each node's object store; Ray takes no less than 75."""
-    port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0
-    """Of the head; 0: any that is free."""
-
-
-class ClusterProcess(msgspec.Struct, frozen=True):
-    """One process that makes up a node."""
-
-    name: str
-    pid: int
-    started: int
-    """Clock ticks since boot: a number that is used again has another."""
-
-    def runs(self) -> bool:
-        """Return whether it still does."""
-        entry = read_process(self.pid)
-        return entry is not None and not entry.dead and entry.started == self.started
-
-
-class ClusterNode(msgspec.Struct, frozen=True):
-    """One node as it was started."""
-
-    name: str
-    head: bool
-    session: int = 0
-    """Of all its processes; the number of the program that started them, which has ended."""
-    started: int = 0
-    """When that program was, in clock ticks since boot."""
-    processes: tuple[ClusterProcess, ...] = ()
-
-
-class LocalCluster(msgspec.Struct, frozen=True):
-    """The state file of a local cluster."""
-
-    id: str
-    boot: str
-    """Which start of the machine the numbers of processes belong to."""
-    size: ClusterSize
-    folder: str
-    """Private, with Ray's temporary files; removed with the cluster."""
-    token_file: str
-    nodes: tuple[ClusterNode, ...]
-    address: str = ""
-    """Of the head, `host:port`; empty until everything runs."""
-
-    @property
-    def ray_folder(self) -> str:
-        """Ray's own folder inside the private one: everybody may write into it, and its sockets ask for no token."""
-        return f"{self.folder}/r"
-
-    @property
-    def running(self) -> bool:
-        """Whether all of it runs."""
-        return bool(self.address) and all(state_of(node) == "up" for node in self.nodes)
 
 
 class NodeStatus(msgspec.Struct, frozen=True):
@@ -156,43 +112,6 @@ class Ended(NamedTuple):
 
     nodes: int
     processes: int
-
-
-ESSENTIAL: Final = frozenset({"gcs_server", "raylet"})
-"""Without one of these a node has died. The others only report."""
-
-
-# --- what is written down ---------------------------------------------------------------------------------
-
-
-def cluster_folder(data_dir: Path) -> Path:
-    """Return the folder of the cluster's state, token and logs."""
-    return data_dir / "cluster"
-
-
-def read_state(data_dir: Path) -> LocalCluster | None:
-    """Return the state of the cluster, None if there is none. Raises NoCluster if it cannot be read."""
-    path = cluster_folder(data_dir) / STATE
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=LocalCluster)
-    except FileNotFoundError:
-        return None
-    except (OSError, msgspec.MsgspecError) as error:
-        raise NoCluster(f"cannot read {path}: {error}") from None
-
-
-def write_state(data_dir: Path, cluster: LocalCluster) -> None:
-    """Write the state, whole or not at all; for the owner alone."""
-    path = cluster_folder(data_dir) / STATE
-    aside = path.with_suffix(".new")
-    _write_private(aside, msgspec.json.format(msgspec.json.encode(cluster), indent=2) + b"\n")
-    aside.replace(path)
-
-
-def _write_private(path: Path, content: bytes) -> None:
-    path.unlink(missing_ok=True)
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(content)
 
 
 @contextlib.contextmanager
@@ -254,43 +173,6 @@ def start_environment(cluster: LocalCluster, node: ClusterNode, environ: Mapping
     }
 
 
-def word_of(cluster: LocalCluster, node: ClusterNode) -> str:
-    """Return what marks the processes of a node."""
-    return f"{cluster.id}/{node.name}"
-
-
-def processes_of(cluster: LocalCluster) -> dict[str, list[ProcessEntry]]:
-    """Return the living processes of each node, with all that they have started, by the node's name."""
-    found: dict[str, list[ProcessEntry]] = {node.name: [] for node in cluster.nodes}
-    if cluster.boot != boot():
-        return found
-    this = os.getpid()
-    alive = [entry for entry in processes() if not entry.dead and entry.pid != this]
-    leaders = {entry.pid: entry.started for entry in alive if entry.pid == entry.session}
-    for node in cluster.nodes:
-        word = f"{WORD}={word_of(cluster, node)}"
-        # The number of a session that has ended may be another's by now: one whose leader started at another time.
-        ours = node.session if leaders.get(node.session, node.started) == node.started else 0
-        for entry in alive:
-            if entry.has_token(word) or (
-                ours and entry.session == ours and entry.started >= node.started and _runs_our_python(entry)
-            ):
-                found[node.name].append(entry)
-    return found
-
-
-def _runs_our_python(entry: ProcessEntry) -> bool:
-    try:
-        return os.readlink(f"/proc/{entry.pid}/exe") == os.path.realpath(sys.executable)
-    except OSError:
-        return False
-
-
-def boot() -> str:
-    """Return what tells this start of the machine from every other."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-
-
 def up(data_dir: Path, size: ClusterSize, tell: Tell) -> LocalCluster:
     """Start a cluster and return it once all of its nodes run; one that is up like that is only returned.
 
@@ -344,7 +226,7 @@ def _check_port(port: int) -> None:
 
 def _new(data_dir: Path, size: ClusterSize) -> LocalCluster:
     token = cluster_folder(data_dir).resolve() / "token"
-    _write_private(token, secrets.token_hex(32).encode())
+    write_private(token, secrets.token_hex(32).encode())
     names = ["head", *(f"worker-{number}" for number in range(1, size.nodes))]
     return LocalCluster(
         id=secrets.token_hex(8),
@@ -471,17 +353,6 @@ def _remove(data_dir: Path, cluster: LocalCluster) -> None:
 # --- what is told -----------------------------------------------------------------------------------------
 
 
-def state_of(node: ClusterNode) -> Literal["starting", "up", "died"]:
-    """Return whether a node runs: all of its essential processes do."""
-    if not node.processes:
-        return "starting"
-    return "died" if _missing(node) else "up"
-
-
-def _missing(node: ClusterNode) -> tuple[str, ...]:
-    return tuple(each.name for each in node.processes if each.name in ESSENTIAL and not each.runs())
-
-
 def status(data_dir: Path) -> ClusterStatus | None:
     """Return what of the cluster runs, None if there is none. Raises NoCluster for a state that cannot be read."""
     cluster = read_state(data_dir)
@@ -500,41 +371,8 @@ def status(data_dir: Path) -> ClusterStatus | None:
             state=state_of(node),
             resources=offers,
             processes=tuple(_described(entry) for entry in found[node.name]),
-            missing=_missing(node),
+            missing=missing(node),
         )
         for node in cluster.nodes
     )
     return ClusterStatus(cluster.address, cluster.token_file, cluster.folder, nodes)
-
-
-def resolve_address(settings: ClusterSettings, data_dir: Path) -> tuple[str, str]:
-    """Return the address (`host:port`) of the head that the settings mean, and its token (empty: it asks for none).
-
-    Raises NoCluster, with what to do, if there is no such cluster or its token cannot be read.
-    """
-    address, token_file = settings.address, settings.token_file
-    if address == "local":
-        address, token_file = _local_address(data_dir, token_file)
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
-        raise NoCluster(f"cluster.address: expected host:port or local, got {address!r}")
-    if not token_file:
-        return address, ""
-    try:
-        token = Path(token_file).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise NoCluster(f"cannot read the cluster's token: {error}") from None
-    if not token:
-        raise NoCluster(f"the cluster's token file {token_file} is empty")
-    return address, token
-
-
-def _local_address(data_dir: Path, token_file: str) -> tuple[str, str]:
-    cluster = read_state(data_dir)
-    if cluster is None:
-        raise NoCluster(f"no local cluster is up in {data_dir}; start one: troupe cluster up")
-    if not cluster.address:
-        raise NoCluster("the local cluster is still starting, or its start was interrupted: troupe cluster status")
-    if state_of(cluster.nodes[0]) != "up":
-        raise NoCluster("the local cluster's head has died: troupe cluster down, then troupe cluster up")
-    return cluster.address, token_file or cluster.token_file

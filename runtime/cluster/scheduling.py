@@ -6,6 +6,7 @@ Ray itself chooses where nothing is asked for. It waits for ever for what no nod
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from runtime.cluster.gateway_messages import ClusterMember
 from runtime.spec import HostOptions
@@ -15,6 +16,14 @@ MEBIBYTE = 2**20
 
 class NoNode(Exception):
     """No node of the cluster can run this, now or when it is idle; the text says what is missing."""
+
+
+def member_of(node: dict[str, Any], gone: bool) -> ClusterMember:
+    """Return what Ray says of a node (an element of `ray.nodes()`); `gone`: we know that it has died."""
+    # Ray's own marks are no amounts that somebody could ask for.
+    resources = {name: amount for name, amount in node["Resources"].items() if not name.startswith("node:")}
+    name, address = node.get("NodeName", ""), node["NodeManagerAddress"]
+    return ClusterMember(node["NodeID"], name, address, node["Alive"] and not gone, resources)
 
 
 def required(options: HostOptions) -> dict[str, float]:

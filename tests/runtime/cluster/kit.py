@@ -20,7 +20,7 @@ from runtime.cluster.gateway_messages import (
     decode_event,
     encode,
 )
-from runtime.cluster.local import ClusterProcess, read_state
+from runtime.cluster.local_state import ClusterProcess, read_state
 from runtime.process import DEVNULL, ChildProcess
 from runtime.spec import HostOptions
 

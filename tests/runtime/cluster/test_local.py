@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 import trio
 
-from runtime.cluster import local
+from runtime.cluster import local, local_state
 from runtime.cluster.gateway_messages import Connected, Placed
-from runtime.cluster.local import ClusterNode, ClusterSize, LocalCluster, NoCluster
+from runtime.cluster.local_state import ClusterNode, ClusterSize, LocalCluster, NoCluster
 from runtime.cluster.settings import ClusterSettings
 from runtime.orphans import processes
 from tests.runtime.cluster.conftest import gateway_settings
@@ -28,7 +28,7 @@ HEAD, WORKER = ClusterNode("head", True), ClusterNode("worker-1", False)
 def state(**changes: object) -> LocalCluster:
     fields: dict[str, object] = {
         "id": "1a2b",
-        "boot": local.boot(),
+        "boot": local_state.boot(),
         "size": ClusterSize(),
         "folder": "/f",
         "token_file": "/t",
@@ -39,9 +39,9 @@ def state(**changes: object) -> LocalCluster:
 
 
 def written(data_dir: Path, cluster: LocalCluster) -> Path:
-    local.cluster_folder(data_dir).mkdir(exist_ok=True)
-    local.write_state(data_dir, cluster)
-    return local.cluster_folder(data_dir) / "cluster.json"
+    local_state.cluster_folder(data_dir).mkdir(exist_ok=True)
+    local_state.write_state(data_dir, cluster)
+    return local_state.cluster_folder(data_dir) / "cluster.json"
 
 
 # --- what is written and run ------------------------------------------------------------------------------
@@ -71,18 +71,18 @@ def test_a_node_gets_our_token_and_our_packages_and_nothing_that_was_meant_for_a
 
 def test_the_state_is_read_as_it_was_written_and_is_the_owners_alone(tmp_path: Path) -> None:
     path = written(tmp_path, state())
-    assert local.read_state(tmp_path) == state()
+    assert local_state.read_state(tmp_path) == state()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 def test_a_state_of_an_earlier_start_of_the_machine_names_no_process(tmp_path: Path) -> None:
     mine = ClusterNode("head", True, session=os.getsid(0), started=0)
-    assert local.processes_of(state(boot="earlier", nodes=(mine,))) == {"head": []}
+    assert local_state.processes_of(state(boot="earlier", nodes=(mine,))) == {"head": []}
 
 
 def test_where_the_path_is_too_long_for_a_socket_the_files_are_in_a_private_folder(tmp_path: Path) -> None:
     deep = tmp_path / ("d" * 100)
-    local.cluster_folder(deep).mkdir(parents=True)
+    local_state.cluster_folder(deep).mkdir(parents=True)
     folder = local.temporary_folder(deep)
     try:
         assert len(str(folder)) + local.BELOW <= local.SOCKET_PATH
@@ -98,7 +98,7 @@ def test_where_the_path_is_too_long_for_a_socket_the_files_are_in_a_private_fold
         ("local", state(address=""), "is still starting, or its start was interrupted"),
         (
             "local",
-            state(nodes=(ClusterNode("head", True, 1, 1, (local.ClusterProcess("raylet", 1, 1),)),)),
+            state(nodes=(ClusterNode("head", True, 1, 1, (local_state.ClusterProcess("raylet", 1, 1),)),)),
             "head has died",
         ),
         ("10.0.0.5", None, "expected host:port or local, got '10.0.0.5'"),
@@ -111,20 +111,20 @@ def test_an_address_that_leads_nowhere_is_told_with_what_to_do(
     if there is not None:
         written(tmp_path, there)
     with pytest.raises(NoCluster, match=message):
-        local.resolve_address(ClusterSettings(address=address), tmp_path)
+        local_state.resolve_address(ClusterSettings(address=address), tmp_path)
 
 
 def test_another_cluster_has_the_token_of_the_file_that_is_named(tmp_path: Path) -> None:
     token = tmp_path / "token"
     settings = ClusterSettings(address="10.0.0.5:6379", token_file=str(token))
     with pytest.raises(NoCluster, match="cannot read the cluster's token"):
-        local.resolve_address(settings, tmp_path)
+        local_state.resolve_address(settings, tmp_path)
     token.write_text("")
     with pytest.raises(NoCluster, match="is empty"):
-        local.resolve_address(settings, tmp_path)
+        local_state.resolve_address(settings, tmp_path)
     token.write_text("secret\n")
-    assert local.resolve_address(settings, tmp_path) == ("10.0.0.5:6379", "secret")
-    assert local.resolve_address(ClusterSettings(address="10.0.0.5:6379"), tmp_path) == ("10.0.0.5:6379", "")
+    assert local_state.resolve_address(settings, tmp_path) == ("10.0.0.5:6379", "secret")
+    assert local_state.resolve_address(ClusterSettings(address="10.0.0.5:6379"), tmp_path) == ("10.0.0.5:6379", "")
 
 
 def test_a_port_that_is_taken_is_told_and_nothing_stays(tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_a_port_that_is_taken_is_told_and_nothing_stays(tmp_path: Path) -> None:
         port = taken.getsockname()[1]
         with pytest.raises(local.StartFailed, match=f"port {port} cannot be used: Address already in use"):
             local.up(tmp_path, ClusterSize(port=port), print)
-    assert list(local.cluster_folder(tmp_path).iterdir()) == []
+    assert list(local_state.cluster_folder(tmp_path).iterdir()) == []
 
 
 # --- real ones --------------------------------------------------------------------------------------------
@@ -167,9 +167,9 @@ async def test_nothing_of_it_listens_beyond_loopback(cluster: Path, gateways: Ga
     await gateway.next(Connected)
     await gateway.send(place("one", node="head"), place("two", node="worker-1"))
     workers = {(await gateway.next(Placed)).pid for _ in range(2)}
-    there = local.read_state(cluster)
+    there = local_state.read_state(cluster)
     assert there is not None
-    found = {entry.pid for entries in local.processes_of(there).values() for entry in entries}
+    found = {entry.pid for entries in local_state.processes_of(there).values() for entry in entries}
     assert workers <= found
     addresses = list(listeners(found | {gateway.child.pid}))
     assert len(addresses) > len(workers)
@@ -178,7 +178,7 @@ async def test_nothing_of_it_listens_beyond_loopback(cluster: Path, gateways: Ga
 
 @pytest.mark.long
 def test_its_token_is_the_owners_alone(cluster: Path) -> None:
-    there = local.read_state(cluster)
+    there = local_state.read_state(cluster)
     assert there is not None
     assert stat.S_IMODE(Path(there.token_file).stat().st_mode) == 0o600
     assert stat.S_IMODE(Path(there.folder).stat().st_mode) == 0o700
@@ -192,11 +192,11 @@ async def test_its_end_ends_its_workers_and_nothing_of_another(
     await gateway.next(Connected)
     await gateway.send(place("one", node="worker-1"))
     placed = await gateway.next(Placed)
-    there = local.read_state(own_cluster)
+    there = local_state.read_state(own_cluster)
     assert there is not None
     assert await trio.to_thread.run_sync(local.down, own_cluster) is not None
     await gone(placed.pid)
-    assert not any(local.processes_of(there).values())
+    assert not any(local_state.processes_of(there).values())
     assert not os.path.exists(there.folder)  # noqa: ASYNC240
     other = local.status(cluster)
     assert other is not None
@@ -205,7 +205,7 @@ async def test_its_end_ends_its_workers_and_nothing_of_another(
 
 @pytest.mark.long
 def test_agents_that_outlive_their_node_are_ended_too(own_cluster: Path) -> None:
-    there = local.read_state(own_cluster)
+    there = local_state.read_state(own_cluster)
     assert there is not None
     for node, name in (("worker-1", "raylet"), ("head", "raylet"), ("head", "gcs_server")):
         os.kill(process_of(own_cluster, node, name).pid, signal.SIGKILL)
@@ -224,13 +224,13 @@ def test_a_start_that_is_interrupted_leaves_nothing_that_down_does_not_end(
         assert process.stderr is not None
         while "starting 1 more node" not in process.stderr.readline():
             pass
-        there = local.read_state(tmp_path)
+        there = local_state.read_state(tmp_path)
         assert there is not None
         process.send_signal(number)
         process.wait(60)
     if number == signal.SIGKILL:
         with pytest.raises(NoCluster, match="its start was interrupted"):
-            local.resolve_address(ClusterSettings(address="local"), tmp_path)
+            local_state.resolve_address(ClusterSettings(address="local"), tmp_path)
         local.down(tmp_path)
-    assert local.read_state(tmp_path) is None
-    assert not any(local.processes_of(there).values())
+    assert local_state.read_state(tmp_path) is None
+    assert not any(local_state.processes_of(there).values())

@@ -20,7 +20,7 @@ import msgspec
 import trio
 
 from protocols.control import Crashed
-from runtime.cluster import gateway_messages as said
+import runtime.cluster.gateway_messages as said
 from runtime.cluster import wire
 from runtime.cluster.link import LinkBroken, first_record
 from runtime.cluster.local import NoCluster, resolve_address
@@ -64,7 +64,7 @@ class Gateway:
         placing = self._placing[host.name] = Placing(host)
         try:
             settings = self.hosts.worker_settings(host, self._address())
-            await self._say(said.Place(host.name, msgspec.msgpack.encode(settings), options, avoid))  # type: ignore[misc]
+            await self._say(said.Place(host.name, msgspec.msgpack.encode(settings), options, avoid))
             with trio.move_on_after(self.settings.place_s + GREETING_S):
                 await placing.there.wait()
             if placing.failure is not None:

@@ -234,12 +234,6 @@ class Root(SupervisorCell):
 
     __slots__ = ()
 
-    async def live(self) -> None:
-        """Hold the tasks of all that lives here, until the process ends."""
-        async with trio.open_nursery() as self.nursery:
-            self.set_state(State.UP)
-            await trio.sleep_forever()
-
     def signal(self) -> None:
         """See `Cell.signal`: nobody waits here."""
 
@@ -433,7 +427,8 @@ class NodeEnd(Peer):
             node.root = Root(node, None, dynamic_supervisor("worker"), "/")
             node.cells["/"] = node.root
             nursery.start_soon(node.timers.run)
-            nursery.start_soon(node.root.live)
+            node.root.nursery = nursery
+            node.root.set_state(State.UP)
             await self._begin_services()
             nursery.start_soon(self._report)
             broken = await self.link.run(self.settings.heartbeat_s, self.settings.lost_s)

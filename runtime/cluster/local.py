@@ -52,7 +52,7 @@ PACKAGES = Path(__file__).resolve().parent.parent.parent
 """The folder that holds the packages, so that workers can import them."""
 SOCKET_PATH = 107
 """The longest path of a Unix socket, in bytes (unix(7))."""
-BELOW = len("/r/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store.65535")
+BELOW = len("/63/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store.65535")
 """What Ray adds to its folder for the longest of its sockets."""
 START_S = 90.0
 """How long `ray start` may take; it needs two seconds where the machine is not busy."""
@@ -244,7 +244,7 @@ def _start(data_dir: Path, cluster: LocalCluster, tell: Tell) -> LocalCluster:
     cluster, starting = _launch(data_dir, cluster, cluster.nodes[:1], "")
     _await(data_dir, cluster.nodes[:1], starting, tell)
     # Ray tells the port that it has found in this file only.
-    address = (Path(cluster.ray_folder) / "ray_current_cluster").read_text(encoding="utf-8").strip()
+    address = (Path(cluster.ray_folder(cluster.nodes[0])) / "ray_current_cluster").read_text(encoding="utf-8").strip()
     others = cluster.nodes[1:]
     if others:
         tell(f"starting {len(others)} more node{'s' if len(others) > 1 else ''}")
@@ -266,7 +266,7 @@ def _launch(
     for node in nodes:
         with _log(data_dir, node).open("wb") as log:
             process = subprocess.Popen(
-                start_command(cluster.size, node, cluster.ray_folder, address),
+                start_command(cluster.size, node, cluster.ray_folder(node), address),
                 env=start_environment(cluster, node, os.environ),
                 cwd=cluster.folder,
                 stdin=subprocess.DEVNULL,

@@ -84,10 +84,13 @@ class LocalCluster(msgspec.Struct, frozen=True):
     address: str = ""
     """Of the head, `host:port`; empty until everything runs."""
 
-    @property
-    def ray_folder(self) -> str:
-        """Ray's own folder inside the private one: everybody may write into it, and its sockets ask for no token."""
-        return f"{self.folder}/r"
+    def ray_folder(self, node: ClusterNode) -> str:
+        """Return a node's folder inside the private one: everybody may write into it, and its sockets ask for no token.
+
+        Each has its own, because nodes that start at once in one take each other's ports, and wait for them.
+        """
+        names = [each.name for each in self.nodes]
+        return f"{self.folder}/{names.index(node.name)}"
 
     @property
     def running(self) -> bool:

@@ -155,11 +155,14 @@ class Gateway:
         data_dir = Path(self.hosts.node.settings.data_dir)
         address, token = resolve_address(self.settings, data_dir)
         ours, theirs = socket.socketpair()
-        with theirs:
+        # Ray writes to both whatever it likes.
+        with theirs, (data_dir / "gateway.log").open("wb") as log:
             child = await ChildProcess.start(
                 [sys.executable, "-m", "runtime.cluster.gateway"],
                 name="gateway",
                 stdin=theirs.fileno(),
+                stdout=log.fileno(),
+                stderr=log.fileno(),
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             )
         try:

@@ -306,7 +306,7 @@ class HostLog:
         number = getattr(row, "seq", 0)
         if isinstance(row, JournalEntry):
             self.last[row.stream] = number
-        self._end.link.put(wire.Row(wire.path_of(type(row)), self._end.codec.pack([row])))
+        self._end.link.put(wire.Row(wire.path_of(type(row)), self._end.codec.pack([row], type(row))))
         return int(number)
 
     def last_seq(self, stream: str) -> int:
@@ -504,7 +504,7 @@ class NodeEnd(Peer):
     def leftover(self, message: Message, sender: Sender | None) -> list[wire.Leftover]:
         """A message on its way back; none if it cannot travel."""
         try:
-            packed = self.codec.pack([message])
+            packed = self.codec.pack([message], type(message))
             return [wire.Leftover(0, wire.path_of(type(message)), packed, mark_of(sender))]
         except wire.NotTransferable:
             return []
@@ -672,13 +672,22 @@ class _Lines:
 
     def __init__(self, end: NodeEnd) -> None:
         self._end = end
+        self._loop = threading.get_ident()
+        self._token = trio.lowlevel.current_trio_token()
 
     def write(self, text: str) -> int:
+        if threading.get_ident() == self._loop:
+            self._send(text)
+        else:
+            with suppress(trio.RunFinishedError):
+                self._token.run_sync_soon(self._send, text)
+        return len(text)
+
+    def _send(self, text: str) -> None:
         if self._end.up and not self._end.link.closed:
             self._end.link.put(wire.LogLine(text))
         else:
             sys.stderr.write(text)
-        return len(text)
 
     def flush(self) -> None:
         """Lines leave with the next frame."""

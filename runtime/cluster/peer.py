@@ -104,7 +104,7 @@ class Peer:
             return made
 
     def _sealed(self, run: Run, items: list[Message]) -> wire.Record:
-        cls, packed, sender = wire.path_of(run.cls), self.codec.pack(items), mark_of(run.sender)
+        cls, packed, sender = wire.path_of(run.cls), self.codec.pack(items, run.cls), mark_of(run.sender)
         if run.kind is wire.Publish:
             return wire.Publish(cls, packed, sender)
         if run.kind is wire.Control:
@@ -127,7 +127,7 @@ class Peer:
         if self.link.congested:
             raise Refused("mailbox_full", f"the link to {path} is full")
         try:
-            packed = self.codec.pack([ask.request])
+            packed = self.codec.pack([ask.request], type(ask.request))
             cls = wire.path_of(type(ask.request))
         except wire.NotTransferable as error:
             raise Refused("not_transferable", str(error)) from error
@@ -257,7 +257,8 @@ class Peer:
         error = ask.error
         if error is None:
             try:
-                self.link.put(wire.Answer(number, self.codec.pack(ask.value)))
+                kind = wire.answer_type(type(ask.request))
+                self.link.put(wire.Answer(number, self.codec.pack(ask.value, kind)))
             except wire.NotTransferable as unsendable:
                 self.node.logger.error("not transferable", actor=ask.target.path, error=str(unsendable))
                 self.link.put(wire.Lost(number, f"the answer cannot be sent: {unsendable}"))

@@ -13,8 +13,9 @@ import importlib
 import sys
 import typing
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -334,6 +335,7 @@ Records = (
 
 _RECORDS = msgspec.msgpack.Decoder(list[Records])
 _PLAIN = msgspec.msgpack.Encoder()
+_BYTES = msgspec.msgpack.Decoder(bytes)
 
 
 class NotTransferable(Exception):
@@ -361,12 +363,18 @@ class Codec:
         self.name = name
         self.ref = ref
         self._encoder = msgspec.msgpack.Encoder(enc_hook=self._encode)
-        self._decoders: dict[str, msgspec.msgpack.Decoder[Any]] = {}
-        self._answers: dict[type, msgspec.msgpack.Decoder[Any]] = {}
+        self._json = msgspec.json.Encoder(enc_hook=self._encode)
+        self._decoders: dict[str, Callable[[Any], Any]] = {}
+        self._answers: dict[type, Callable[[Any], Any]] = {}
 
-    def pack(self, value: Any) -> msgspec.Raw:
-        """Anything as msgpack. Raises NotTransferable."""
+    def pack(self, value: Any, kind: Any = None) -> msgspec.Raw:
+        """Anything as msgpack, in the form of its type (`kind`, see `form_of`). Raises NotTransferable."""
         try:
+            form = None if kind is None else form_of(kind)
+            if form == "json":
+                return msgspec.Raw(_PLAIN.encode(self._json.encode(value)))
+            if form == "any":
+                return msgspec.Raw(self._encoder.encode(portable(value)))
             return msgspec.Raw(self._encoder.encode(value))
         except (TypeError, ValueError, NotImplementedError, OverflowError, RecursionError) as error:
             raise NotTransferable(f"{type(value).__name__} cannot be encoded: {error}") from error
@@ -377,9 +385,9 @@ class Codec:
         try:
             if decoder is None:
                 found = class_at(cls)
-                decoder = msgspec.msgpack.Decoder(list[found], dec_hook=self._decode)  # type: ignore[valid-type]
-                self._decoders[cls] = decoder
-            return decoder.decode(items)
+                decoder = self._decoders[cls] = self._decoder(list[found], found)  # type: ignore[valid-type]
+            decoded: list[Any] = decoder(items)
+            return decoded
         except (TypeError, ValueError, NameError, ImportError, AttributeError) as error:
             raise NotTransferable(f"{cls} cannot be decoded: {error}") from error
 
@@ -388,11 +396,17 @@ class Codec:
         decoder = self._answers.get(request)
         try:
             if decoder is None:
-                decoder = msgspec.msgpack.Decoder(answer_type(request), dec_hook=self._decode)
-                self._answers[request] = decoder
-            return decoder.decode(value)
+                kind = answer_type(request)
+                decoder = self._answers[request] = self._decoder(kind, kind)
+            return decoder(value)
         except (TypeError, ValueError, NameError) as error:
             raise NotTransferable(f"the answer to {request.__name__} cannot be decoded: {error}") from error
+
+    def _decoder(self, kind: Any, judged: Any) -> Callable[[Any], Any]:
+        if form_of(judged) != "json":
+            return msgspec.msgpack.Decoder(kind, dec_hook=self._decode, ext_hook=_from_extension).decode
+        from_json = msgspec.json.Decoder(kind, dec_hook=self._decode).decode
+        return lambda packed: from_json(_BYTES.decode(packed))
 
     def convert(self, value: Any, annotation: Any) -> Any:
         """A decoded value as what an annotation says. Raises NotTransferable."""
@@ -414,13 +428,75 @@ class Codec:
         raise NotImplementedError(f"cannot decode a {kind.__name__}")
 
 
+@functools.cache
+def form_of(kind: Any) -> Literal["plain", "json", "any"]:
+    """How what is of a type travels.
+
+    `json`: it has a field of free JSON (`msgspec.Raw`), which msgpack cannot hold as it is; `any`: it has a field that
+    may be anything, so that JSON and decimals in it must say what they are; `plain`: msgpack knows all of it.
+    """
+    found: set[str] = set()
+    seen: set[int] = set()
+
+    def look(info: Any) -> None:
+        if id(info) in seen:
+            return
+        seen.add(id(info))
+        found.add(type(info).__name__)
+        parts: list[Any] = []
+        for name in ("fields", "types", "item_types"):
+            parts += getattr(info, name, ())
+        parts += [getattr(info, name, None) for name in ("type", "item_type", "key_type", "value_type")]
+        for part in parts:
+            if isinstance(part, msgspec.inspect.Type | msgspec.inspect.Field):
+                look(part)
+
+    look(msgspec.inspect.type_info(kind))
+    return "json" if "RawType" in found else "any" if "AnyType" in found else "plain"
+
+
+JSON_EXTENSION = 1
+DECIMAL_EXTENSION = 2
+
+
+def portable(value: Any) -> Any:
+    """A value in which free JSON and decimals say what they are."""
+    if isinstance(value, msgspec.Struct):
+        config = value.__struct_config__
+        fields = [portable(getattr(value, name)) for name in value.__struct_fields__]
+        if config.array_like:
+            return fields if config.tag is None else [config.tag, *fields]
+        named = dict(zip(value.__struct_encode_fields__, fields, strict=True))
+        return named if config.tag is None else {config.tag_field: config.tag, **named}
+    if isinstance(value, dict):
+        return {key: portable(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [portable(each) for each in value]
+    if isinstance(value, msgspec.Raw):
+        return msgspec.msgpack.Ext(JSON_EXTENSION, bytes(value))
+    if isinstance(value, Decimal):
+        return msgspec.msgpack.Ext(DECIMAL_EXTENSION, str(value).encode())
+    return value
+
+
+def _from_extension(code: int, content: memoryview) -> Any:
+    if code == JSON_EXTENSION:
+        return msgspec.Raw(bytes(content))
+    if code == DECIMAL_EXTENSION:
+        return Decimal(bytes(content).decode())
+    raise ValueError(f"unknown extension {code}")
+
+
+@functools.cache
 def answer_type(request: type) -> Any:
     """What a request's class says of its answer; Any where it says nothing."""
     for base in getattr(request, "__orig_bases__", ()):
         origin = typing.get_origin(base)
         if origin is Request:
             (found,) = typing.get_args(base)
-            return Any if isinstance(found, typing.TypeVar | str | typing.ForwardRef) else found
+            if isinstance(found, typing.ForwardRef):
+                return eval(found.__forward_arg__, vars(sys.modules[request.__module__]))  # noqa: S307 - our own source
+            return Any if isinstance(found, typing.TypeVar) else found
     for parent in request.__bases__:
         if parent is not Message and issubclass(parent, Request) and parent is not Request:
             return answer_type(parent)

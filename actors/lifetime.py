@@ -135,9 +135,7 @@ async def _run(
             services.start_soon(meter.run)
             services.start_soon(_follow_clock, clock)
             cluster = configuration.section("cluster")
-            async with open_node(
-                settings, tree, clock=clock, log=log, metrics=metrics, cluster=cluster
-            ) as node:
+            async with open_node(settings, tree, clock=clock, log=log, metrics=metrics, cluster=cluster) as node:
                 holder.append(node)
                 services.start_soon(_sample_rates, node)
                 await _announce(node, Path(settings.data_dir))

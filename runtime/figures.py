@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from runtime.breaker import BreakerSnapshot
 from runtime.cell import Cell, State
-from runtime.metrics import ActorFigures, ClassFigures
+from runtime.metrics import ActorFigures, ClassFigures, WorkerFigures
 from runtime.router import RouterSnapshot
 from runtime.supervisor import SupervisorCell
 from runtime.tree import MOST_CHILDREN
@@ -69,6 +69,22 @@ class NodeFigures:
             (cell.path, cell.guard.router.snapshot())
             for cell in self._static(self._node.root)
             if cell.guard is not None and cell.guard.router is not None
+        ]
+
+    def workers(self) -> Iterable[WorkerFigures]:
+        """Return every worker."""
+        hosts = self._node._hosts
+        return [
+            WorkerFigures(
+                worker=host.name,
+                node=host.node_name,
+                kind=host.kind,
+                rss=host.rss,
+                actors=len(host.cells),
+                families=host.families,
+            )
+            for host in (() if hosts is None else hosts.all.values())
+            if host.up
         ]
 
     def sample_rates(self) -> None:

@@ -224,7 +224,8 @@ class Gateway:
                 host.link.put(wire.Bye())
                 reason = Crashed("ClusterLost", problem)
                 self.hosts.node.timers.call_at(
-                    trio.current_time() + RECALL_S, lambda host=host: host.cut(reason)  # type: ignore[misc]
+                    trio.current_time() + RECALL_S,
+                    lambda host=host: host.cut(reason),  # type: ignore[misc]
                 )
 
     # The door.

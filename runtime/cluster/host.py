@@ -40,7 +40,7 @@ from runtime.cluster.settings import WorkerSettings
 from runtime.exits import crashed, describe
 from runtime.journal import JournalEntry
 from runtime.mailbox import Ask, Lag, Posted, Sender, content
-from runtime.metrics import Metrics
+from runtime.metrics import Family, Metrics, Sample
 from runtime.node import Node, NodeSettings, preview
 from runtime.spec import ChildSpec, RestartLimit, dynamic_supervisor
 from runtime.supervisor import SupervisorCell
@@ -370,9 +370,7 @@ class HostNode(Node):
         """See `Node.dead_letter`."""
         super().dead_letter(path, message, reason)
 
-    def crash(
-        self, cell: Cell, reason: ExitReason, culprit: Message | None, last: Sequence[str] | None = None
-    ) -> None:
+    def crash(self, cell: Cell, reason: ExitReason, culprit: Message | None, last: Sequence[str] | None = None) -> None:
         """See `Node.crash`: of a placed actor the node itself says it."""
         if isinstance(cell, HostedActor | HostedSupervisor):
             self.culprits[cell.path] = culprit, tuple(preview(message) for message in cell.recorder or ())
@@ -632,11 +630,11 @@ class NodeEnd(Peer):
         found = [cell for cell in self.node.cells.values() if isinstance(cell, hosted)]
         return tuple(view(self.node, cell) for cell in found)
 
-    def _families(self) -> tuple[wire.Family, ...]:
+    def _families(self) -> tuple[Family, ...]:
         return tuple(
-            wire.Family(
+            Family(
                 family.name, family.documentation, family.type,
-                tuple(wire.Sample(each.name, each.labels, each.value) for each in family.samples),
+                tuple(Sample(each.name, each.labels, each.value) for each in family.samples),
             )
             for family in self.node.metrics.registered()
         )  # fmt: skip

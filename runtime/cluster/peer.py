@@ -135,9 +135,7 @@ class Peer:
         ask.holder = self
         self.asks[number] = ask
         left = max(0.0, min(ask.deadline - trio.current_time(), 1e9))
-        self.link.put(
-            wire.Ask(number, path, cls, packed, left, mark_of(ask.sender), ask.asker is not None, send)
-        )
+        self.link.put(wire.Ask(number, path, cls, packed, left, mark_of(ask.sender), ask.asker is not None, send))
 
     def revoke(self, ask: Ask) -> None:
         """The asker was cancelled."""

@@ -27,7 +27,7 @@ from runtime.cluster import wire
 from runtime.cluster.far import FarCell
 from runtime.cluster.peer import sender_of
 from runtime.exits import crashed, without_cancelled
-from runtime.mailbox import Ask, Lag, OnCrash, Overflow, Posted, content
+from runtime.mailbox import Ask, Lag, Overflow, Posted, content
 from runtime.quarantine import Quarantine
 
 if TYPE_CHECKING:
@@ -373,7 +373,7 @@ class PlacedCell(Cell):
             message = Terminated(path, Incarnation(self.node.epoch, 0), self.ending or Killed(), False)
             for watcher in watchers:
                 watcher.post_control(message)
-        if self.spec.supervisor is None and self.spec.actor_class().on_crash is OnCrash.CLEAR:
+        if self.kind.clears:
             waiting, self.queue = self.queue, NOTHING
             for item in waiting:
                 self.refuse_item(item, "cleared")

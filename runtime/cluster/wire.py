@@ -20,6 +20,7 @@ from typing import Any, Literal
 import msgspec
 
 from protocols.control import ExitReason, Message, Request
+from runtime.metrics import Family
 from runtime.ref import ActorRef
 from runtime.tree import ActorView
 
@@ -299,23 +300,6 @@ class Views(Record, frozen=True, array_like=True, tag=42):
     """The placed branches as they are."""
 
     views: tuple[ActorView, ...]
-
-
-class Sample(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One number of a metric."""
-
-    name: str
-    labels: dict[str, str]
-    value: float
-
-
-class Family(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One metric that an actor registered."""
-
-    name: str
-    documentation: str
-    kind: str
-    samples: tuple[Sample, ...]
 
 
 class Figures(Record, frozen=True, array_like=True, tag=43):

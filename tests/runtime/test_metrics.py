@@ -8,7 +8,7 @@ from protocols.control import Message, Request, Unknown
 from runtime import Actor, ChildSpec, NodeSettings, StartChild, dynamic_supervisor, open_node, receive, supervisor
 from runtime.breaker import BreakerSettings, BreakerSnapshot, CircuitBreaker
 from runtime.figures import NodeFigures
-from runtime.metrics import ActorFigures, ClassFigures, Distribution, Metrics
+from runtime.metrics import ActorFigures, ClassFigures, Distribution, Family, Metrics, Sample, WorkerFigures
 from runtime.router import Router, RouterSettings, RouterSnapshot, VariantSettings
 
 Labels = dict[str, str]
@@ -66,6 +66,15 @@ class Planted:
         router = Router(RouterSettings(salt="s", variants=variants, coverage=0.5))
         router.settle(router.route("k").variant, None)
         return [("/router", router.snapshot())]
+
+    def workers(self) -> list[WorkerFigures]:
+        samples = (Sample("orders_total", {"side": "buy"}, 3.0),)
+        return [
+            WorkerFigures(
+                worker="1-1", node="head", kind="ray", rss=1000, actors=2,
+                families=(Family("orders", "Orders", "counter", samples),),
+            )
+        ]  # fmt: skip
 
 
 def test_classes_and_static_paths_are_shown_with_all_their_figures() -> None:

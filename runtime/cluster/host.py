@@ -60,6 +60,10 @@ LOST = 75
 """The exit status of a worker that lost its node."""
 
 
+class ServicesEnded(Exception):
+    """What placed actors need beside them cannot be had: the worker ends."""
+
+
 class Gap(Lag):
     """The place of a loss that the node's mailbox had."""
 
@@ -240,7 +244,7 @@ class Root(SupervisorCell):
     def child_exited(self, cell: Cell, reason: ExitReason) -> None:
         """Tell the node; without its services a worker is of no use."""
         if isinstance(cell, Services):
-            raise RuntimeError(f"the worker's services gave up: {describe(reason)}")
+            raise ServicesEnded(f"the worker's services gave up: {describe(reason)}")
         cast("HostNode", self.node).end.tell_ended(cast("HostedActor | HostedSupervisor", cell), reason)
 
 
@@ -345,9 +349,7 @@ class HostNode(Node):
 
     def watch(self, watcher: Cell, path: str) -> None:
         """See `Node.watch`."""
-        if path in self.cells and not isinstance(watcher, FarCell) and self._ends_here(path):
-            super().watch(watcher, path)
-        elif isinstance(watcher, FarCell):
+        if isinstance(watcher, FarCell) or (path in self.cells and self._ends_here(path)):
             super().watch(watcher, path)
         else:
             self._watched.setdefault(watcher, set()).add(path)

@@ -364,7 +364,7 @@ class Hosts:
         )
 
     async def speak(self, host: Host, connection: socket.socket, hello: Any, *, same_machine: bool) -> LinkBroken:
-        """Let a worker in, and speak with it until the link breaks; returns how. Raises LinkBroken if it is not ours."""
+        """Let a worker in and speak with it until the link breaks; returns how. Raises LinkBroken if it is not ours."""
         if refusal := self.refusal(host, hello):
             connection.setblocking(True)
             with suppress(OSError):

@@ -99,7 +99,7 @@ class Peer:
                 try:
                     made.append(self._sealed(run, [item]))
                 except wire.NotTransferable as error:
-                    self.node.logger.error("not transferable", actor=run.path, error=str(error))
+                    self.node.logger.warning("not transferable", actor=run.path, error=str(error))
                     self.node.dead_letter(run.path, item, "not_transferable")
             return made
 
@@ -181,7 +181,7 @@ class Peer:
         try:
             return self.codec.messages(cls, items)
         except wire.NotTransferable as error:
-            self.node.logger.error("not transferable", actor=path, error=str(error))
+            self.node.logger.warning("not transferable", actor=path, error=str(error))
             return ()
 
     def _tell(self, record: wire.Tell) -> None:
@@ -258,7 +258,7 @@ class Peer:
                 kind = wire.answer_type(type(ask.request))
                 self.link.put(wire.Answer(number, self.codec.pack(ask.value, kind)))
             except wire.NotTransferable as unsendable:
-                self.node.logger.error("not transferable", actor=ask.target.path, error=str(unsendable))
+                self.node.logger.warning("not transferable", actor=ask.target.path, error=str(unsendable))
                 self.link.put(wire.Lost(number, f"the answer cannot be sent: {unsendable}"))
         elif isinstance(error, Refused):
             self.link.put(wire.Refusal(number, error.code, error.message, error.field))
@@ -272,7 +272,7 @@ class Peer:
         try:
             ask.answer(self.codec.answer(type(ask.request), record.value))
         except wire.NotTransferable as error:
-            self.node.logger.error("not transferable", actor=ask.target.path, error=str(error))
+            self.node.logger.warning("not transferable", actor=ask.target.path, error=str(error))
             ask.lose(str(error))
 
     def _refusal(self, record: wire.Refusal) -> None:

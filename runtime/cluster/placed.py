@@ -56,7 +56,7 @@ class ClusterLost(Exception):
 class PlacedCell(Cell):
     """A cell whose actor lives in a worker."""
 
-    __slots__ = ("begun", "ending", "far", "home", "last_view", "late", "full", "running", "taken", "waiting", "window")
+    __slots__ = ("begun", "ending", "far", "full", "home", "last_view", "late", "running", "taken", "waiting", "window")
 
     def __init__(self, node: Node, parent: SupervisorCell | None, spec: ChildSpec, path: str) -> None:
         super().__init__(node, parent, spec, path)

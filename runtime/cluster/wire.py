@@ -366,14 +366,15 @@ class Codec:
     def messages(self, cls: str, items: msgspec.Raw) -> list[Any]:
         """The messages of a run. Raises NotTransferable."""
         decoder = self._decoders.get(cls)
+        decoded: list[Any]
         try:
             if decoder is None:
                 found = class_at(cls)
                 decoder = self._decoders[cls] = self._decoder(list[found], found)  # type: ignore[valid-type]
-            decoded: list[Any] = decoder(items)
-            return decoded
+            decoded = decoder(items)
         except (TypeError, ValueError, NameError, ImportError, AttributeError) as error:
             raise NotTransferable(f"{cls} cannot be decoded: {error}") from error
+        return decoded
 
     def answer(self, request: type, value: msgspec.Raw) -> Any:
         """The answer to a request of this class. Raises NotTransferable."""

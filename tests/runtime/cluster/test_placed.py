@@ -289,7 +289,7 @@ async def test_timers_rows_journals_metrics_and_logs_work_in_a_worker(
             placed("writer", Writer, journal=True), placed("counter", Counter, {"start": 3}), log=log
         ) as node:
             writer = node.ref("/writer")
-            while not await writer.ask(Total()):
+            while not await writer.ask(Total()):  # noqa: ASYNC110 - asked for, as anybody would
                 await trio.sleep(0.005)
             writer.tell(Add(4))
             await writer.ask(Total())
@@ -418,7 +418,7 @@ async def test_a_ref_among_the_arguments_is_a_ref_in_the_worker() -> None:
 async def test_a_spec_that_no_worker_can_start_is_a_failed_start_with_its_reason() -> None:
     async with running(dynamic_supervisor("pool")) as node:
         pool = node.ref("/pool")
-        with pytest.raises(Refused, match="start_failed.*no_such_module"):
+        with pytest.raises(Refused, match=r"start_failed.*no_such_module"):
             await pool.ask(StartChild(ChildSpec("x", "no_such_module:Actor", placement="process")), LIMIT)
         with pytest.raises(Refused, match="start_failed"):
             await pool.ask(StartChild(placed("x", Counter, {"no_such_argument": 1})), LIMIT)

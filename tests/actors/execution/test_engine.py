@@ -93,11 +93,11 @@ def test_what_a_life_that_crashed_had_on_its_way_is_denied_before_its_next_life_
     desk.say(CancelOrder("old"))
     assert desk.state("old")[0] == "cancelled"
     desk.submit(desk.order("new", "buy", 1, "limit", price=91, sender="/strategies/s@1.2"))
-    assert desk.state("new")[0] == "working"
+    assert desk.state("new")[0] == "accepted"
     # An end that is told late takes nothing back.
     desk.say(SenderEnded("/strategies/s", 1, 1))
     desk.submit(desk.order("more", "buy", 1, "limit", price=91, sender="/strategies/s@1.2"))
-    assert desk.state("more")[0] == "working"
+    assert desk.state("more")[0] == "accepted"
 
 
 def test_an_account_that_accepts_no_marks_refuses_what_comes_from_made_up_data() -> None:

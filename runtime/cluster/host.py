@@ -37,6 +37,7 @@ from runtime.cluster.far import FarCell
 from runtime.cluster.link import Link, LinkBroken
 from runtime.cluster.peer import Peer, mark_of
 from runtime.cluster.settings import WorkerSettings
+from runtime.exit_timer import ExitTimer
 from runtime.exits import crashed, describe
 from runtime.journal import JournalEntry
 from runtime.mailbox import Ask, Lag, Posted, Sender, content
@@ -56,6 +57,8 @@ MOST_CLAIMED = 256
 VIEW_S = 0.5
 """How often the node is told how the placed actors are."""
 SETTINGS_BYTES = 1 << 20
+END_S = 3.0
+"""How long what lives here may take to end when the node is gone; then the process ends all the same."""
 LOST = 75
 """The exit status of a worker that lost its node."""
 
@@ -433,7 +436,12 @@ class NodeEnd(Peer):
             nursery.start_soon(self._report)
             broken = await self.link.run(self.settings.heartbeat_s, self.settings.lost_s)
             self.up = False
+            # Without its node it has no right to act, and nothing in it may keep it alive.
+            last = ExitTimer(END_S, LOST)
+            for cell in (self.services, *self._hosted_cells()):
+                cell.kill("its node is gone")
             nursery.cancel_scope.cancel()
+        last.cancel()
         self.link.close()
         if not self.leaving:
             print(f"worker {self.settings.worker}: {self.broken or broken.reason}", file=sys.stderr, flush=True)
@@ -628,9 +636,10 @@ class NodeEnd(Peer):
             self.link.put(wire.Figures(rss, self._families()))
 
     def _views(self) -> tuple[ActorView, ...]:
-        hosted = HostedActor | HostedSupervisor
-        found = [cell for cell in self.node.cells.values() if isinstance(cell, hosted)]
-        return tuple(view(self.node, cell) for cell in found)
+        return tuple(view(self.node, cell) for cell in self._hosted_cells())
+
+    def _hosted_cells(self) -> list[Cell]:
+        return [cell for cell in self.node.cells.values() if isinstance(cell, HostedActor | HostedSupervisor)]
 
     def _families(self) -> tuple[Family, ...]:
         return tuple(

@@ -246,9 +246,12 @@ class Root(SupervisorCell):
 
     def child_exited(self, cell: Cell, reason: ExitReason) -> None:
         """Tell the node; without its services a worker is of no use."""
+        end = cast("HostNode", self.node).end
         if isinstance(cell, Services):
-            raise ServicesEnded(f"the worker's services gave up: {describe(reason)}")
-        cast("HostNode", self.node).end.tell_ended(cast("HostedActor | HostedSupervisor", cell), reason)
+            if end.up:
+                raise ServicesEnded(f"the worker's services gave up: {describe(reason)}")
+            return
+        end.tell_ended(cast("HostedActor | HostedSupervisor", cell), reason)
 
 
 class Services(SupervisorCell):

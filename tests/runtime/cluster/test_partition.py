@@ -50,7 +50,7 @@ def link(state: str) -> None:
 @pytest.fixture
 def two_machines() -> Iterator[str]:
     """A cluster of two nodes, the second in a network namespace; gives the head's address."""
-    folder = Path("/tmp") / f"{SPACE}-{os.getpid()}"  # noqa: S108 - Ray's sockets need a short path
+    folder = Path("/tmp") / f"{SPACE}-{os.getpid()}"  # Ray's sockets need a short path
     environment = {
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_AUTH_MODE": "disabled",

@@ -184,6 +184,12 @@ class Cell:
             self._mark = Sender(self.path, Incarnation(self.node.epoch, self.count))
         return self._mark
 
+    @property
+    def load(self) -> int:
+        """How many messages wait or are being worked on: in the mailbox, stashed, handled, to be answered later."""
+        stashed = 0 if self.stashed is None else len(self.stashed)
+        return len(self.queue) + stashed + self.later + (self.handling is not None)
+
     # Putting something into the mailbox.
 
     def admit(self, item: Any) -> str | None:

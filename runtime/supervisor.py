@@ -20,7 +20,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import trio
 from trio.lowlevel import wait_task_rescheduled
@@ -212,12 +212,20 @@ class SupervisorCell(Cell):
         self.stop_reason = Killed(detail)
         self.signal()
 
+    async def answer(self, request: Any) -> Any:
+        """Do what it is asked for at run time. Raises Refused."""
+        return await supervisor_requests.answer(self, request)
+
     # Children.
 
     def add(self, spec: ChildSpec) -> Cell:
         """Make the cell of a spec; nothing is started."""
         path = f"/{spec.name}" if self.parent is None else f"{self.path}/{spec.name}"
         kind: type[Cell] = ActorCell if spec.supervisor is None else SupervisorCell
+        if spec.replicas is not None:
+            from runtime.replica_set import ReplicaSet  # a supervisor itself
+
+            kind = ReplicaSet
         cell = kind(self.node, self, spec, path)
         cell.guard = self.node.guard_of(cell)
         self.children[spec.name] = cell

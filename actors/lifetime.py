@@ -134,7 +134,8 @@ async def _run(
             services.start_soon(_end_on_signal, signals, services.cancel_scope, watchdog, settings)
             services.start_soon(meter.run)
             services.start_soon(_follow_clock, clock)
-            async with open_node(settings, tree, clock=clock, log=log, metrics=metrics) as node:
+            cluster = configuration.section("cluster")
+            async with open_node(settings, tree, clock=clock, log=log, metrics=metrics, cluster=cluster) as node:
                 holder.append(node)
                 services.start_soon(_sample_rates, node)
                 await _announce(node, Path(settings.data_dir))

@@ -17,6 +17,7 @@ import importlib
 from typing import Any, cast
 
 from runtime.capability import Capability, Whole
+from runtime.cluster.settings import ClusterSettings
 from runtime.collector import CollectorSettings
 from runtime.node import NodeSettings
 from runtime.settings import Configuration
@@ -43,7 +44,12 @@ def capabilities() -> tuple[Capability, ...]:
 
 def sections() -> dict[str, Any]:
     """Return the type of every section that a configuration may hold."""
-    known: dict[str, Any] = {"node": NodeSettings, "telemetry": TelemetrySettings, "collector": CollectorSettings}
+    known: dict[str, Any] = {
+        "node": NodeSettings,
+        "cluster": ClusterSettings,
+        "telemetry": TelemetrySettings,
+        "collector": CollectorSettings,
+    }
     for capability in capabilities():
         known |= capability.sections
     return known

@@ -147,6 +147,8 @@ class ActorCell(Cell):
             if self.room is not None:
                 self._make_room()
             if not queue or self.state is State.PAUSED:
+                if self.state is not State.PAUSED and self.more():
+                    continue
                 self.handling = None
                 self.parked = True
                 self.asleep = self.state is not State.PAUSED
@@ -210,6 +212,10 @@ class ActorCell(Cell):
                 await cancel_shielded_checkpoint()
                 if self.scope is not None and self.scope.cancel_called:
                     await trio.lowlevel.checkpoint()
+
+    def more(self) -> bool:
+        """Whether something was put into the empty queue just now: the mailbox of a placed actor is elsewhere."""
+        return False
 
     def _refused(self, refusal: Refused) -> None:
         """A handler refused: the answer of an ask; for a tell, nobody waits for it, so it is written down."""

@@ -73,8 +73,8 @@ class ResizeReplicas(Request[ReplicasSnapshot], frozen=True, gc=False, tag="resi
 
     Asked of the path of the set. Growing starts those that are missing. Shrinking takes those with the highest numbers
     out of the routing, lets each go on for up to its `stop_s` with what it has, and stops them in order.
-    Refusals: `invalid` (a count below 1 or above `most`), `start_failed` (nothing is changed), and, with sticky routing,
-    `busy` (nothing is changed: a replica that gives up keys did not get through what it had within its `stop_s`).
+    Refusals: `invalid` (a count below 1 or above `most`), `start_failed` (nothing is changed) and, with sticky
+    routing, `busy` (nothing is changed: one that gives up keys did not get through what it had within its `stop_s`).
     """
 
     count: int

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from runtime.node import Node
     from runtime.spec import ChildSpec
     from runtime.supervisor import SupervisorCell
+    from runtime.tree import ActorView
 
 
 class State(enum.Enum):
@@ -43,6 +44,8 @@ class State(enum.Enum):
     PAUSED = "paused"
     STOPPING = "stopping"
     BACKOFF = "backoff"
+    UNPLACED = "unplaced"
+    """Waiting for a cluster that could run it."""
     STOPPED = "stopped"
 
 
@@ -184,12 +187,6 @@ class Cell:
             self._mark = Sender(self.path, Incarnation(self.node.epoch, self.count))
         return self._mark
 
-    @property
-    def load(self) -> int:
-        """How many messages wait or are being worked on: in the mailbox, stashed, handled, to be answered later."""
-        stashed = 0 if self.stashed is None else len(self.stashed)
-        return len(self.queue) + stashed + self.later + (self.handling is not None)
-
     # Putting something into the mailbox.
 
     def admit(self, item: Any) -> str | None:
@@ -215,6 +212,15 @@ class Cell:
         if self.asleep:
             self.wake()
         return None
+
+    def put_lag(self, lag: Lag) -> None:
+        """Mark the place in the full mailbox where a lossless subscription lost something."""
+        if self.queue is NOTHING:
+            self.queue = deque()
+            self.open_fast_path()
+        self.queue.append(lag)
+        if self.asleep:
+            self.wake()
 
     def count_drop(self) -> None:
         """One more message found no room."""
@@ -337,9 +343,7 @@ class Cell:
             if self.asleep:
                 self.wake()
         else:
-            code = self.admit(ask)
-            if code is not None:
-                raise Refused(code, f"{REFUSALS[code]} ({self.path})")
+            self.put_ask(ask)
         self.node.timers.add_ask(ask, timeout)
         if ask.asker is not None:
             ask.asker.awaiting.append(self)
@@ -347,6 +351,20 @@ class Cell:
         if ask.error is not None:
             raise ask.error
         return ask.value
+
+    def put_ask(self, ask: Ask) -> None:
+        """Let a request wait here. Raises Refused."""
+        code = self.admit(ask)
+        if code is not None:
+            raise Refused(code, f"{REFUSALS[code]} ({self.path})")
+
+    async def stop(self, timeout: float) -> None:
+        """See `ActorRef.stop`."""
+        from runtime.administration import TerminateChild
+
+        if self.parent is None:
+            raise Refused("not_found", f"there is no child at {self.path}")
+        await self.parent.ref.ask(TerminateChild(self.name), timeout)
 
     # Waking.
 
@@ -392,6 +410,62 @@ class Cell:
             self.room.unpark_all()
 
     # What kinds of cells do differently.
+
+    @property
+    def routes(self) -> bool:
+        """Whether an ask has to find its way from here, which takes a task of its own."""
+        return self.guard is not None
+
+    @property
+    def load(self) -> int:
+        """How many messages wait or are being worked on: in the mailbox, stashed, handled, to be answered later."""
+        stashed = 0 if self.stashed is None else len(self.stashed)
+        return len(self.queue) + stashed + self.later + (self.handling is not None)
+
+    @property
+    def lanes(self) -> tuple[deque[Any], ...]:
+        """Where messages wait that were accepted, each in its order."""
+        return (self.queue,) if self.stashed is None else (self.queue, self.stashed)
+
+    @property
+    def host(self) -> object:
+        """The other process in which its actor lives; None if it is this one."""
+        return None
+
+    def start_limit(self) -> float:
+        """How long a start may take, in seconds."""
+        return self.spec.start_s
+
+    def place(self) -> tuple[str, str]:
+        """The node and the worker process on which its actor runs; the worker is empty for the node's own process."""
+        return self.node.settings.name, self.node.worker
+
+    @property
+    def placement(self) -> str:
+        """Where it runs, or is to run."""
+        return "/".join(self.spec.placements())
+
+    def look(self, depth: int | None) -> ActorView | None:
+        """A snapshot of this path and `depth` levels below it; None if nobody lives here."""
+        from runtime.tree import view
+
+        return view(self.node, self, depth)
+
+    def seen(self) -> ActorView | None:
+        """The actor as its own process sees it, if that is another one."""
+        return None
+
+    def watch_elsewhere(self, watcher: Cell, on: bool) -> bool:
+        """Let the process in which this path lives tell `watcher` of its ends; False if that is this one."""
+        return False
+
+    def pause(self) -> None:
+        """Suspend the data lane."""
+        raise NotImplementedError
+
+    def resume(self) -> None:
+        """End a pause."""
+        raise NotImplementedError
 
     def begin(self) -> ExitReason | None:
         """Start an incarnation. Returns why it failed, or None if it is up or (state STARTING) on its way."""

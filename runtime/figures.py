@@ -18,7 +18,7 @@ from runtime.tree import MOST_CHILDREN
 if TYPE_CHECKING:
     from runtime.node import Node
 
-DOWN = (State.STOPPED, State.BACKOFF)
+DOWN = (State.STOPPED, State.BACKOFF, State.UNPLACED)
 
 
 class NodeFigures:

@@ -17,6 +17,8 @@ from protocols.control import Incarnation, Lagged, Message, Refused, Unknown
 from runtime.timers import Timer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from runtime.cell import Cell
 
 
@@ -88,19 +90,27 @@ class Lag:
         return Lagged(self.topic, self.key, self.count)
 
 
+ELSEWHERE = object()
+"""The task of an ask that somebody in another process waits for."""
+
+
 class Ask:
     """One request on its way: from the asking task, through a mailbox, to exactly one outcome."""
 
-    __slots__ = ("asker", "begun", "bucket", "deadline", "error", "request", "sender", "target", "task", "value")
+    __slots__ = (
+        "asker", "begun", "bucket", "deadline", "done", "error", "holder", "number", "request", "sender", "target",
+        "task", "value",
+    )  # fmt: skip
 
     def __init__(
         self,
         request: Message,
         sender: Sender | None,
         deadline: float,
-        task: trio.lowlevel.Task,
+        task: Any,
         asker: Cell | None,
         target: Cell,
+        done: Callable[[Ask], None] | None = None,
     ) -> None:
         self.request = request
         self.sender = sender
@@ -108,8 +118,14 @@ class Ask:
         """The cell whose handler waits for the answer; None if no handler does."""
         self.target = target
         self.deadline = deadline
-        self.task: trio.lowlevel.Task | None = task
-        """The waiting task; None once there is an outcome, or once it was cancelled."""
+        self.task: Any = task
+        """The waiting task (ELSEWHERE if it is at the other end of a link); None once there is an outcome, or once it
+        was cancelled."""
+        self.done = done
+        """What is called with the outcome where no task of this process waits."""
+        self.holder: Any = None
+        """Who has sent this on to another process, and knows its number there."""
+        self.number = 0
         self.begun = False
         self.bucket: set[Ask] | None = None
         self.value: Any = None
@@ -121,7 +137,10 @@ class Ask:
         if task is not None:
             self.value = value
             self._leave()
-            trio.lowlevel.reschedule(task)
+            if self.done is None:
+                trio.lowlevel.reschedule(task)
+            else:
+                self.done(self)
 
     def settle(self, error: Refused | Unknown) -> None:
         """Refused or Unknown. The first outcome counts."""
@@ -129,7 +148,10 @@ class Ask:
         if task is not None:
             self.error = error
             self._leave()
-            trio.lowlevel.reschedule(task)
+            if self.done is None:
+                trio.lowlevel.reschedule(task)
+            else:
+                self.done(self)
 
     def _leave(self) -> None:
         self.task = None
@@ -151,12 +173,16 @@ class Ask:
         """The deadline has passed."""
         if self.begun:
             self.lose("the deadline passed while the request was being handled")
+        elif self.holder is not None:
+            self.holder.overdue(self)
         else:
             self.refuse("expired", "the deadline passed before the request was handled")
 
     def abort(self, _: Any) -> trio.lowlevel.Abort:
         """The asker is being cancelled: a request that has not begun will be skipped."""
         self._leave()
+        if self.holder is not None:
+            self.holder.revoke(self)
         return trio.lowlevel.Abort.SUCCEEDED
 
 

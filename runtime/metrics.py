@@ -159,6 +159,11 @@ class Metrics:
         """The garbage collector has stopped the process for so long."""
         self.pauses[min(generation, 2)].observe(seconds)
 
+    def registered(self) -> Iterator[Metric]:
+        """What actors have registered, as it is now."""
+        for metric in self._registered.values():
+            yield from metric.collect()
+
     def snapshot(self) -> Collector:
         """What is shown now; `collect` of it may run in any thread."""
         return _Scrape(self)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from random import Random
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -44,9 +44,12 @@ from runtime.spec import Backoff, ChildSpec, RestartLimit, Strategy, supervisor
 from runtime.supervisor import SupervisorCell
 from runtime.timers import Timers
 from runtime.topics import Tap, Topics
-from runtime.tree import ActorView, Rates, view
+from runtime.tree import ActorView, Rates
 
 if TYPE_CHECKING:
+    from runtime.cluster.hosts import Hosts
+    from runtime.cluster.placed import PlacedCell
+    from runtime.cluster.settings import ClusterSettings
     from runtime.log import NodeLog
 
 T = TypeVar("T")
@@ -115,6 +118,10 @@ class Node:
         self.topics = Topics()
         self.cells: dict[str, Cell] = {}
         self.kinds: dict[str, Kind] = {}
+        self.worker = ""
+        """The process that this is, in words; empty: the node's own."""
+        self.branches: dict[str, PlacedCell] = {}
+        """Supervisors that run elsewhere with all that is below them, by path."""
         self.awake = 1
         """How many actors have something to do; what the slices of the loop are shared by. Never 0."""
         self.running: Cell | None = None
@@ -137,6 +144,8 @@ class Node:
         self._ended = trio.Event()
         self.up = trio.Event()
         """Set when the whole tree has started, or could not."""
+        self.cluster: ClusterSettings | None = None
+        self._hosts: Hosts | None = None
         self._nobody = Cell(self, None, ChildSpec(name="nobody", actor="runtime.actor:Actor"), "")
         self._nobody.gone = True
 
@@ -144,12 +153,22 @@ class Node:
 
     def ref(self, path: str) -> ActorRef:
         """Return the address of `path`, whether or not somebody lives there yet."""
-        cell = self.cells.get(path)
+        cell = self.find(path)
         return ActorRef(path, self._nobody) if cell is None else cell.ref
 
     def resolve(self, path: str) -> Cell:
         """Return the cell at `path`, or one that refuses everything."""
-        return self.cells.get(path, self._nobody)
+        return self.find(path) or self._nobody
+
+    def find(self, path: str) -> Cell | None:
+        """Return the cell at `path`; for what lives below a placed supervisor, the way to it."""
+        cell = self.cells.get(path)
+        if cell is None and self.branches:
+            above = path
+            while above := above.rpartition("/")[0]:
+                if above in self.branches:
+                    return self.branches[above].below(path)
+        return cell
 
     def publish(self, message: Message) -> int:
         """See `Actor.publish`."""
@@ -170,8 +189,8 @@ class Node:
 
     def tree(self, path: str = "/", depth: int | None = None) -> ActorView | None:
         """A snapshot of the tree from `path` down, `depth` levels of it; None if nobody lives there."""
-        cell = self.cells.get(path)
-        return None if cell is None else view(self, cell, depth)
+        cell = self.find(path)
+        return None if cell is None else cell.look(depth)
 
     def require_log(self) -> NodeLog:
         """Return the node's log. Raises RuntimeError if this node was opened without one."""
@@ -196,6 +215,15 @@ class Node:
     def background(self, function: Callable[..., Awaitable[object]], *args: Any) -> None:
         """Run a task that nobody waits for and that ends with the node; it must not raise."""
         self._background.start_soon(function, *args)
+
+    @property
+    def hosts(self) -> Hosts:
+        """The workers of this node. The first one that asks makes them possible."""
+        if self._hosts is None:
+            from runtime.cluster.hosts import Hosts
+
+            self._hosts = Hosts(self, self.cluster)
+        return self._hosts
 
     # What cells tell the node.
 
@@ -260,8 +288,8 @@ class Node:
         self.topics.publish(Quarantined(path, type(message).__name__, preview(message)))
         self.logger.error("quarantined", actor=path, message_type=type(message).__name__, preview=preview(message))
 
-    def crash(self, cell: Cell, reason: ExitReason, culprit: Message | None) -> None:
-        """An incarnation has crashed: the log gets its traceback and its last messages."""
+    def crash(self, cell: Cell, reason: ExitReason, culprit: Message | None, last: Sequence[str] | None = None) -> None:
+        """An incarnation has crashed: the log gets its traceback and its last messages (those of its recorder)."""
         if culprit is not None:
             self.dead_letter(cell.path, culprit, "crashed")
         self.logger.error(
@@ -270,12 +298,17 @@ class Node:
             incarnation=str(Incarnation(self.epoch, cell.count)),
             error=describe(reason),
             traceback=getattr(reason, "traceback", ""),
-            last_messages=[preview(message) for message in cell.recorder or ()],
+            last_messages=[preview(message) for message in cell.recorder or ()] if last is None else last,
         )
 
     def started(self, cell: Cell) -> None:
         """A child is up."""
         self._event(cell, "started")
+
+    def unplaced(self, cell: Cell, reason: ExitReason) -> None:
+        """A child waits for a cluster."""
+        self.logger.warning("unplaced", actor=cell.path, reason=describe(reason))
+        self._event(cell, "start_failed", describe(reason))
 
     def start_failed(self, cell: Cell, reason: ExitReason) -> None:
         """A start failed."""
@@ -311,7 +344,9 @@ class Node:
         """Let `watcher` be told of every end of `path`; of one where nobody lives, at once."""
         self._watchers.setdefault(path, set()).add(watcher)
         self._watched.setdefault(watcher, set()).add(path)
-        cell = self.cells.get(path)
+        cell = self.find(path)
+        if cell is not None and cell.watch_elsewhere(watcher, True):
+            return
         if cell is None or cell.state is State.STOPPED:
             count = 0 if cell is None else cell.count
             reason = Shutdown("not running") if cell is None else cell.last_exit or Shutdown()
@@ -323,6 +358,14 @@ class Node:
         if not self._watchers.get(path, True):
             del self._watchers[path]
         self._watched.get(watcher, set()).discard(path)
+        cell = self.find(path)
+        if cell is not None:
+            cell.watch_elsewhere(watcher, False)
+
+    def watchers_below(self, path: str) -> list[tuple[str, tuple[Cell, ...]]]:
+        """Return what is watched below `path`, with its watchers."""
+        prefix = f"{path}/"
+        return [(each, tuple(found)) for each, found in self._watchers.items() if each.startswith(prefix)]
 
     def unwatch_all(self, watcher: Cell) -> None:
         """A watcher has ended."""
@@ -367,6 +410,7 @@ async def open_node(
     log: NodeLog | None = None,
     metrics: Metrics | None = None,
     seed: int | None = None,
+    cluster: ClusterSettings | None = None,
 ) -> AsyncIterator[Node]:
     """Start a tree of `children` and yield the node once all of it is up; stop it at the end of the block.
 
@@ -374,6 +418,7 @@ async def open_node(
     cancelled).
     """
     node = Node(settings, clock or SystemClock(), log, metrics or Metrics(), seed)
+    node.cluster = cluster
     limit = RestartLimit(settings.restart_count, settings.restart_s)
     spec = supervisor("root", *children, strategy=strategy, limit=limit)
     # Deadlines must pass while a cancelled tree stops: the timers end last, and by hand.

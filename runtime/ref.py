@@ -82,17 +82,12 @@ class ActorRef:
 
         Raises Refused `not_found` if there is none, Unknown if it has not ended within `timeout` seconds.
         """
-        from runtime.administration import TerminateChild
-
-        cell = self._living()
-        if cell.parent is None:
-            raise Refused("not_found", f"there is no child at {self.path}")
-        await cell.parent.ref.ask(TerminateChild(cell.name), timeout)
+        await self._living().stop(timeout)
 
     def _living(self) -> Cell:
         cell = self._cell
         if cell.gone:
-            found = cell.node.cells.get(self.path)
+            found = cell.node.find(self.path)
             if found is not None:
                 self._cell = cell = found
         return cell

@@ -11,22 +11,21 @@ What holds
 
 Order. Messages from one sender to one replica keep their order, as ever. `least_loaded` gives no order between
 replicas. `sticky` keeps the order of a key, across a resize, too: a message of a key that moves is held back until the
-old owner has handled everything that it had accepted, and is then given to the new one. What waits so long is a tell in
-the set (as many as one mailbox holds; one more is a dead letter), an ask or a send in its own task, until its deadline.
-An order is given up only where somebody ends and starts a replica by hand: its keys go to the next one by the hash while
-it is stopped for good, and come back with it.
+old owner has handled everything that it had accepted, and is then given to the new one. A tell waits for that in the
+set (as many as one mailbox holds; one more is a dead letter), an ask or a send in its own task, until its deadline. The
+order of a key is given up only where somebody stops a replica for good, or one ends by itself and is not started again:
+its keys go to the next one by the hash, and come back with it.
 
-Loss. What was accepted before a resize is handled. What a leaving replica has not handled within its `stop_s` is refused
-(asks) or a dead letter (tells). A replica that has only crashed, or waits for its restart, keeps what waits for it.
+Loss. What was accepted before a resize is handled. What a leaving replica has not handled within its `stop_s` is
+refused (asks) or a dead letter (tells). One that has crashed and waits for its restart keeps what waits for it.
 
-Choice. `least_loaded` goes around replicas that are full, not up, or behind an open breaker, as long as there is another.
-`sticky` does not: the owner of a key is the owner, and its mailbox outlives a crash.
+Choice. `least_loaded` goes around replicas that are full, not up, or behind an open breaker, as long as there is
+another. `sticky` does not: the owner of a key is the owner, and its mailbox outlives a crash.
 """
 
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -38,11 +37,11 @@ from runtime.administration import ADMINISTRATIVE, DeleteChild, ResizeReplicas, 
 from runtime.cell import REFUSALS, Cell, State, refuse_cycle, waiting_handler
 from runtime.exits import describe
 from runtime.hashing import Rendezvous
-from runtime.mailbox import Ask, Lag, Posted, content
+from runtime.mailbox import Posted
+from runtime.replica_move import Move, Point
 from runtime.replicas import ReplicaFigures, ReplicasSnapshot
 from runtime.spec import ChildSpec
 from runtime.supervisor import SupervisorCell, _StopAskedError
-from runtime.timers import Timer
 from runtime.variables import running_cell
 
 if TYPE_CHECKING:
@@ -52,28 +51,6 @@ POLL_S = 0.01
 """How often a resize looks whether a replica is through with what it had."""
 REMEMBERED_KEYS = 4096
 """So many keys' owners are kept: a draw costs about 1 µs for each replica."""
-
-
-class _Move:
-    """Keys that change hands, and what is held back for them meanwhile."""
-
-    __slots__ = ("_gone", "_new", "_old", "held", "over")
-
-    def __init__(self, old: Rendezvous, new: Rendezvous, gone: frozenset[str]) -> None:
-        self._old = old
-        self._new = new
-        self._gone = gone
-        """Who was stopped for good when it began: as long as it lasts, a key must not change its mind."""
-        self.held: deque[Posted] = deque()
-        self.over = trio.Event()
-
-    def old_owner(self, key: str) -> str | None:
-        """Who gives the key up; None if it does not move."""
-        old, new = self._first(self._old, key), self._first(self._new, key)
-        return None if old == new else old
-
-    def _first(self, ring: Rendezvous, key: str) -> str | None:
-        return next((name for name in ring.ranked(key) if name not in self._gone), None)
 
 
 class ReplicaSet(SupervisorCell):
@@ -90,7 +67,7 @@ class ReplicaSet(SupervisorCell):
         """Who is in the routing, by number."""
         self._ring = Rendezvous(str(number) for number in range(spec.replicas.count))
         self._owners: dict[str, tuple[str, ...]] = {}
-        self._move: _Move | None = None
+        self._move: Move | None = None
         self._turn = 0
 
     def snapshot(self) -> ReplicasSnapshot:
@@ -128,6 +105,11 @@ class ReplicaSet(SupervisorCell):
         super().remove(cell)
         self._members = tuple(member for member in self._members if member is not cell)
         del self._figures[cell.name]
+
+    @property
+    def routes(self) -> bool:
+        """See `Cell.routes`."""
+        return True
 
     def open_fast_path(self) -> None:
         """There is none: every message is looked at."""
@@ -372,7 +354,7 @@ class ReplicaSet(SupervisorCell):
         if self.replicas.routing == "sticky":
             gone = old.names | ring.names
             gone -= {name for name, cell in self.children.items() if cell.state is not State.STOPPED}
-            self._move = _Move(old, ring, frozenset(gone))
+            self._move = Move(old, ring, frozenset(gone))
 
     def _stop_s(self) -> float:
         return self.options.children[0].stop_s
@@ -384,7 +366,7 @@ class ReplicaSet(SupervisorCell):
 
     async def _until_passed(self, cells: tuple[Cell, ...]) -> bool:
         """Wait until what these replicas have now is handled, up to their `stop_s`; returns whether it is."""
-        points = [_Point(cell) for cell in cells]
+        points = [Point(cell) for cell in cells]
         return await self._serving_until(lambda: all(point.is_passed() for point in points), self._stop_s())
 
     async def _serving_until(self, condition: Callable[[], bool], seconds: float) -> bool:
@@ -405,29 +387,3 @@ class ReplicaSet(SupervisorCell):
             else:
                 await self._park(min(deadline, now + POLL_S, min(self.due.values(), default=math.inf)))
         return True
-
-
-class _Point:
-    """The end of what a replica has just now: in its mailbox, stashed, or in a handler."""
-
-    __slots__ = ("_cell", "_handling", "_last")
-
-    def __init__(self, cell: Cell) -> None:
-        self._cell = cell
-        self._handling = cell.handling
-        if cell.queue and not isinstance(cell.queue[-1], Ask | Posted | Lag | Timer):
-            cell.queue[-1] = Posted(cell.queue[-1], None)  # messages can be shared, an envelope is found again
-        self._last = [lane[-1] for lane in (cell.queue, cell.stashed) if lane]
-
-    def is_passed(self) -> bool:
-        """Whether all of it is handled, or will never be."""
-        cell = self._cell
-        if cell.gone or cell.state is State.STOPPED:
-            return True
-        handling = cell.handling
-        if handling is not None and (handling is self._handling or any(handling is content(x) for x in self._last)):
-            return False
-        self._handling = None
-        return not any(
-            item is last for lane in (cell.queue, cell.stashed or ()) for item in lane for last in self._last
-        )

@@ -94,9 +94,6 @@ class SupervisorOptions(msgspec.Struct, frozen=True):
     max_children: int | None = None
 
 
-PLACEMENTS = ("local", "process", "ray")
-
-
 class HostOptions(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, kw_only=True):
     """The worker process that a placed child (`placement` other than "local") runs in.
 
@@ -149,6 +146,9 @@ class ChildSpec(msgspec.Struct, frozen=True, gc=False):
     """`local` (this loop), `process` (a child process) or `ray` (a worker of the cluster); several: the first that can
     be had."""
     host: HostOptions = HostOptions()
+    services: tuple[ChildSpec, ...] = ()
+    """What it needs beside it in its worker, at `/<name>` there: what it looks up by that path is then the worker's
+    own. Of those with one name the first that comes is started."""
     supervisor: SupervisorOptions | None = None
     replicas: ReplicaSettings | None = None
     """Run it several times, behind this path; breaker, journal, mailbox and placement hold for each replica."""
@@ -166,9 +166,11 @@ class ChildSpec(msgspec.Struct, frozen=True, gc=False):
             raise ValueError(
                 f"child {self.name!r}: expected start_s > 0 and stop_s >= 0, got {self.start_s}, {self.stop_s}"
             )
-        if not self.placements() or not set(self.placements()) <= set(PLACEMENTS):
+        places = self.placements()
+        if places != ("local",) and not (places and set(places) <= {"process", "ray"}):
             raise ValueError(
-                f"child {self.name!r}: expected placements among {', '.join(PLACEMENTS)}, got {self.placement!r}"
+                f"child {self.name!r}: expected placement 'local', 'process', 'ray' or several of the last two, "
+                f"got {self.placement!r}"
             )
         if self.arguments:
             try:

@@ -16,6 +16,11 @@ def is_abnormal(reason: ExitReason) -> bool:
     return isinstance(reason, Crashed | Killed)
 
 
+def lost_its_cluster(reason: ExitReason) -> bool:
+    """Whether it ended, or could not start, because there is no cluster: nobody's fault, and no restart to count."""
+    return isinstance(reason, Crashed) and reason.error == "ClusterLost"
+
+
 def restarts(restart: Restart, reason: ExitReason) -> bool:
     """Whether a child of this restart type is started again after this exit."""
     if restart is Restart.PERMANENT:

@@ -31,7 +31,7 @@ from runtime.actor_cell import ActorCell
 from runtime.cell import RUNNING, Cell, State
 from runtime.exits import crashed, describe, without_cancelled
 from runtime.spec import AutoShutdown, ChildSpec, Restart, Strategy
-from runtime.supervision import RestartWindow, ended_by_itself, restarts
+from runtime.supervision import RestartWindow, ended_by_itself, lost_its_cluster, restarts
 from runtime.variables import running_cell
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class _GaveUpError(Exception):
 class SupervisorCell(Cell):
     """A cell in which a supervisor lives."""
 
-    __slots__ = ("children", "due", "exits", "killed", "nursery", "options", "recent", "told", "window")
+    __slots__ = ("children", "due", "exits", "killed", "nursery", "options", "recent", "told", "unplaced", "window")
 
     def __init__(self, node: Node, parent: SupervisorCell | None, spec: ChildSpec, path: str) -> None:
         super().__init__(node, parent, spec, path)
@@ -68,6 +68,8 @@ class SupervisorCell(Cell):
         """When each child was restarted within the period of the limit."""
         self.told: set[Cell] = set()
         """Children whose final exit has been told, and which were not started since."""
+        self.unplaced: set[Cell] = set()
+        """Children that wait for a cluster."""
         self.killed = False
         self.nursery: trio.Nursery
 
@@ -111,6 +113,7 @@ class SupervisorCell(Cell):
         self.task = None
         self.exits.clear()
         self.due.clear()
+        self.unplaced.clear()
         if self.parent is None:
             self.exit = reason
             self.set_state(State.STOPPED)
@@ -221,21 +224,30 @@ class SupervisorCell(Cell):
     def add(self, spec: ChildSpec) -> Cell:
         """Make the cell of a spec; nothing is started."""
         path = f"/{spec.name}" if self.parent is None else f"{self.path}/{spec.name}"
-        kind: type[Cell] = ActorCell if spec.supervisor is None else SupervisorCell
-        if spec.replicas is not None:
-            from runtime.replica_set import ReplicaSet  # a supervisor itself
-
-            kind = ReplicaSet
-        cell = kind(self.node, self, spec, path)
+        cell = self._cell(spec, path)
         cell.guard = self.node.guard_of(cell)
         self.children[spec.name] = cell
         self.node.cells[path] = cell
         return cell
 
+    def _cell(self, spec: ChildSpec, path: str) -> Cell:
+        if spec.replicas is not None:
+            from runtime.replica_set import ReplicaSet  # a supervisor itself
+
+            return ReplicaSet(self.node, self, spec, path)
+        # A host is where its specs' placement has led: below it everything is local.
+        if spec.placements() != ("local",) and not self.node.worker:
+            from runtime.cluster.placed import PlacedCell  # a node that places nothing needs none of it
+
+            return PlacedCell(self.node, self, spec, path)
+        kind = ActorCell if spec.supervisor is None else SupervisorCell
+        return kind(self.node, self, spec, path)
+
     def remove(self, cell: Cell) -> None:
         """Forget a child whose final exit has been dealt with."""
         del self.children[cell.name]
         self.due.pop(cell, None)
+        self.unplaced.discard(cell)
         self.recent.pop(cell, None)
         self.told.discard(cell)
         cell.gone = True
@@ -254,6 +266,7 @@ class SupervisorCell(Cell):
         cell.last_exit = reason
         cell.close()
         self.due.pop(cell, None)
+        self.unplaced.discard(cell)
         if cell not in self.told:
             self.told.add(cell)
             self.node.ended(cell, reason, final=True)
@@ -266,7 +279,7 @@ class SupervisorCell(Cell):
         self.told.discard(cell)
         failure = cell.begin()
         if failure is None and not cell.started:
-            deadline = trio.current_time() + cell.spec.start_s
+            deadline = trio.current_time() + cell.start_limit()
             self.awaiting = [cell]
             try:
                 ready = await self._until(lambda: cell.started or cell.exit is not None, deadline, interruptible=True)
@@ -280,7 +293,7 @@ class SupervisorCell(Cell):
             if not ready:
                 await self._end(cell, 0)
                 self._take_exit(cell)
-                failure = Crashed("StartTimeout", f"not started within {cell.spec.start_s:g} s")
+                failure = Crashed("StartTimeout", f"not started within {cell.start_limit():g} s")
             elif not cell.started:
                 failure = self._take_exit(cell)
         if isinstance(failure, Normal):
@@ -290,10 +303,28 @@ class SupervisorCell(Cell):
             return None
         if failure is not None:
             cell.last_exit = failure
+            if lost_its_cluster(failure) and cell.spec.restart is not Restart.TEMPORARY:
+                self._wait_for_cluster(cell, failure)
+                return None
             self.node.start_failed(cell, failure)
         else:
             self.node.started(cell)
         return failure
+
+    def _wait_for_cluster(self, cell: Cell, reason: ExitReason) -> None:
+        """There is no place for a child: it waits, which is no failure, and counts as started for its siblings."""
+        cell.set_state(State.UNPLACED)
+        self.unplaced.add(cell)
+        self.node.unplaced(cell, reason)
+        self.node.hosts.wait_for_cluster(self)
+
+    def place_again(self) -> None:
+        """A cluster answers: children that waited for one are started."""
+        now = trio.current_time()
+        for cell in self.unplaced:
+            self.due[cell] = now
+        self.unplaced.clear()
+        self.signal()
 
     def _take_exit(self, cell: Cell) -> ExitReason:
         reason, cell.exit = cell.exit, None
@@ -320,7 +351,7 @@ class SupervisorCell(Cell):
         if cell.state in RUNNING:
             await self._end(cell, cell.spec.stop_s)
             self.finish(cell, self._take_exit(cell))
-        elif cell.state is State.BACKOFF:
+        elif cell.state in (State.BACKOFF, State.UNPLACED):
             when = self.due.get(cell)
             rest = [c for c in self._group(cell) if c is not cell and c.state is State.BACKOFF]
             self.finish(cell, cell.last_exit or Shutdown())
@@ -391,14 +422,16 @@ class SupervisorCell(Cell):
         """Record the restart, stop the rest of the group, and set the time of the new start."""
         cell.last_exit = reason
         cell.set_state(State.BACKOFF)
-        try:
-            self._record(cell, reason)
-        except _GaveUpError:
-            self.finish(cell, reason)
-            raise
+        counts = not lost_its_cluster(reason)
+        if counts:
+            try:
+                self._record(cell, reason)
+            except _GaveUpError:
+                self.finish(cell, reason)
+                raise
         self.node.ended(cell, reason, final=False)
         await self._stop_group(self._group(cell), cell)
-        self._schedule(cell)
+        self._schedule(cell, 0.0 if not counts else None)
 
     def _record(self, cell: Cell, reason: ExitReason) -> None:
         now = trio.current_time()
@@ -412,11 +445,12 @@ class SupervisorCell(Cell):
                 f"more than {limit.count} restarts in {limit.seconds:g} s; the last was {cell.path}: {describe(reason)}"
             )
 
-    def _schedule(self, anchor: Cell) -> None:
+    def _schedule(self, anchor: Cell, delay: float | None = None) -> None:
         now = trio.current_time()
         alone = self.options.strategy is Strategy.ONE_FOR_ONE
         attempt = len(self.recent.get(anchor, ())) if alone else self.window.count(now)
-        delay = anchor.spec.backoff.delay(attempt, self.node.random.random())
+        if delay is None:
+            delay = anchor.spec.backoff.delay(attempt, self.node.random.random())
         for later in self._group(anchor):
             self.due.pop(later, None)
         if self.due and not alone:
@@ -436,6 +470,7 @@ class SupervisorCell(Cell):
                     continue
                 self.node.ended(cell, reason, final=False)
             cell.set_state(State.BACKOFF)
+            self.unplaced.discard(cell)
 
     def _next_due(self) -> Cell | None:
         anchor = min(self.due, key=self.due.__getitem__)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from protocols.control import Refused
 from runtime import administration as ask_for
-from runtime.actor_cell import ActorCell
 from runtime.cell import RUNNING, Cell, State
 from runtime.exits import describe
 from runtime.mailbox import Ask, Lag, content
@@ -123,7 +122,7 @@ def _delete_child(supervisor: SupervisorCell, cell: Cell) -> None:
 
 
 def _pause_child(supervisor: SupervisorCell, cell: Cell, pause: bool) -> None:
-    if not isinstance(cell, ActorCell):
+    if cell.spec.supervisor is not None:
         raise Refused("invalid", f"{cell.path} is a supervisor: pause its children", "name")
     expected = State.UP if pause else State.PAUSED
     if cell.state is not expected:

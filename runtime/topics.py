@@ -16,6 +16,8 @@ from runtime.mailbox import Lag, Overflow, Posted
 from runtime.variables import running_cell
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from runtime.cell import Cell
 
 ALL: None = None
@@ -60,6 +62,20 @@ class Subscription:
             cell.lagged(self.topic, message.topic_key(), 1)  # type: ignore[attr-defined]
         return code is None
 
+    def miss(self, key: str, count: int) -> None:
+        """Tell of a loss that happened before the messages came here."""
+        cell = self.cell
+        self.lost += count
+        if isinstance(cell, Tap):
+            cell.lost += count
+        elif not self.lossless:
+            cell.lagged(self.topic, key, count)  # type: ignore[attr-defined]
+        else:
+            if self.lag is None:
+                self.lag = Lag(self.topic, self.key or "")
+                cell.put_lag(self.lag)
+            self.lag.count += count
+
     def _deliver_lossless(self, cell: Cell, item: Any) -> bool:
         if self.lag is None:
             if len(cell.queue) < cell.capacity or cell.overflow is Overflow.CONFLATE:
@@ -67,9 +83,7 @@ class Subscription:
                 if code != "mailbox_full":
                     return code is None
             self.lag = Lag(self.topic, self.key or "")
-            cell.queue.append(self.lag)
-            if cell.asleep:
-                cell.wake()
+            cell.put_lag(self.lag)
         self.lag.count += 1
         self.lost += 1
         return False
@@ -81,6 +95,8 @@ class Topics:
     def __init__(self) -> None:
         self._by_type: dict[type, dict[str | None, tuple[Subscription, ...]]] = {}
         self._by_cell: dict[Cell | Tap, list[Subscription]] = {}
+        self.changed: Callable[[type[Message]], None] | None = None
+        """Called when a subscription comes or goes, with its type."""
 
     def publish(self, message: Message) -> int:
         """Deliver to every subscriber; returns how many took it."""
@@ -101,6 +117,42 @@ class Topics:
                     taken += 1
         return taken
 
+    def publish_from(self, message: Message, origin: object) -> int:
+        """`publish` for what comes from a host (`origin`), which has already served its own subscribers."""
+        keyed = self._by_type.get(type(message))
+        if keyed is None:
+            return 0
+        taken = 0
+        for subscriptions in (keyed.get(message.topic_key()), keyed.get(ALL)):
+            for subscription in subscriptions or ():
+                cell = subscription.cell
+                if cell.host is not origin and self._put(subscription, message):
+                    taken += 1
+        return taken
+
+    def _put(self, subscription: Subscription, message: Message) -> bool:
+        cell = subscription.cell
+        if len(cell.queue) < cell.limit and subscription.lag is None:
+            cell.queue.append(message)
+            if cell.asleep:
+                cell.wake()
+            return True
+        return subscription.deliver(message)
+
+    def missed(self, message_type: type[Message], key: str, count: int, origin: object) -> None:
+        """So many publishes by a host did not reach this process: tell the subscribers."""
+        keyed = self._by_type.get(message_type, {})
+        for subscriptions in (keyed.get(key), keyed.get(ALL)):
+            for subscription in subscriptions or ():
+                if subscription.cell.host is not origin:
+                    subscription.miss(key, count)
+
+    def wanted(self, message_type: type[Message], origin: object) -> tuple[bool, tuple[str, ...]]:
+        """Whether anybody beside a host itself wants every message of a type, and else of which keys."""
+        keyed = self._by_type.get(message_type, {})
+        keys = [key for key, found in keyed.items() if any(each.cell.host is not origin for each in found)]
+        return ALL in keys, tuple(key for key in keys if key is not None)
+
     def has_subscribers(self, message_type: type[Message]) -> bool:
         """Whether anybody would get a message of this type under some key."""
         return message_type in self._by_type
@@ -115,6 +167,8 @@ class Topics:
         subscription = Subscription(cell, message_type, key, lossless)
         keyed[key] = (*keyed.get(key, ()), subscription)
         self._by_cell.setdefault(cell, []).append(subscription)
+        if self.changed is not None:
+            self.changed(message_type)
 
     def unsubscribe(self, cell: Cell | Tap, message_type: type[Message], key: str | None) -> None:
         """Remove a subscription, if there is one."""
@@ -130,6 +184,8 @@ class Topics:
             self._remove(subscription)
 
     def _remove(self, subscription: Subscription) -> None:
+        if self.changed is not None:
+            self.changed(subscription.message_type)
         keyed = self._by_type[subscription.message_type]
         rest = tuple(s for s in keyed[subscription.key] if s is not subscription)
         if rest:
@@ -169,10 +225,11 @@ class Tap:
     Made by `Node.open_tap`.
     """
 
-    __slots__ = ("_task", "asleep", "limit", "lost", "path", "queue")
+    __slots__ = ("_task", "asleep", "host", "limit", "lost", "path", "queue")
 
     def __init__(self, path: str, capacity: int) -> None:
         self.path = path
+        self.host: object = None
         self.queue: deque[Any] = deque()
         self.limit = capacity
         self.asleep = False

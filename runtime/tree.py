@@ -73,6 +73,10 @@ class ActorView(msgspec.Struct, frozen=True, kw_only=True):
     hidden: int
     remark: str = ""
     replicas: ReplicasSnapshot | None = None
+    node: str = ""
+    """The machine or node of a cluster that it runs on."""
+    worker: str = ""
+    """The process that it runs in; empty: the node's own."""
 
 
 class Rates:
@@ -104,7 +108,7 @@ def view(node: Node, cell: Cell, depth: int | None = None) -> ActorView:
     """A snapshot of `cell` and, up to `depth` levels, what is below it."""
     children: tuple[ActorView, ...] = ()
     hidden = 0
-    supervises = isinstance(cell, SupervisorCell)
+    supervises = cell.spec.supervisor is not None
     if isinstance(cell, SupervisorCell):
         below = list(cell.children.values())
         shown = below[:MOST_CHILDREN] if depth is None or depth > 0 else []
@@ -113,12 +117,13 @@ def view(node: Node, cell: Cell, depth: int | None = None) -> ActorView:
         children = tuple(view(node, child, deeper) for child in shown)
     guard = cell.guard
     now = node.clock.monotonic()
-    return ActorView(
+    at = cell.place()
+    made = ActorView(
         path=cell.path,
         name=cell.name,
         kind="supervisor" if supervises else "actor",
         cls=cell.spec.actor_path(),
-        placement=cell.spec.placement,
+        placement=cell.placement,
         state=cell.state.value,
         since=cell.since,
         incarnation=str(Incarnation(node.epoch, cell.count)),
@@ -140,6 +145,37 @@ def view(node: Node, cell: Cell, depth: int | None = None) -> ActorView:
         hidden=hidden,
         remark=_remark(cell),
         replicas=cell.snapshot() if isinstance(cell, ReplicaSet) else None,
+        node=at[0],
+        worker=at[1],
+    )
+    elsewhere = cell.seen()
+    return made if elsewhere is None else _with(made, elsewhere, depth)
+
+
+def _with(made: ActorView, elsewhere: ActorView, depth: int | None) -> ActorView:
+    """What the node knows of a placed path, with what only its own process knows."""
+    children = elsewhere.children if depth is None or depth > 0 else ()
+    return msgspec.structs.replace(
+        made,
+        handling=elsewhere.handling,
+        awaiting=elsewhere.awaiting,
+        owned_tasks=elsewhere.owned_tasks,
+        strategy=elsewhere.strategy,
+        children=tuple(cut(child, None if depth is None else depth - 1) for child in children),
+        hidden=elsewhere.hidden + len(elsewhere.children) - len(children),
+        remark=elsewhere.remark,
+    )
+
+
+def cut(view: ActorView, depth: int | None) -> ActorView:
+    """A view with so many levels below it."""
+    if depth is None:
+        return view
+    kept = view.children if depth > 0 else ()
+    return msgspec.structs.replace(
+        view,
+        children=tuple(cut(child, depth - 1) for child in kept),
+        hidden=view.hidden + len(view.children) - len(kept),
     )
 
 

@@ -151,6 +151,16 @@ def _config(parser: argparse.ArgumentParser) -> None:
     _json(parser)
 
 
+def _cluster(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", choices=("up", "down", "status"), metavar="up|down|status", help="what to do with it")
+    parser.add_argument("--nodes", type=_whole, metavar="N", help="how many nodes, the head included (2)")
+    parser.add_argument("--cpus-per-node", type=_whole, metavar="N", help="processors that each node offers (2)")
+    parser.add_argument("--memory-mb", type=_whole, metavar="MIB", help="memory that each node offers (what is free)")
+    parser.add_argument("--store-mb", type=_whole, metavar="MIB", help="each node's object store (80)")
+    parser.add_argument("--port", type=_whole, metavar="PORT", help="the head's port (0: any that is free)")
+    common_options(parser)
+
+
 def _openapi(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", metavar="FILE", help="write the document there")
     _node(parser)
@@ -164,6 +174,7 @@ VERBS: dict[str, Verb] = {
     "resize": Verb("actors.cli.control:control", "change how many replicas a replicated actor has", _resize),
     "config": Verb("actors.cli.config:config", "the resolved configuration, and where each value is from", _config),
     "doctor": Verb("actors.cli.doctor:doctor", "check versions, clocks, disk, ports and database", _node),
+    "cluster": Verb("actors.cli.cluster:cluster", "a Ray cluster on this machine, for actors placed on Ray", _cluster),
     "openapi": Verb("actors.cli.openapi:openapi", "the HTTP interface as an OpenAPI document", _openapi),
 }
 
@@ -190,6 +201,7 @@ def usage() -> str:
         ("a node", ["run", "config", "doctor", "openapi"]),
         ("look", ["tree", "watch"]),
         ("control", [*CONTROLS, "resize"]),
+        ("more machines than one, in small", ["cluster"]),
     ]
     lines = ["usage: troupe COMMAND [ARGUMENTS]", "", "An actor-based trading runtime.", "", EXAMPLES]
     for title, names in groups:

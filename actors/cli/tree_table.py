@@ -44,6 +44,8 @@ class ActorView(msgspec.Struct, frozen=True):
     next_try_s: float | None = None
     children: tuple[ActorView, ...] = ()
     remark: str = ""
+    node: str = ""
+    worker: str = ""
     hidden: int = 0
     """Children that the node has left out of its answer."""
 
@@ -135,8 +137,13 @@ def _row(actor: ActorView, branch: str, now: int) -> Row:
         str(actor.restarts),
         NONE if actor.kind == "supervisor" else _mailbox(actor.mailbox),
         NONE if actor.kind == "supervisor" or actor.rate is None else _rate(actor.rate),
-        _reason(actor),
+        " · ".join(filter(None, (_place(actor), _reason(actor)))),
     )
+
+
+def _place(actor: ActorView) -> str:
+    """Where it runs, if that is another process: the cluster's node and the worker."""
+    return f"on {actor.node}, worker {actor.worker}" if actor.worker else ""
 
 
 def _summed(actor: ActorView, branch: str, now: int) -> Row:

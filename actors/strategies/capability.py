@@ -21,7 +21,7 @@ from actors.strategies.library_requests import StrategyVersionRow
 from actors.strategies.library_settings import LibrarySettings
 from actors.strategies.library_settings import specs as library_specs
 from actors.strategies.package import LIBRARY, SANDBOX
-from actors.strategies.records import MIN_INTERVAL_S, Entry
+from actors.strategies.records import MIN_INTERVAL_S, Entry, StrategyPlace, sandbox_spec
 from actors.strategies.routes import routes as routes
 from actors.strategies.run_rows import StrategyRunRow
 from actors.strategies.sandbox.keeper import SandboxSettings
@@ -31,7 +31,7 @@ from actors.strategies.workflows.rows import WORKFLOWS, WorkflowVersionRow
 from actors.strategies.workflows.settings import specs as workflow_specs
 from protocols.control import Refused, Row
 from protocols.paths import STRATEGIES
-from runtime import ChildSpec, RestartLimit, dynamic_supervisor
+from runtime import ChildSpec, HostOptions, RestartLimit, dynamic_supervisor
 from runtime.capability import Whole
 from runtime.settings import Configuration, ConfigurationError, Issue
 
@@ -40,6 +40,9 @@ SANDBOX_SECTION: Final = "sandbox"
 RUNS_SECTION: Final = "runs"
 LIBRARY_SECTION: Final = "library"
 LIMIT: Final = RestartLimit(count=10, seconds=30.0)
+
+
+Placement = Literal["local", "process", "ray"]
 
 
 class StrategySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -65,13 +68,24 @@ class StrategySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     """Filters, cooldown and the like of a sandboxed strategy: the fields of `POST /api/strategies/…/configure`."""
     exchange: str = ""
     """What its signals say of where the market is; empty: the venue of the feed."""
+    placement: Placement | tuple[Placement, ...] | None = None
+    """Where it runs: `local` (the node), `process` or `ray` (a worker), or several of the last two in the order of
+    preference; not given: as `[runs]` says."""
+    host: HostOptions | None = None
+    """What its worker needs; not given: as `[runs]` says."""
     journal: bool = False
     """Whether everything that it is given is written to the database's table `journal` before it handles it, so that
     what it did can be derived again."""
 
 
 class RunsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`[runs]`: strategies that are started over HTTP."""
+    """`[runs]`: where strategies run, and how many may be started over HTTP."""
+
+    placement: Placement | tuple[Placement, ...] = "local"
+    """Where strategies run that do not say it themselves: `local` (the node), `process` (a child process), `ray` (a
+    worker of the cluster); several of the last two: the first that can be had."""
+    host: HostOptions = HostOptions()
+    """What their workers need."""
 
     max_concurrent: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 10
     """How many may run, beside those of the configuration."""
@@ -114,12 +128,10 @@ def branch(
         "only": only,
         "limits": limits,
         "defaults": {"signal_cooldown": runs.signal_cooldown_s},
+        "place": StrategyPlace(placement=runs.placement, host=runs.host),
     }
-    keeper = ChildSpec(
-        name=SANDBOX.strip("/"), actor="actors.strategies.sandbox.keeper:SandboxKeeper", arguments=limits
-    )
     return [
-        *([keeper] if sandbox is not None else []),
+        *([sandbox_spec(sandbox)] if sandbox is not None else []),
         dynamic_supervisor(STRATEGIES.strip("/"), limit=LIMIT),
         ChildSpec(name=ROSTER.strip("/"), actor="actors.strategies.roster:Roster", arguments=arguments),
     ]
@@ -129,6 +141,7 @@ def entries(configuration: Configuration) -> tuple[Entry, ...]:
     """The strategies of a configuration, checked. Raises ConfigurationError that tells all that is wrong."""
     settings: tuple[StrategySettings, ...] = configuration.section(SECTION)
     venues, only = _venues(configuration)
+    runs: RunsSettings = configuration.section(RUNS_SECTION)
     issues: list[Issue] = []
     found: list[Entry] = []
     names: set[str] = set()
@@ -147,6 +160,8 @@ def entries(configuration: Configuration) -> tuple[Entry, ...]:
             exchange=each.exchange or only,
             exchanges={} if each.exchange else {name: venues[name] for name in each.markets if name in venues},
             journal=each.journal,
+            placement=each.placement or "",
+            host=each.host,
         )
         if each.source:
             issues += _sandboxed_issues(configuration, place, each)
@@ -156,7 +171,7 @@ def entries(configuration: Configuration) -> tuple[Entry, ...]:
             except StrategyError as error:
                 issues.append(_issue(configuration, f"{place}.{error.field}", error.message))
         try:
-            entry.spec()
+            entry.spec(place=StrategyPlace(placement=runs.placement, host=runs.host))
         except ValueError as error:
             issues.append(_issue(configuration, f"{place}.name", str(error)))
         if each.name in names:

@@ -10,7 +10,7 @@ import msgspec
 import trio
 
 from actors.strategies.catalogue import CATALOGUE, StrategyError, checked, find
-from actors.strategies.package import Package
+from actors.strategies.package import SANDBOX, Package
 from actors.strategies.run_rows import Remembered
 from actors.strategies.sandbox.keeper import SandboxSettings
 from actors.strategies.sandbox.policy import KillRecord
@@ -18,7 +18,7 @@ from actors.strategies.signal_path import settings_of
 from actors.strategies.status import EMPTY, MOST_EVENTS, Run, RunLoaded, StartStrategy
 from protocols.control import Refused
 from protocols.strategies import StrategyChanged, StrategyState
-from runtime import Backoff, ChildSpec, Restart, RestartLimit, supervisor
+from runtime import Backoff, ChildSpec, HostOptions, Restart, RestartLimit, supervisor
 
 RUNNER: Final = "runner"
 LIMIT: Final = RestartLimit(count=5, seconds=30.0)
@@ -29,6 +29,22 @@ MIN_INTERVAL_S: Final = 60.0
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 Name = Annotated[str, msgspec.Meta(max_length=100)]
+
+
+class StrategyPlace(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where strategies run that do not say it themselves."""
+
+    placement: str | tuple[str, ...] = "local"
+    host: HostOptions = HostOptions()
+
+
+def sandbox_spec(settings: SandboxSettings) -> ChildSpec:
+    """The keeper of a sandbox, `/sandbox`."""
+    return ChildSpec(
+        name=SANDBOX.strip("/"),
+        actor="actors.strategies.sandbox.keeper:SandboxKeeper",
+        arguments=msgspec.structs.asdict(settings),
+    )
 
 
 class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -51,6 +67,10 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     interval_s: float | None = None
     exchange: str = ""
     exchanges: dict[str, str] = {}
+    placement: str | tuple[str, ...] = ""
+    """Where it runs; empty: where this node's strategies run."""
+    host: HostOptions | None = None
+    """What its worker needs; None: what those of this node's strategies do."""
     journal: bool = False
     """Whether everything that it is given is in the node's log before it handles it (table `journal`)."""
 
@@ -63,14 +83,25 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         )
         return tuple(dict.fromkeys(pairs))
 
-    def spec(self, path: str = "") -> ChildSpec:
-        """Its branch of the tree. `path`: the import path of a trusted strategy of the library."""
+    def spec(
+        self, path: str = "", place: StrategyPlace | None = None, sandbox: SandboxSettings | None = None
+    ) -> ChildSpec:
+        """Its branch of the tree.
+
+        `path`: the import path of a trusted strategy of the library; `place`: where strategies run that do not say it
+        themselves; `sandbox`: of the zygote that a worker of its own has. Raises ValueError for a place that is none.
+        """
+        place = place or StrategyPlace()
+        placement = self.placement or place.placement
+        options: dict[str, Any] = {"placement": placement, "host": self.host or place.host, "journal": self.journal}
         if self.source and not path:
             runner = ChildSpec(
                 name=RUNNER,
                 actor="actors.strategies.sandboxed:SandboxedStrategy",
                 arguments={"name": self.name},
-                journal=self.journal,
+                # A worker is forked from a zygote of the same machine.
+                services=() if placement == "local" else (sandbox_spec(sandbox or SandboxSettings()),),
+                **options,
             )
         else:
             arguments = {
@@ -82,7 +113,7 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
                 "exchanges": self.exchanges,
             }
             trusted = "actors.strategies.runner:StrategyRunner"
-            runner = ChildSpec(name=RUNNER, actor=trusted, arguments=arguments, journal=self.journal)
+            runner = ChildSpec(name=RUNNER, actor=trusted, arguments=arguments, **options)
         return supervisor(self.name, runner, restart=Restart.TRANSIENT, limit=LIMIT, backoff=BACKOFF)
 
 
@@ -155,10 +186,10 @@ class Record:
             self.kills = KillRecord()
         self.package = package
 
-    def spec(self) -> ChildSpec:
-        """Its branch of the tree."""
+    def spec(self, place: StrategyPlace, sandbox: SandboxSettings) -> ChildSpec:
+        """Its branch of the tree. See `Entry.spec`."""
         package = self.package
-        return self.entry.spec(package.path if package is not None else "")
+        return self.entry.spec(package.path if package is not None else "", place, sandbox)
 
     def run(self, limits: SandboxSettings, defaults: dict[str, Any]) -> Run:
         """What its runner is to run. There has to be a package. `defaults`: of the fields of `RunSettings`."""

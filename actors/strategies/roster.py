@@ -17,7 +17,7 @@ import trio
 
 from actors.storage.streams import StreamIncomplete, read_stream
 from actors.strategies.package import LIBRARY, GetPackage, Package, PackageChanged
-from actors.strategies.records import Entry, Record, entry_of
+from actors.strategies.records import Entry, Record, StrategyPlace, entry_of
 from actors.strategies.roster_reports import PACKAGE_S, RETRY_S, START_S, RunReports, StartAll
 from actors.strategies.run_rows import STRATEGY_RUNS, StrategyRunRow, remembered
 from actors.strategies.sandbox.keeper import SandboxSettings
@@ -84,7 +84,8 @@ class Roster(RunReports):
 
     `strategies`: those of the configuration, entries or dicts with their fields. `most`: how many may be started
     beyond them. `venues`: the venue of every market that a feed names; `only`: of all others. `limits`: the fields of
-    SandboxSettings. `defaults`: fields of RunSettings, for runs that do not say them.
+    SandboxSettings. `defaults`: fields of RunSettings, for runs that do not say them. `place`: the fields of
+    StrategyPlace.
     """
 
     mailbox: ClassVar[Mailbox] = Mailbox(capacity=4096)
@@ -97,6 +98,7 @@ class Roster(RunReports):
         only: str = "",
         limits: dict[str, Any] | None = None,
         defaults: dict[str, Any] | None = None,
+        place: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
         entries = (each if isinstance(each, Entry) else msgspec.convert(each, Entry) for each in strategies)
@@ -106,6 +108,7 @@ class Roster(RunReports):
         self.only = only
         self.limits = msgspec.convert(limits or {}, SandboxSettings)
         self.defaults = defaults or {}
+        self.place = msgspec.convert(place or {}, StrategyPlace)
 
     def on_start(self) -> None:
         """Watch everything that may end."""
@@ -209,7 +212,7 @@ class Roster(RunReports):
     async def _bring_up(self, record: Record) -> None:
         """Start the branch of a record. Raises Refused, except that a trusted strategy's failure is noted."""
         try:
-            await self.lookup(STRATEGIES).ask(StartChild(record.spec()), START_S)
+            await self.lookup(STRATEGIES).ask(StartChild(record.spec(self.place, self.limits)), START_S)
         except Refused as refused:
             if refused.code in ("already_started", "restarting"):
                 return

@@ -38,3 +38,23 @@ class ClusterSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
                 f"lost_s must be more than two heartbeats, got lost_s = {self.lost_s:g} with heartbeat_s = "
                 f"{self.heartbeat_s:g}"
             )
+
+
+class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker is told when it is made. `address`: of the node, `host:port`; empty: its standard input is the
+    link."""
+
+    host: str
+    token: str
+    address: str
+    node: str
+    node_name: str
+    worker: str
+    epoch: int
+    data_dir: str
+    threads: int
+    heartbeat_s: float
+    lost_s: float
+    debug: bool
+    main: str
+    """The module that the node runs as its main program."""

@@ -4,10 +4,10 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from tests.runtime.conformance.stage import LOCAL, Placement
+from tests.runtime.conformance.stage import LOCAL, PROCESS, Placement
 
 
-@pytest.fixture(params=[LOCAL], ids=lambda placement: placement.name)
+@pytest.fixture(params=[LOCAL, pytest.param(PROCESS, marks=pytest.mark.long)], ids=lambda placement: placement.name)
 def placement(request: pytest.FixtureRequest) -> Placement:
     return request.param
 

@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
+import pytest
 import trio
 
 from runtime import DeleteChild, RestartChild, StartChild, TerminateChild
@@ -32,6 +33,7 @@ from tests.runtime.kit import (
     Actor,
     AutoShutdown,
     ChildSpec,
+    HostOptions,
     Journal,
     Mailbox,
     Message,
@@ -56,6 +58,10 @@ class Placement:
 
 
 LOCAL = Placement("local", unit=1.0, limit=2000.0)
+PROCESS = Placement("process", unit=0.1, limit=60.0)
+FOR_EVER = 100.0
+"""Units after which nothing can come any more, says a script; where time is real, fewer have to do."""
+LONG = 15.0
 
 
 # The cast.
@@ -251,6 +257,8 @@ class W:
             stop_s=self.stop_s * placement.unit,
             backoff=kit.backoff(first * placement.unit, most * placement.unit, jitter),
             placement=placement.name,
+            # One worker for the whole stage: what is examined is the supervisor, not how fast processes start.
+            host=HostOptions() if placement is LOCAL else HostOptions(share="stage"),
         )
 
 
@@ -371,6 +379,8 @@ class Run:
 
     async def play(self) -> None:
         """Play the case. A failure comes without the nurseries around it."""
+        if "wait 1500" in self.case.script and self.placement is not LOCAL:
+            pytest.skip("takes minutes where time is real, and is about the supervisor's own clock")
         try:
             await self._play()
         except BaseExceptionGroup as group:
@@ -422,18 +432,25 @@ class Run:
             return
         if case.after:
             assert await kit.children_of(self.ref(SUT)) == dict(pair.split() for pair in _listed(case.after))
-        await kit.settle()
+        await self.settle()
         hooks, ends = self.unseen()
         assert not hooks, f"more than expected: {hooks}"
         assert not ends or not self.compares_ends(), f"more ends than expected: {ends}"
         before = len(self.hooks.lines)
         if case.after is not None:
             await self.admin("terminate", "sut")
-        await kit.settle()
+        await self.settle()
         assert not [line for line in self.hooks.lines[before:] if line.startswith(("up", "try"))]
         ups = Counter(line.split()[1] for line in self.hooks.lines if line.startswith("up "))
         ends_of = Counter(line.split()[0] for line in self.ends.lines)
         assert {name: ends_of[name] for name in ups} == dict(ups), f"{self.hooks.lines} but {self.ends.lines}"
+
+    async def settle(self) -> None:
+        """Wait until nothing more comes of what was done."""
+        await kit.settle()
+        if self.placement is not LOCAL:
+            await trio.sleep(self.placement.unit / 4)
+            await kit.settle()
 
     def compares_ends(self) -> bool:
         return any(step.ends is not None for step in steps(self.case.script))
@@ -457,7 +474,7 @@ class Run:
         except AssertionError:
             seen, ended = self.unseen()
             raise AssertionError(f"{line}\n  expected {hooks} ; {ends}\n  saw      {seen} ; {ended}") from None
-        await kit.settle()
+        await self.settle()
         seen, ended = self.unseen()
         assert seen == hooks, f"{line}\n  expected {hooks}\n  saw      {seen}"
         if ends is not None:
@@ -486,9 +503,12 @@ class Run:
             case "kill":
                 await kit.kill(self.node, self.path(step.names[0]))
             case "wait":
-                await trio.sleep(float(step.names[0]) * self.placement.unit)
+                units = float(step.names[0])
+                if units == FOR_EVER and self.placement is not LOCAL:
+                    units = LONG
+                await trio.sleep(units * self.placement.unit)
             case "see":
-                await kit.settle()
+                await self.settle()
                 sut = await kit.children_of(self.ref(SUT))
                 assert sut == dict(pair.split() for pair in step.names), step.line
             case "gone":

@@ -63,7 +63,7 @@ CASES = [
             crash b -> up b            # 6
             wait 6
             crash b -> up b            # 12: 0 is out, 6 and 12 count
-            wait 3
+            wait 1
             crash b -> stop a ; b Crashed, a Shutdown, sut Shutdown
         """,
         after=None,

@@ -75,7 +75,7 @@ CASES = [
     ),
     Case(
         "the time for a start is that of each child, not of all",
-        Sup(tuple(W(name, start_s=1.5) for name in "abcd")),
+        Sup(tuple(W(name, start_s=2.5) for name in "abcd")),
         starts=dict.fromkeys("abcd", "slow"),
         first="slow a, up a, slow b, up b, slow c, up c, slow d, up d",
     ),

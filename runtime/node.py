@@ -35,7 +35,7 @@ from runtime.clock import Clock, SystemClock
 from runtime.exits import describe
 from runtime.figures import NodeFigures
 from runtime.guard import Guard
-from runtime.mailbox import Mailbox
+from runtime.mailbox import Mailbox, OnCrash
 from runtime.metrics import Metrics
 from runtime.ref import ActorRef
 from runtime.router import Router
@@ -93,12 +93,14 @@ class NodeFailed(Exception):
 class Kind:
     """What all actors of one class have in common, and their figures summed since the node started."""
 
-    __slots__ = ("busy_ns", "dropped", "errors", "fences", "handled", "mailbox", "name", "restarts", "starts")
+    __slots__ = ("busy_ns", "clears", "dropped", "errors", "fences", "handled", "mailbox", "name", "restarts", "starts")
 
-    def __init__(self, name: str, mailbox: Mailbox, fences: bool) -> None:
+    def __init__(self, name: str, mailbox: Mailbox, *, fences: bool, clears: bool) -> None:
         self.name = name
         self.mailbox = mailbox
         self.fences = fences
+        self.clears = clears
+        """Whether the mailbox is cleared at a crash."""
         self.starts = self.handled = self.errors = self.restarts = self.dropped = self.busy_ns = 0
 
 
@@ -237,7 +239,12 @@ class Node:
             except ValueError:
                 actor = None  # a class that cannot be imported is a failed start, reported there
             mailbox = Mailbox() if actor is None else actor.mailbox
-            kind = self.kinds[name] = Kind(name, mailbox, False if actor is None else actor.fences)
+            kind = self.kinds[name] = Kind(
+                name,
+                mailbox,
+                fences=actor is not None and actor.fences,
+                clears=actor is not None and actor.on_crash is OnCrash.CLEAR,
+            )
         return kind
 
     def guard_of(self, cell: Cell) -> Guard | None:

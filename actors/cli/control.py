@@ -34,4 +34,5 @@ def control(arguments: argparse.Namespace) -> Report:
     with NodeApi(find_node(arguments), arguments.timeout) as node, with_near_paths(node, path):
         answer = node.post(f"/api/v1/actors/{quoted(path)}/{arguments.verb}", content)
     data = answer if isinstance(answer, dict) else {}
-    return Report(f"{DONE[arguments.verb]} {path}", {"path": path, "done": DONE[arguments.verb], **data})
+    to = f" to {arguments.replicas}" if arguments.verb == "resize" else ""
+    return Report(f"{DONE[arguments.verb]} {path}{to}", {"path": path, "done": DONE[arguments.verb], **data})

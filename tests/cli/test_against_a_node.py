@@ -115,11 +115,11 @@ def test_a_replicated_actor_is_resized_up_and_down(node: SmallNode) -> None:
 @pytest.mark.parametrize(
     ("arguments", "status", "issue"),
     [
-        (("/quoter", "5"), 6, ("invalid", "replicas")),
-        (("/quoter", "0"), 6, ("invalid", "replicas")),
+        (("/quoter", "5"), 2, ("invalid", "replicas")),
+        (("/quoter", "0"), 2, ("invalid", "replicas")),
         (("/books", "2"), 6, ("not_replicated", "path")),
         (("/quoted", "2"), 4, ("not_found", "path")),
-        (("/quoter", "many"), 2, ("usage", "N")),
+        (("/quoter", "many"), 2, ("usage", None)),
     ],
 )
 def test_a_resize_that_cannot_be_says_why(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from runtime.breaker import BreakerSnapshot
 from runtime.cell import Cell, State
-from runtime.metrics import ActorFigures, ClassFigures
+from runtime.metrics import ActorFigures, ClassFigures, WorkerFigures
 from runtime.replica_set import ReplicaSet
 from runtime.replicas import ReplicasSnapshot
 from runtime.router import RouterSnapshot
@@ -76,6 +76,22 @@ class NodeFigures:
     def replicas(self) -> Iterable[tuple[str, ReplicasSnapshot]]:
         """Return every set of replicas of the static tree with its path."""
         return [(cell.path, cell.snapshot()) for cell in self._static(self._node.root) if isinstance(cell, ReplicaSet)]
+
+    def workers(self) -> Iterable[WorkerFigures]:
+        """Return every worker."""
+        hosts = self._node._hosts
+        return [
+            WorkerFigures(
+                worker=host.name,
+                node=host.node_name,
+                kind=host.kind,
+                rss=host.rss,
+                actors=len(host.cells),
+                families=host.families,
+            )
+            for host in (() if hosts is None else hosts.all.values())
+            if host.up
+        ]
 
     def sample_rates(self) -> None:
         """Look at the message rates of what a snapshot shows, so that whoever asks next gets current ones."""

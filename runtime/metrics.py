@@ -67,6 +67,34 @@ class ActorFigures(msgspec.Struct, frozen=True, kw_only=True):
     busy_ns: int | None = None
 
 
+class Sample(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One number of a metric, as it comes from a worker."""
+
+    name: str
+    labels: dict[str, str]
+    value: float
+
+
+class Family(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One metric that an actor registered in a worker."""
+
+    name: str
+    documentation: str
+    kind: str
+    samples: tuple[Sample, ...]
+
+
+class WorkerFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """A process in which placed actors live. `rss` in bytes, the most so far."""
+
+    worker: str
+    node: str
+    kind: str
+    rss: int
+    actors: int
+    families: tuple[Family, ...]
+
+
 class Source(Protocol):
     """Where a scrape reads. Called on the loop, and to return at once: as many items as the static tree has paths."""
 
@@ -84,6 +112,9 @@ class Source(Protocol):
 
     def replicas(self) -> Iterable[tuple[str, ReplicasSnapshot]]:
         """Every set of replicas with its path."""
+
+    def workers(self) -> Iterable[WorkerFigures]:
+        """Every worker."""
 
 
 class Distribution:
@@ -210,6 +241,7 @@ class _Scrape(Collector):
         self._lag = metrics.loop_lag.buckets(), metrics.loop_lag.total
         self._pauses = [(each.buckets(), each.total) for each in metrics.pauses]
         self._registry = metrics._registry
+        self._workers = [] if source is None else list(source.workers())
 
     def collect(self) -> Iterator[Metric]:
         """Every family of metrics."""
@@ -219,7 +251,26 @@ class _Scrape(Collector):
         yield from self._of_breakers()
         yield from self._of_routers()
         yield from self._of_replicas()
-        yield from self._registry.collect()
+        yield from self._of_workers()
+        yield from self._registered()
+
+    def _of_workers(self) -> Iterator[Metric]:
+        rows = [((each.worker, each.node, each.kind), each) for each in self._workers]
+        labels = ("worker", "node", "kind")
+        yield _gauge("troupe_worker_memory_bytes", "Memory of a worker process", labels, ((k, e.rss) for k, e in rows))
+        yield _gauge("troupe_worker_actors", "Actors that live in a worker", labels, ((k, e.actors) for k, e in rows))
+
+    def _registered(self) -> Iterator[Metric]:
+        """What actors have registered here, and, with a label more, in workers."""
+        families = {family.name: family for family in self._registry.collect()}
+        for worker in self._workers:
+            for theirs in worker.families:
+                family = families.get(theirs.name)
+                if family is None:
+                    family = families[theirs.name] = Metric(theirs.name, theirs.documentation, theirs.kind)
+                for sample in theirs.samples:
+                    family.add_sample(sample.name, {**sample.labels, "worker": worker.worker}, sample.value)
+        yield from families.values()
 
     def _of_classes(self) -> Iterator[Metric]:
         rows = [((each.cls,), each) for each in self._classes]

@@ -10,12 +10,14 @@ from actors.execution.account_rows import RowMaker
 from actors.execution.account_views import account_shown, deploy_run
 from actors.execution.deployments import Deployment
 from actors.execution.engine import Engine
+from actors.execution.inputs import SenderEnded
 from actors.execution.market_following import MarketFollowing
-from protocols.control import Message, Refused, Request, Unknown
+from protocols.control import Crashed, Killed, Message, Refused, Request, Terminated, Unknown
 from protocols.deployments import DeploymentNews, UndeployRun, run_actor
 from protocols.execution import OutcomeStored
 from protocols.paths import HUB
 from protocols.signals import UpdateSignal
+from runtime import receive
 
 ASK_S: Final = 10.0
 SEND_S: Final = 10.0
@@ -89,8 +91,15 @@ class AccountNews(MarketFollowing):
         if not run or deployment.id in self.bound:
             return
         self.bound[deployment.id] = run_actor(run)
+        self.watch(self.lookup(run_actor(run)))
         message = deploy_run(self.engine, deployment, self.path)
         self.spawn(self._bind, deployment.id, run_actor(run), message, name=f"bind {deployment.id}")
+
+    @receive
+    def terminated(self, message: Terminated) -> None:
+        """A run has ended; what a crashed life of it had ordered and nobody had taken up yet is stale."""
+        if message.path in self.bound.values() and isinstance(message.reason, Crashed | Killed):
+            self.take(SenderEnded(message.path, message.incarnation.epoch, message.incarnation.count))
 
     def unbind(self, deployment: Deployment, reason: str) -> None:
         """Tell a deployment's run that it does not trade any more."""

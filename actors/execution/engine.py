@@ -35,6 +35,7 @@ from actors.execution.inputs import (
     MoveDeployment,
     Opened,
     Restarted,
+    SenderEnded,
     SetBreaker,
     SetLimits,
     SettleMarket,
@@ -186,6 +187,7 @@ class Engine(OrderDesk):
             AlignCash: self._align_cash,
             AlignPosition: self._align_position,
             Restarted: self._restarted,
+            SenderEnded: self._sender_ended,
             Tick: lambda item, ts: self.advance(ts),
         }
 
@@ -411,6 +413,11 @@ class Engine(OrderDesk):
         self._reach(ts)
         for market in self.instruments:
             self.venue.market(BookStale(market=market, feed="", reason="restarted", ts=self.now), self.now)
+
+    def _sender_ended(self, item: SenderEnded, ts: int) -> None:
+        self._reach(ts)
+        newest = self.senders.get(item.path, (0, 0))
+        self.senders[item.path] = max(newest, (item.epoch, item.count + 1))
 
     # -- money and limits --------------------------------------------------------------------------------------
 

@@ -134,6 +134,14 @@ class Restarted(Message, frozen=True, gc=False, tag="restarted"):
     epoch: int
 
 
+class SenderEnded(Message, frozen=True, gc=False, tag="sender_ended"):
+    """A life of a run has ended without being asked to: what it had sent and nobody had taken up yet is stale."""
+
+    path: str
+    epoch: int
+    count: int
+
+
 class Tick(Message, frozen=True, gc=False, tag="tick"):
     """Time has passed."""
 
@@ -154,6 +162,7 @@ OwnInput = (
     | AlignCash
     | AlignPosition
     | Restarted
+    | SenderEnded
     | Tick
 )
 EngineInput = MarketInput | OrderCommand | VenueReport | OwnInput

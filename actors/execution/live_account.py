@@ -172,7 +172,8 @@ class VenueLink(AccountNews):
 
     @receive
     def terminated(self, message: Terminated) -> None:
-        """The gateway has ended: its next life is told what may be at the venue."""
+        """The gateway has ended: its next life is told what may be at the venue. Of runs, see `AccountNews`."""
+        super().terminated(message)
         if self.external and message.path == gateway_actor(self.name):
             self._introduce()
             self.ref.tell(CompareNow())

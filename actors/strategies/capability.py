@@ -33,6 +33,7 @@ from protocols.control import Refused, Row
 from protocols.paths import STRATEGIES
 from runtime import ChildSpec, HostOptions, RestartLimit, dynamic_supervisor
 from runtime.capability import Whole
+from runtime.cluster.settings import without_cluster
 from runtime.settings import Configuration, ConfigurationError, Issue
 
 SECTION: Final = "strategies"
@@ -178,6 +179,9 @@ def entries(configuration: Configuration) -> tuple[Entry, ...]:
             issues.append(_issue(configuration, f"{place}.name", f"two strategies are named {each.name!r}"))
         names.add(each.name)
         found.append(entry)
+        issues += without_cluster(configuration, f"{place}.placement", each.placement or ())
+    if any(not each.placement for each in settings) or not settings:
+        issues += without_cluster(configuration, f"{RUNS_SECTION}.placement", runs.placement)
     if issues:
         raise ConfigurationError(issues)
     return tuple(found)

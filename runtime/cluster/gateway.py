@@ -250,6 +250,7 @@ class Gateway:
     async def _run_worker(self, worker: Worker) -> None:
         host = worker.place.host
         reason = "killed on request"
+        failed = False
         placed: Placed | None = None
         try:
             with worker.scope, trio.fail_after(self.settings.place_s):
@@ -263,12 +264,12 @@ class Gateway:
         except HeadLost:
             raise
         except Exception as error:  # of many types, and of Ray's own
-            reason = cause_in_words(error)
+            reason, failed = cause_in_words(error), True
         if placed is None or worker.killed:
             worker.over = True
             await self._kill(worker)
             del self._workers[host]
-            await self._tell(NotPlaced(host=host, reason=reason))
+            await self._tell(NotPlaced(host=host, reason=reason, failed=failed))
             return
         worker.scope = trio.CancelScope()
         await self._tell(placed)

@@ -9,6 +9,7 @@ is started again until a cluster answers.
 
 from __future__ import annotations
 
+import functools
 import os
 import socket
 import sys
@@ -19,8 +20,8 @@ from typing import TYPE_CHECKING
 import msgspec
 import trio
 
-from protocols.control import Crashed
 import runtime.cluster.gateway_messages as said
+from protocols.control import Crashed
 from runtime.cluster import wire
 from runtime.cluster.link import LinkBroken, first_record
 from runtime.cluster.local import NoCluster, resolve_address
@@ -48,9 +49,12 @@ class Gateway:
         self.settings = hosts.settings
         self.state = "closed"
         self.problem = ""
+        self.pid = 0
+        """The process."""
         self.members: tuple[said.ClusterMember, ...] = ()
         self._placing: dict[str, Placing] = {}
         self._pipe: trio.SocketStream | None = None
+        self._saying = trio.Lock()
         self._news = trio.Event()
         self._begun = False
         self._listeners: list[trio.SocketListener] = []
@@ -100,12 +104,10 @@ class Gateway:
         if self._pipe is None:
             raise ClusterLost(self.problem or "there is no gateway")
         try:
-            await self._pipe.send_all(said.encode(command))
+            async with self._saying:
+                await self._pipe.send_all(said.encode(command))
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             raise ClusterLost("the gateway is gone") from error
-        except trio.BusyResourceError:
-            await trio.sleep(0)
-            await self._say(command)
 
     async def _reach(self) -> None:
         """Wait until the gateway is in the cluster. Raises ClusterLost."""
@@ -165,6 +167,7 @@ class Gateway:
                 stderr=log.fileno(),
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             )
+        self.pid = child.pid
         try:
             self._pipe = trio.SocketStream(trio.socket.from_stdlib_socket(_not_blocking(ours)))
             async with self._pipe:
@@ -204,9 +207,9 @@ class Gateway:
             case said.Placed(name, node_id, node_name, node_address, pid):
                 if (placing := self._placing.get(name)) is not None:
                     placing.placed(node_id, node_name or node_address, pid)
-            case said.NotPlaced(name, reason):
+            case said.NotPlaced(name, reason, failed):
                 if (placing := self._placing.get(name)) is not None:
-                    placing.fails(ClusterLost(reason))
+                    placing.fails(HostLost(f"worker {name}: {reason}") if failed else ClusterLost(reason))
             case said.Ended(name, reason):
                 if (placing := self._placing.get(name)) is not None:
                     placing.is_over(reason)
@@ -222,10 +225,8 @@ class Gateway:
             if host.up:
                 # It ends by itself and says what it had begun; one that cannot be reached is given up.
                 host.link.put(wire.Bye())
-                reason = Crashed("ClusterLost", problem)
-                self.hosts.node.timers.call_at(
-                    trio.current_time() + RECALL_S, lambda host=host: host.cut(reason)  # type: ignore[misc]
-                )
+                cut = functools.partial(host.cut, Crashed("ClusterLost", problem))
+                self.hosts.node.timers.call_at(trio.current_time() + RECALL_S, cut)
 
     # The door.
 

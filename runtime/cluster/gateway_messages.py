@@ -98,6 +98,8 @@ class NotPlaced(Line, frozen=True, gc=False, tag="not_placed"):
 
     host: str
     reason: str
+    failed: bool = False
+    """It was made, and failed; else there was no room for it, and there may be some later."""
 
 
 class Ended(Line, frozen=True, gc=False, tag="ended"):

@@ -40,7 +40,7 @@ from runtime.cluster.settings import WorkerSettings
 from runtime.exits import crashed, describe
 from runtime.journal import JournalEntry
 from runtime.mailbox import Ask, Lag, Posted, Sender, content
-from runtime.metrics import Metrics
+from runtime.metrics import Family, Metrics, Sample
 from runtime.node import Node, NodeSettings, preview
 from runtime.spec import ChildSpec, RestartLimit, dynamic_supervisor
 from runtime.supervisor import SupervisorCell
@@ -58,6 +58,10 @@ VIEW_S = 0.5
 SETTINGS_BYTES = 1 << 20
 LOST = 75
 """The exit status of a worker that lost its node."""
+
+
+class ServicesEnded(Exception):
+    """What placed actors need beside them cannot be had: the worker ends."""
 
 
 class Gap(Lag):
@@ -240,7 +244,7 @@ class Root(SupervisorCell):
     def child_exited(self, cell: Cell, reason: ExitReason) -> None:
         """Tell the node; without its services a worker is of no use."""
         if isinstance(cell, Services):
-            raise RuntimeError(f"the worker's services gave up: {describe(reason)}")
+            raise ServicesEnded(f"the worker's services gave up: {describe(reason)}")
         cast("HostNode", self.node).end.tell_ended(cast("HostedActor | HostedSupervisor", cell), reason)
 
 
@@ -345,9 +349,7 @@ class HostNode(Node):
 
     def watch(self, watcher: Cell, path: str) -> None:
         """See `Node.watch`."""
-        if path in self.cells and not isinstance(watcher, FarCell) and self._ends_here(path):
-            super().watch(watcher, path)
-        elif isinstance(watcher, FarCell):
+        if isinstance(watcher, FarCell) or (path in self.cells and self._ends_here(path)):
             super().watch(watcher, path)
         else:
             self._watched.setdefault(watcher, set()).add(path)
@@ -370,9 +372,7 @@ class HostNode(Node):
         """See `Node.dead_letter`."""
         super().dead_letter(path, message, reason)
 
-    def crash(
-        self, cell: Cell, reason: ExitReason, culprit: Message | None, last: Sequence[str] | None = None
-    ) -> None:
+    def crash(self, cell: Cell, reason: ExitReason, culprit: Message | None, last: Sequence[str] | None = None) -> None:
         """See `Node.crash`: of a placed actor the node itself says it."""
         if isinstance(cell, HostedActor | HostedSupervisor):
             self.culprits[cell.path] = culprit, tuple(preview(message) for message in cell.recorder or ())
@@ -632,11 +632,11 @@ class NodeEnd(Peer):
         found = [cell for cell in self.node.cells.values() if isinstance(cell, hosted)]
         return tuple(view(self.node, cell) for cell in found)
 
-    def _families(self) -> tuple[wire.Family, ...]:
+    def _families(self) -> tuple[Family, ...]:
         return tuple(
-            wire.Family(
+            Family(
                 family.name, family.documentation, family.type,
-                tuple(wire.Sample(each.name, each.labels, each.value) for each in family.samples),
+                tuple(Sample(each.name, each.labels, each.value) for each in family.samples),
             )
             for family in self.node.metrics.registered()
         )  # fmt: skip

@@ -34,6 +34,7 @@ from runtime.cluster.peer import Peer
 from runtime.cluster.placed import ClusterLost, HostLost, PlacedCell
 from runtime.cluster.settings import ClusterSettings, WorkerSettings
 from runtime.mailbox import Sender
+from runtime.metrics import Family
 from runtime.process import ChildProcess, describe_status
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class Host(Peer):
         self.leaving = False
         self.killed = ""
         self.rss = 0
-        self.families: tuple[wire.Family, ...] = ()
+        self.families: tuple[Family, ...] = ()
         self._offered: set[type[Message]] = set()
         self._handlers |= {
             wire.StateIs: self._state_is,
@@ -363,7 +364,7 @@ class Hosts:
         )
 
     async def speak(self, host: Host, connection: socket.socket, hello: Any, *, same_machine: bool) -> LinkBroken:
-        """Let a worker in, and speak with it until the link breaks; returns how. Raises LinkBroken if it is not ours."""
+        """Let a worker in and speak with it until the link breaks; returns how. Raises LinkBroken if it is not ours."""
         if refusal := self.refusal(host, hello):
             connection.setblocking(True)
             with suppress(OSError):
@@ -442,5 +443,3 @@ class Hosts:
             if host.up and kind in host._offered:
                 # Behind the change itself, and once for all changes of this turn.
                 self.node.timers.call_at(-math.inf, lambda host=host: host.interest(kind))  # type: ignore[misc]
-
-

@@ -99,7 +99,7 @@ class Peer:
                 try:
                     made.append(self._sealed(run, [item]))
                 except wire.NotTransferable as error:
-                    self.node.logger.error("not transferable", actor=run.path, error=str(error))
+                    self.node.logger.warning("not transferable", actor=run.path, error=str(error))
                     self.node.dead_letter(run.path, item, "not_transferable")
             return made
 
@@ -135,9 +135,7 @@ class Peer:
         ask.holder = self
         self.asks[number] = ask
         left = max(0.0, min(ask.deadline - trio.current_time(), 1e9))
-        self.link.put(
-            wire.Ask(number, path, cls, packed, left, mark_of(ask.sender), ask.asker is not None, send)
-        )
+        self.link.put(wire.Ask(number, path, cls, packed, left, mark_of(ask.sender), ask.asker is not None, send))
 
     def revoke(self, ask: Ask) -> None:
         """The asker was cancelled."""
@@ -183,7 +181,7 @@ class Peer:
         try:
             return self.codec.messages(cls, items)
         except wire.NotTransferable as error:
-            self.node.logger.error("not transferable", actor=path, error=str(error))
+            self.node.logger.warning("not transferable", actor=path, error=str(error))
             return ()
 
     def _tell(self, record: wire.Tell) -> None:
@@ -261,7 +259,7 @@ class Peer:
                 kind = wire.answer_type(type(ask.request))
                 self.link.put(wire.Answer(number, self.codec.pack(ask.value, kind)))
             except wire.NotTransferable as unsendable:
-                self.node.logger.error("not transferable", actor=ask.target.path, error=str(unsendable))
+                self.node.logger.warning("not transferable", actor=ask.target.path, error=str(unsendable))
                 self.link.put(wire.Lost(number, f"the answer cannot be sent: {unsendable}"))
         elif isinstance(error, Refused):
             self.link.put(wire.Refusal(number, error.code, error.message, error.field))
@@ -275,7 +273,7 @@ class Peer:
         try:
             ask.answer(self.codec.answer(type(ask.request), record.value))
         except wire.NotTransferable as error:
-            self.node.logger.error("not transferable", actor=ask.target.path, error=str(error))
+            self.node.logger.warning("not transferable", actor=ask.target.path, error=str(error))
             ask.lose(str(error))
 
     def _refusal(self, record: wire.Refusal) -> None:

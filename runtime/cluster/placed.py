@@ -27,7 +27,7 @@ from runtime.cluster import wire
 from runtime.cluster.far import FarCell
 from runtime.cluster.peer import sender_of
 from runtime.exits import crashed, without_cancelled
-from runtime.mailbox import Ask, Lag, OnCrash, Overflow, Posted, content
+from runtime.mailbox import Ask, Lag, Overflow, Posted, content
 from runtime.quarantine import Quarantine
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class ClusterLost(Exception):
 class PlacedCell(Cell):
     """A cell whose actor lives in a worker."""
 
-    __slots__ = ("begun", "ending", "far", "home", "last_view", "late", "full", "running", "taken", "waiting", "window")
+    __slots__ = ("begun", "ending", "far", "full", "home", "last_view", "late", "running", "taken", "waiting", "window")
 
     def __init__(self, node: Node, parent: SupervisorCell | None, spec: ChildSpec, path: str) -> None:
         super().__init__(node, parent, spec, path)
@@ -383,7 +383,7 @@ class PlacedCell(Cell):
             message = Terminated(path, Incarnation(self.node.epoch, 0), self.ending or Killed(), False)
             for watcher in watchers:
                 watcher.post_control(message)
-        if self.spec.supervisor is None and self.spec.actor_class().on_crash is OnCrash.CLEAR:
+        if self.kind.clears:
             waiting, self.queue = self.queue, NOTHING
             for item in waiting:
                 self.refuse_item(item, "cleared")

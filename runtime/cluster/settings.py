@@ -6,7 +6,7 @@ from typing import Annotated
 
 import msgspec
 
-from runtime.settings import LocalPath
+from runtime.settings import Configuration, Issue, LocalPath
 
 Positive = Annotated[float, msgspec.Meta(gt=0, le=3600)]
 
@@ -38,6 +38,16 @@ class ClusterSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
                 f"lost_s must be more than two heartbeats, got lost_s = {self.lost_s:g} with heartbeat_s = "
                 f"{self.heartbeat_s:g}"
             )
+
+
+def without_cluster(configuration: Configuration, key: str, placement: str | tuple[str, ...]) -> list[Issue]:
+    """What is wrong with a placement (the setting `key`) of this configuration: only a cluster could have it, and none
+    is named."""
+    places = (placement,) if isinstance(placement, str) else placement
+    if set(places) != {"ray"} or configuration.section("cluster").address:
+        return []
+    text = f"{key} ({configuration.source(key)}): 'ray' needs a cluster: expected an address in [cluster], got none"
+    return [Issue("invalid", text, key)]
 
 
 class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):

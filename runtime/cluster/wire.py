@@ -20,6 +20,7 @@ from typing import Any, Literal
 import msgspec
 
 from protocols.control import ExitReason, Message, Request
+from runtime.metrics import Family
 from runtime.ref import ActorRef
 from runtime.tree import ActorView
 
@@ -301,23 +302,6 @@ class Views(Record, frozen=True, array_like=True, tag=42):
     views: tuple[ActorView, ...]
 
 
-class Sample(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One number of a metric."""
-
-    name: str
-    labels: dict[str, str]
-    value: float
-
-
-class Family(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One metric that an actor registered."""
-
-    name: str
-    documentation: str
-    kind: str
-    samples: tuple[Sample, ...]
-
-
 class Figures(Record, frozen=True, array_like=True, tag=43):
     """The host's memory (bytes) and metrics."""
 
@@ -382,14 +366,15 @@ class Codec:
     def messages(self, cls: str, items: msgspec.Raw) -> list[Any]:
         """The messages of a run. Raises NotTransferable."""
         decoder = self._decoders.get(cls)
+        decoded: list[Any]
         try:
             if decoder is None:
                 found = class_at(cls)
                 decoder = self._decoders[cls] = self._decoder(list[found], found)  # type: ignore[valid-type]
-            decoded: list[Any] = decoder(items)
-            return decoded
+            decoded = decoder(items)
         except (TypeError, ValueError, NameError, ImportError, AttributeError) as error:
             raise NotTransferable(f"{cls} cannot be decoded: {error}") from error
+        return decoded
 
     def answer(self, request: type, value: msgspec.Raw) -> Any:
         """The answer to a request of this class. Raises NotTransferable."""

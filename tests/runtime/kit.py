@@ -47,6 +47,7 @@ from runtime import (
     receive,
     supervisor,
 )
+from runtime.cluster.settings import ClusterSettings
 
 __all__ = [
     "Actor",
@@ -93,10 +94,12 @@ def settings(**changes: Any) -> NodeSettings:
 
 
 @asynccontextmanager
-async def running(*children: ChildSpec, limit: float = LIMIT, **changes: Any) -> AsyncIterator[Any]:
+async def running(
+    *children: ChildSpec, limit: float = LIMIT, cluster: ClusterSettings | None = None, **changes: Any
+) -> AsyncIterator[Any]:
     """A node with these children under its root, for at most `limit` seconds; leaving the block stops it."""
     with trio.fail_after(limit):
-        async with open_node(settings(**changes), children=children) as node:
+        async with open_node(settings(**changes), children=children, cluster=cluster) as node:
             yield node
 
 

@@ -8,7 +8,7 @@ from protocols.control import Message, Request, Unknown
 from runtime import Actor, ChildSpec, NodeSettings, StartChild, dynamic_supervisor, open_node, receive, supervisor
 from runtime.breaker import BreakerSettings, BreakerSnapshot, CircuitBreaker
 from runtime.figures import NodeFigures
-from runtime.metrics import ActorFigures, ClassFigures, Distribution, Metrics
+from runtime.metrics import ActorFigures, ClassFigures, Distribution, Family, Metrics, Sample, WorkerFigures
 from runtime.replicas import ReplicaFigures, ReplicasSnapshot
 from runtime.router import Router, RouterSettings, RouterSnapshot, VariantSettings
 
@@ -73,6 +73,15 @@ class Planted:
         one.routed, one.done, one.refused = 5, 3, 1
         found = ReplicasSnapshot(routing="sticky", key="", count=1, most=2, replicas=(one.snapshot("0", 4),))
         return [("/set", found)]
+
+    def workers(self) -> list[WorkerFigures]:
+        samples = (Sample("orders_total", {"side": "buy"}, 3.0),)
+        return [
+            WorkerFigures(
+                worker="1-1", node="head", kind="ray", rss=1000, actors=2,
+                families=(Family("orders", "Orders", "counter", samples),),
+            )
+        ]  # fmt: skip
 
 
 def test_classes_and_static_paths_are_shown_with_all_their_figures() -> None:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.execution.engine import Engine
-from actors.execution.inputs import Flatten, MoveDeployment, Numbered, SetTrading, Tick, decode, encode
+from actors.execution.inputs import Flatten, MoveDeployment, Numbered, SenderEnded, SetTrading, Tick, decode, encode
 from actors.execution.matching.settings import Constant, FillSettings, LatencySettings
 from actors.execution.risk.breaker import BreakerSettings
 from actors.execution.risk.limits import RiskLimits
@@ -81,6 +81,23 @@ def test_an_order_of_an_older_life_of_its_sender_is_denied_and_its_cancel_is_not
     assert desk.state("late") == ("denied", "stale_incarnation")
     desk.say(CancelOrder("old"))
     assert desk.state("old")[0] == "cancelled"
+
+
+def test_what_a_life_that_crashed_had_on_its_way_is_denied_before_its_next_life_has_spoken() -> None:
+    desk = Desk()
+    desk.quote(100, 101)
+    desk.submit(desk.order("old", "buy", 1, "limit", price=90, sender="/strategies/s@1.1"))
+    desk.say(SenderEnded("/strategies/s", 1, 1))
+    desk.submit(desk.order("late", "buy", 1, "limit", price=92, sender="/strategies/s@1.1"))
+    assert desk.state("late") == ("denied", "stale_incarnation")
+    desk.say(CancelOrder("old"))
+    assert desk.state("old")[0] == "cancelled"
+    desk.submit(desk.order("new", "buy", 1, "limit", price=91, sender="/strategies/s@1.2"))
+    assert desk.state("new")[0] == "accepted"
+    # An end that is told late takes nothing back.
+    desk.say(SenderEnded("/strategies/s", 1, 1))
+    desk.submit(desk.order("more", "buy", 1, "limit", price=91, sender="/strategies/s@1.2"))
+    assert desk.state("more")[0] == "accepted"
 
 
 def test_an_account_that_accepts_no_marks_refuses_what_comes_from_made_up_data() -> None:

@@ -115,7 +115,7 @@ class TestWhatIsNotPlaced:
         gateway = await connected(gateways, cluster)
         await gateway.send(place("one", "cannot_start"))
         assert await gateway.next(NotPlaced) == NotPlaced(
-            host="one", reason="it failed to start: RuntimeError: there is no such thing"
+            host="one", reason="it failed to start: RuntimeError: there is no such thing", failed=True
         )
 
     async def test_an_entry_that_is_not_there(self, cluster: Path, gateways: Gateways) -> None:

@@ -28,6 +28,7 @@ import pytest
 import trio
 
 from runtime import DeleteChild, RestartChild, StartChild, TerminateChild
+from runtime.cluster.settings import ClusterSettings
 from tests.runtime import kit
 from tests.runtime.kit import (
     Actor,
@@ -55,10 +56,14 @@ class Placement:
     name: str
     unit: float
     limit: float
+    cluster: ClusterSettings | None = None
+    settings: dict[str, str] = field(default_factory=dict)
+    """Of the node."""
 
 
 LOCAL = Placement("local", unit=1.0, limit=2000.0)
 PROCESS = Placement("process", unit=0.1, limit=60.0)
+RAY = Placement("ray", unit=0.1, limit=60.0)
 FOR_EVER = 100.0
 """Units after which nothing can come any more, says a script; where time is real, fewer have to do."""
 LONG = 15.0
@@ -258,7 +263,7 @@ class W:
             backoff=kit.backoff(first * placement.unit, most * placement.unit, jitter),
             placement=placement.name,
             # One worker for the whole stage: what is examined is the supervisor, not how fast processes start.
-            host=HostOptions() if placement is LOCAL else HostOptions(share="stage"),
+            host=HostOptions() if placement.name == LOCAL.name else HostOptions(share="stage"),
         )
 
 
@@ -379,7 +384,7 @@ class Run:
 
     async def play(self) -> None:
         """Play the case. A failure comes without the nurseries around it."""
-        if "wait 1500" in self.case.script and self.placement is not LOCAL:
+        if "wait 1500" in self.case.script and self.placement.name != LOCAL.name:
             pytest.skip("takes minutes where time is real, and is about the supervisor's own clock")
         try:
             await self._play()
@@ -403,7 +408,9 @@ class Run:
         limit = RestartLimit(count=100, seconds=1000 * self.placement.unit)
         stage = kit.supervisor("stage", limit=limit)
         async with (
-            kit.running(witness, stage, limit=self.placement.limit) as self.node,
+            kit.running(
+                witness, stage, limit=self.placement.limit, cluster=self.placement.cluster, **self.placement.settings
+            ) as self.node,
             trio.open_nursery() as self.aside,
         ):
             await self.open()
@@ -448,7 +455,7 @@ class Run:
     async def settle(self) -> None:
         """Wait until nothing more comes of what was done."""
         await kit.settle()
-        if self.placement is not LOCAL:
+        if self.placement.name != LOCAL.name:
             await trio.sleep(self.placement.unit / 4)
             await kit.settle()
 
@@ -504,7 +511,7 @@ class Run:
                 await kit.kill(self.node, self.path(step.names[0]))
             case "wait":
                 units = float(step.names[0])
-                if units == FOR_EVER and self.placement is not LOCAL:
+                if units == FOR_EVER and self.placement.name != LOCAL.name:
                     units = LONG
                 await trio.sleep(units * self.placement.unit)
             case "see":

@@ -31,7 +31,6 @@ from runtime.administration import (
 )
 from runtime.cell import Cell, State
 from runtime.node import Node
-from runtime.replica_set import ReplicaSet
 from runtime.supervisor import SupervisorCell
 from runtime.tree import ActorView
 
@@ -192,7 +191,8 @@ async def kill(request: PathRequest, call: Call) -> Done:
 async def resize(request: ResizeRequest, call: Call) -> Done:
     """Let a replicated actor have another number of replicas; answered when they are up, or have ended in order."""
     cell = _cell(call, request.path)
-    if not isinstance(cell, ReplicaSet):
+    found = call.node.tree(cell.path, 0)
+    if found is None or found.replicas is None:
         raise HttpError(409, "not_replicated", f"{cell.path} has no replicas: its child spec would say so", "path")
     try:
         await cell.ref.ask(ResizeReplicas(request.replicas), CONTROL_S)

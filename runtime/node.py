@@ -143,6 +143,7 @@ class Node:
         self._limiter = trio.CapacityLimiter(settings.threads)
         self._stop_deadline = math.inf
         self._background: trio.Nursery
+        self._kept: trio.Nursery
         self._ended = trio.Event()
         self.up = trio.Event()
         """Set when the whole tree has started, or could not."""
@@ -226,6 +227,10 @@ class Node:
 
             self._hosts = Hosts(self, self.cluster)
         return self._hosts
+
+    def keep(self, function: Callable[..., Awaitable[object]], *args: Any) -> None:
+        """Run a task that ends when the whole tree has stopped, and not before; it must not raise."""
+        self._kept.start_soon(function, *args)
 
     # What cells tell the node.
 
@@ -432,6 +437,7 @@ async def open_node(
     ticking = trio.CancelScope(shield=True)
     async with trio.open_nursery() as service:
         service.start_soon(_tick, node.timers, ticking)
+        kept = await service.start(_keep, node)
         async with trio.open_nursery() as node.nursery:
             node._background = service
             node.root = SupervisorCell(node, None, spec, "/")
@@ -446,10 +452,18 @@ async def open_node(
             finally:
                 with trio.CancelScope(shield=True):
                     await node.stop()
+                kept.cancel()
                 ticking.cancel()
         service.cancel_scope.cancel()
     if node.failed is not None:
         raise NodeFailed(node.failed)
+
+
+async def _keep(node: Node, task_status: trio.TaskStatus[trio.CancelScope]) -> None:
+    with trio.CancelScope(shield=True) as scope:
+        async with trio.open_nursery() as node._kept:
+            task_status.started(scope)
+            await trio.sleep_forever()
 
 
 async def _tick(timers: Timers, scope: trio.CancelScope) -> None:

@@ -94,7 +94,7 @@ class Gateway:
 
     def _say_soon(self, command: said.Kill) -> None:
         if self.state == "connected":
-            self.hosts.node.background(self._say_quietly, command)
+            self.hosts.node.keep(self._say_quietly, command)
 
     async def _say_quietly(self, command: said.Kill) -> None:
         with suppress(ClusterLost):
@@ -116,7 +116,7 @@ class Gateway:
         if not self._begun:
             self._begun = True
             self.state = "connecting"
-            self.hosts.node.background(self._run)
+            self.hosts.node.keep(self._run)
         with trio.move_on_after(self.settings.connect_s):
             while self.state == "connecting":
                 await self._news.wait()
@@ -242,7 +242,7 @@ class Gateway:
     async def _listen(self) -> None:
         self._listeners = await trio.open_tcp_listeners(self.settings.port, host=self.settings.listen)
         for listener in self._listeners:
-            self.hosts.node.background(self._accept, listener)
+            self.hosts.node.keep(self._accept, listener)
 
     async def _accept(self, listener: trio.SocketListener) -> None:
         async with listener:
@@ -253,7 +253,7 @@ class Gateway:
                     self.hosts.node.logger.warning("a worker could not be let in", error=str(error))
                     await trio.sleep(1)
                     continue
-                self.hosts.node.background(self._greet, stream)
+                self.hosts.node.keep(self._greet, stream)
 
     async def _greet(self, stream: trio.SocketStream) -> None:
         connection = socket.socket(fileno=os.dup(stream.socket.fileno()))

@@ -423,7 +423,7 @@ class NodeEnd(Peer):
         self.link = Link(connection, self.receive, self.turn, self.seal, same_machine=False)
         self.link.put(wire.Hello(wire.VERSION, self.settings.host, self.settings.token, os.getpid()))
         async with trio.open_nursery() as nursery:
-            node.nursery = node._background = nursery
+            node.nursery = node._background = node._kept = nursery
             node.root = Root(node, None, dynamic_supervisor("worker"), "/")
             node.cells["/"] = node.root
             nursery.start_soon(node.timers.run)

@@ -279,7 +279,7 @@ class Hosts:
             self.all[host.name] = host
             if share:
                 self._shared[kind, share] = host
-            self.node.background(self._keep, host, cell, avoid)
+            self.node.keep(self._keep, host, cell, avoid)
         cell.home = host
         host.users.add(cell)
         await host.ready.wait()

@@ -216,7 +216,7 @@ class Peer:
             asker.awaiting.append(target)
         self.incoming[record.number] = ask
         if record.send or target.routes:
-            self.node.background(self._in_a_task, ask, target, record)
+            self.node.keep(self._in_a_task, ask, target, record)
             return
         try:
             if asker is not None:

@@ -37,7 +37,8 @@ from actors.strategies.library_sdk import SdkItem, SdkMember, sdk_documentation
 from protocols import control
 from runtime import administration
 from runtime.breaker import BreakerSettings, CircuitBreaker
-from runtime.metrics import ActorFigures, ClassFigures, Metrics
+from runtime.metrics import ActorFigures, ClassFigures, Metrics, WorkerFigures
+from runtime.replicas import ReplicaFigures, ReplicasSnapshot
 from runtime.router import Router, RouterSettings, VariantSettings
 
 REFERENCE = Path(__file__).resolve().parent / "reference"
@@ -295,6 +296,16 @@ class OneOfEach:
         """One router."""
         variants = (VariantSettings(name="a", path="/a"), VariantSettings(name="b", path="/b"))
         return [("/a", Router(RouterSettings(salt="s", variants=variants)).snapshot())]
+
+    def replicas(self) -> Iterable[tuple[str, Any]]:
+        """One set of replicas."""
+        one = ReplicaFigures().snapshot("0", 0)
+        found = ReplicasSnapshot(routing="least_loaded", key="", count=1, most=1, replicas=(one,))
+        return [("/a", found)]
+
+    def workers(self) -> Iterable[WorkerFigures]:
+        """One worker."""
+        return [WorkerFigures(worker="1-1", node="n", kind="process", rss=1, actors=1, families=())]
 
 
 def metrics() -> Iterator[str]:

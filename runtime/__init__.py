@@ -8,6 +8,7 @@ from runtime.administration import (
     DeleteChild,
     KillChild,
     PauseChild,
+    ResizeReplicas,
     RestartChild,
     ResumeChild,
     StartChild,
@@ -21,6 +22,7 @@ from runtime.journal import JournalEntry
 from runtime.mailbox import Mailbox, OnCrash, Overflow, Sender
 from runtime.node import Node, NodeFailed, NodeSettings, open_node
 from runtime.ref import ActorRef, Done
+from runtime.replicas import ReplicaSettings, ReplicaSnapshot, ReplicasSnapshot
 from runtime.router import RouterSettings, VariantSettings
 from runtime.spec import (
     AutoShutdown,
@@ -65,6 +67,10 @@ __all__ = [
     "OnCrash",
     "Overflow",
     "PauseChild",
+    "ReplicaSettings",
+    "ReplicaSnapshot",
+    "ReplicasSnapshot",
+    "ResizeReplicas",
     "Restart",
     "RestartChild",
     "RestartLimit",

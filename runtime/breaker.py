@@ -360,6 +360,10 @@ class CircuitBreaker:
         self._refused += 1
         raise CircuitOpen(self.name, period.state, self._retry_after(now))
 
+    def passes(self, now: int) -> bool:
+        """Whether a call at `now` would get through. Looking changes nothing."""
+        return self._retry_after(now) == 0.0
+
     def close(self, now: int) -> None:
         """Operator: close it, with an empty window."""
         self._change(Event.CLOSE, now)

@@ -412,6 +412,22 @@ class Cell:
     # What kinds of cells do differently.
 
     @property
+    def routes(self) -> bool:
+        """Whether an ask has to find its way from here, which takes a task of its own."""
+        return self.guard is not None
+
+    @property
+    def load(self) -> int:
+        """How many messages wait or are being worked on: in the mailbox, stashed, handled, to be answered later."""
+        stashed = 0 if self.stashed is None else len(self.stashed)
+        return len(self.queue) + stashed + self.later + (self.handling is not None)
+
+    @property
+    def lanes(self) -> tuple[deque[Any], ...]:
+        """Where messages wait that were accepted, each in its order."""
+        return (self.queue,) if self.stashed is None else (self.queue, self.stashed)
+
+    @property
     def host(self) -> object:
         """The other process in which its actor lives; None if it is this one."""
         return None

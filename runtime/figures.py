@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from runtime.breaker import BreakerSnapshot
 from runtime.cell import Cell, State
 from runtime.metrics import ActorFigures, ClassFigures, WorkerFigures
+from runtime.replica_set import ReplicaSet
+from runtime.replicas import ReplicasSnapshot
 from runtime.router import RouterSnapshot
 from runtime.supervisor import SupervisorCell
 from runtime.tree import MOST_CHILDREN
@@ -70,6 +72,10 @@ class NodeFigures:
             for cell in self._static(self._node.root)
             if cell.guard is not None and cell.guard.router is not None
         ]
+
+    def replicas(self) -> Iterable[tuple[str, ReplicasSnapshot]]:
+        """Return every set of replicas of the static tree with its path."""
+        return [(cell.path, cell.snapshot()) for cell in self._static(self._node.root) if isinstance(cell, ReplicaSet)]
 
     def workers(self) -> Iterable[WorkerFigures]:
         """Return every worker."""

@@ -93,6 +93,13 @@ class Guard:
         finally:
             permit.settle(clock.monotonic(), error)
 
+    def passes(self, *, asked: bool) -> bool:
+        """Whether the breaker would let an ask through now, or a tell or send. Looking changes nothing."""
+        if self.breaker is None:
+            return True
+        # A tell is no trial call: it needs a breaker that some ask has closed.
+        return self.breaker.passes(self.cell.node.clock.monotonic()) and (asked or self.breaker.state not in REFUSING)
+
     def _exempt(self, message: Message) -> bool:
         assert self.breaker is not None
         return type(message).__struct_config__.tag in self.breaker.settings.exempt

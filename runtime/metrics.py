@@ -27,6 +27,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.registry import Collector
 
 from runtime.breaker import BreakerSnapshot, State
+from runtime.replicas import ReplicasSnapshot
 from runtime.router import RouterSnapshot
 
 M = TypeVar("M", Counter, Gauge, Histogram)
@@ -108,6 +109,9 @@ class Source(Protocol):
 
     def routers(self) -> Iterable[tuple[str, RouterSnapshot]]:
         """Every router with its path."""
+
+    def replicas(self) -> Iterable[tuple[str, ReplicasSnapshot]]:
+        """Every set of replicas with its path."""
 
     def workers(self) -> Iterable[WorkerFigures]:
         """Every worker."""
@@ -232,6 +236,7 @@ class _Scrape(Collector):
         self._actors = [] if source is None else list(source.actors())
         self._breakers = [] if source is None else list(source.breakers())
         self._routers = [] if source is None else list(source.routers())
+        self._replicas = [] if source is None else list(source.replicas())
         self._held = dict(metrics._held)
         self._lag = metrics.loop_lag.buckets(), metrics.loop_lag.total
         self._pauses = [(each.buckets(), each.total) for each in metrics.pauses]
@@ -245,6 +250,7 @@ class _Scrape(Collector):
         yield from self._of_the_loop()
         yield from self._of_breakers()
         yield from self._of_routers()
+        yield from self._of_replicas()
         yield from self._of_workers()
         yield from self._registered()
 
@@ -336,6 +342,21 @@ class _Scrape(Collector):
             for outcome, number in (("done", each.done), ("refused", each.refused), ("failed", each.failed))
         )
         yield _counter("troupe_router_outcomes", "Asks by outcome", (*labels, "outcome"), outcomes)
+
+    def _of_replicas(self) -> Iterator[Metric]:
+        rows = [((path, each.name), each) for path, found in self._replicas for each in found.replicas]
+        labels = ("path", "replica")
+        counts = (((path,), found.count) for path, found in self._replicas)
+        yield _gauge("troupe_replicas", "Replicas that get messages", ("path",), counts)
+        loads = ((k, e.load) for k, e in rows)
+        yield _gauge("troupe_replica_load", "Messages waiting or in progress", labels, loads)
+        yield _counter("troupe_replica_messages", "Messages routed", labels, ((k, e.routed) for k, e in rows))
+        outcomes = (
+            ((*key, outcome), number)
+            for key, each in rows
+            for outcome, number in (("done", each.done), ("refused", each.refused), ("failed", each.failed))
+        )
+        yield _counter("troupe_replica_outcomes", "Asks by outcome", (*labels, "outcome"), outcomes)
 
 
 def _counter(

@@ -18,6 +18,7 @@ import msgspec
 from protocols.control import Message
 from runtime.breaker import BreakerSettings
 from runtime.mailbox import Mailbox
+from runtime.replicas import ReplicaSettings
 from runtime.router import RouterSettings
 
 
@@ -149,6 +150,8 @@ class ChildSpec(msgspec.Struct, frozen=True, gc=False):
     """What it needs beside it in its worker, at `/<name>` there: what it looks up by that path is then the worker's
     own. Of those with one name the first that comes is started."""
     supervisor: SupervisorOptions | None = None
+    replicas: ReplicaSettings | None = None
+    """Run it several times, behind this path; breaker, journal, mailbox and placement hold for each replica."""
 
     def __post_init__(self) -> None:
         if not self.name or "/" in self.name:
@@ -176,10 +179,27 @@ class ChildSpec(msgspec.Struct, frozen=True, gc=False):
                 raise ValueError(f"child {self.name!r}: arguments must be msgpack-encodable: {error}") from None
         if self.supervisor is not None:
             _check_supervisor(self.name, self.supervisor)
+        if self.replicas is not None:
+            _check_replicas(self, self.replicas)
 
     def placements(self) -> tuple[str, ...]:
         """Where it may run, in the order of preference."""
         return (self.placement,) if isinstance(self.placement, str) else self.placement
+
+    def expanded(self) -> ChildSpec:
+        """The spec of the supervisor that a child with replicas is made of; it keeps the settings of the replicas."""
+        replicas = self.replicas
+        if replicas is None or self.supervisor is not None:
+            return self
+        replica = msgspec.structs.replace(self, replicas=None, significant=False)
+        options = SupervisorOptions(
+            children=tuple(msgspec.structs.replace(replica, name=str(number)) for number in range(replicas.count)),
+            limit=RestartLimit(replicas.restart_count, replicas.restart_s),
+        )
+        return ChildSpec(
+            name=self.name, restart=self.restart, start_s=math.inf, stop_s=math.inf, significant=self.significant,
+            backoff=self.backoff, supervisor=options, replicas=replicas,
+        )  # fmt: skip
 
     def actor_class(self) -> Any:
         """The actor's class, imported if need be."""
@@ -192,7 +212,7 @@ class ChildSpec(msgspec.Struct, frozen=True, gc=False):
         return self.actor if isinstance(self.actor, str) else f"{self.actor.__module__}:{self.actor.__qualname__}"
 
 
-RESERVED_NAMES = frozenset({"stop", "start", "restart", "pause", "resume", "kill"})
+RESERVED_NAMES = frozenset({"stop", "start", "restart", "pause", "resume", "resize", "kill"})
 
 
 @functools.cache
@@ -236,6 +256,15 @@ def _check_supervisor(name: str, options: SupervisorOptions) -> None:
         raise ValueError(f"supervisor {name!r}: expected max_children >= 0, got {options.max_children}")
     if options.max_children is not None and not options.dynamic:
         raise ValueError(f"supervisor {name!r}: max_children is for dynamic supervisors")
+
+
+def _check_replicas(spec: ChildSpec, replicas: ReplicaSettings) -> None:
+    if spec.router is not None:
+        raise ValueError(f"child {spec.name!r} has replicas and no router of its own: let one elsewhere name its path")
+    if spec.supervisor is None:
+        spec.expanded()
+    elif [child.name for child in spec.supervisor.children] != [str(number) for number in range(replicas.count)]:
+        raise ValueError(f"child {spec.name!r}: replicas are of an actor, not of a supervisor")
 
 
 def check_child(name: str, options: SupervisorOptions, child: ChildSpec) -> None:

@@ -20,7 +20,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import trio
 from trio.lowlevel import wait_task_rescheduled
@@ -215,6 +215,10 @@ class SupervisorCell(Cell):
         self.stop_reason = Killed(detail)
         self.signal()
 
+    async def answer(self, request: Any) -> Any:
+        """Do what it is asked for at run time. Raises Refused."""
+        return await supervisor_requests.answer(self, request)
+
     # Children.
 
     def add(self, spec: ChildSpec) -> Cell:
@@ -227,6 +231,10 @@ class SupervisorCell(Cell):
         return cell
 
     def _cell(self, spec: ChildSpec, path: str) -> Cell:
+        if spec.replicas is not None:
+            from runtime.replica_set import ReplicaSet  # a supervisor itself
+
+            return ReplicaSet(self.node, self, spec, path)
         # A host is where its specs' placement has led: below it everything is local.
         if spec.placements() != ("local",) and not self.node.worker:
             from runtime.cluster.placed import PlacedCell  # a node that places nothing needs none of it

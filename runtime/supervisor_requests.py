@@ -30,17 +30,18 @@ async def serve(supervisor: SupervisorCell, item: Any) -> None:
     item.begun = True
     supervisor.handled += 1
     try:
-        answer = await _answer(supervisor, item.request)
+        value = await supervisor.answer(item.request)
     except Refused as refusal:
         item.settle(refusal)
     except BaseException:
         item.lose(f"{supervisor.path} ended while handling the request")
         raise
     else:
-        item.answer(answer)
+        item.answer(value)
 
 
-async def _answer(supervisor: SupervisorCell, request: Any) -> Any:
+async def answer(supervisor: SupervisorCell, request: Any) -> Any:
+    """Do what every supervisor can be asked for. Raises Refused."""
     match request:
         case ask_for.StartChild(spec):
             return await _start_child(supervisor, spec)

@@ -15,6 +15,8 @@ from runtime.actor_cell import ActorCell
 from runtime.breaker import BreakerSnapshot
 from runtime.cell import Cell, State
 from runtime.exits import describe
+from runtime.replica_set import ReplicaSet
+from runtime.replicas import ReplicasSnapshot
 from runtime.router import RouterSnapshot
 from runtime.supervisor import SupervisorCell
 
@@ -70,6 +72,7 @@ class ActorView(msgspec.Struct, frozen=True, kw_only=True):
     children: tuple[ActorView, ...]
     hidden: int
     remark: str = ""
+    replicas: ReplicasSnapshot | None = None
     node: str = ""
     """The machine or node of a cluster that it runs on."""
     worker: str = ""
@@ -141,6 +144,7 @@ def view(node: Node, cell: Cell, depth: int | None = None) -> ActorView:
         children=children,
         hidden=hidden,
         remark=_remark(cell),
+        replicas=cell.snapshot() if isinstance(cell, ReplicaSet) else None,
         node=at[0],
         worker=at[1],
     )

@@ -1,4 +1,4 @@
-"""`troupe kill|stop|start|restart|pause|resume PATH`: one actor of a running node."""
+"""`troupe kill|stop|start|restart|pause|resume PATH` and `troupe resize PATH N`: one actor of a running node."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ DONE = {
     "restart": "restarted",
     "pause": "paused",
     "resume": "resumed",
+    "resize": "resized",
 }
 
 
@@ -29,7 +30,9 @@ def control(arguments: argparse.Namespace) -> Report:
             field="path",
             hint="Ctrl-C or SIGTERM ends the whole node",
         )
+    content = {"replicas": arguments.replicas} if arguments.verb == "resize" else {}
     with NodeApi(find_node(arguments), arguments.timeout) as node, with_near_paths(node, path):
-        answer = node.post(f"/api/v1/actors/{quoted(path)}/{arguments.verb}")
+        answer = node.post(f"/api/v1/actors/{quoted(path)}/{arguments.verb}", content)
     data = answer if isinstance(answer, dict) else {}
-    return Report(f"{DONE[arguments.verb]} {path}", {"path": path, "done": DONE[arguments.verb], **data})
+    to = f" to {arguments.replicas}" if arguments.verb == "resize" else ""
+    return Report(f"{DONE[arguments.verb]} {path}{to}", {"path": path, "done": DONE[arguments.verb], **data})

@@ -173,9 +173,9 @@ class NodeApi:
         """The JSON that a path answers."""
         return self._decoded(self.response("GET", path))
 
-    def post(self, path: str) -> Any:
-        """The JSON that a POST without content answers; it carries the token."""
-        return self._decoded(self.response("POST", path, json={}))
+    def post(self, path: str, content: dict[str, Any] | None = None) -> Any:
+        """The JSON that a POST of this content (or none) answers; it carries the token."""
+        return self._decoded(self.response("POST", path, json=content or {}))
 
     def response(self, method: str, path: str, **content: Any) -> httpx.Response:
         """The answer as it is. Raises CommandError for an error status, and when the node does not answer."""

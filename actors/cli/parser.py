@@ -137,6 +137,12 @@ def _control(parser: argparse.ArgumentParser) -> None:
     _node(parser, 20.0)
 
 
+def _resize(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("path", metavar="PATH", help="the replicated actor's path")
+    parser.add_argument("replicas", type=_whole, metavar="N", help="how many replicas it is to have")
+    _node(parser, 20.0)
+
+
 def _config(parser: argparse.ArgumentParser) -> None:
     _config_argument(parser)
     parser.add_argument("--explain", action="store_true", help="say what every key means, and every old variable")
@@ -165,6 +171,7 @@ VERBS: dict[str, Verb] = {
     "tree": Verb("actors.cli.tree:tree", "the supervisor tree: states, restarts and why, mailboxes, rates", _tree),
     "watch": Verb("actors.cli.watch:watch", "live events of an actor, or messages of a topic", _watch),
     **{name: Verb("actors.cli.control:control", text, _control) for name, text in CONTROLS.items()},
+    "resize": Verb("actors.cli.control:control", "change how many replicas a replicated actor has", _resize),
     "config": Verb("actors.cli.config:config", "the resolved configuration, and where each value is from", _config),
     "doctor": Verb("actors.cli.doctor:doctor", "check versions, clocks, disk, ports and database", _node),
     "cluster": Verb("actors.cli.cluster:cluster", "a Ray cluster on this machine, for actors placed on Ray", _cluster),
@@ -193,7 +200,7 @@ def usage() -> str:
     groups = [
         ("a node", ["run", "config", "doctor", "openapi"]),
         ("look", ["tree", "watch"]),
-        ("control", list(CONTROLS)),
+        ("control", [*CONTROLS, "resize"]),
         ("more machines than one, in small", ["cluster"]),
     ]
     lines = ["usage: troupe COMMAND [ARGUMENTS]", "", "An actor-based trading runtime.", "", EXAMPLES]

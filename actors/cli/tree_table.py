@@ -39,6 +39,7 @@ class ActorView(msgspec.Struct, frozen=True):
     handling: str | None = None
     breaker: Any = None
     router: Any = None
+    replicas: Any = None
     strategy: str | None = None
     next_try_s: float | None = None
     children: tuple[ActorView, ...] = ()
@@ -202,14 +203,14 @@ def _reason(actor: ActorView) -> str:
         notes.append(actor.restart_reason)
     if actor.next_try_s is not None:
         notes.append(f"next try in {actor.next_try_s:.1f}s")
-    for name, wrapped in (("breaker", actor.breaker), ("router", actor.router)):
+    for name, wrapped in (("breaker", actor.breaker), ("router", actor.router), ("replicas", actor.replicas)):
         if wrapped:
             notes.append(f"{name} {_wrapped(wrapped)}")
     return "; ".join(" ".join(note.split()) for note in notes)
 
 
 def _wrapped(told: Any) -> str:
-    """A breaker's state, or the share that each variant of a router gets."""
+    """A breaker's state, the share that each variant of a router gets, or how many replicas have got how much."""
     if isinstance(told, dict) and "state" in told:
         return str(told["state"])
     if isinstance(told, dict) and isinstance(told.get("variants"), list):
@@ -217,6 +218,9 @@ def _wrapped(told: Any) -> str:
             f"{variant['name']} {'shadow' if variant.get('shadow') else format(variant['share'], '.0%')}"
             for variant in told["variants"]
         )
+    if isinstance(told, dict) and isinstance(told.get("replicas"), list):
+        routed = sum(replica.get("routed", 0) for replica in told["replicas"])
+        return f"{told.get('count')} {told.get('routing')}, {routed:,} routed"
     return str(told)
 
 

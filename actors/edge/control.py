@@ -2,7 +2,7 @@
 
 GET  /api/v1/actors                  the whole tree
 GET  /api/v1/actors/{path}           one branch, with the last events of its own path
-POST /api/v1/actors/{path}/{verb}    stop | start | restart | pause | resume | kill
+POST /api/v1/actors/{path}/{verb}    stop | start | restart | pause | resume | kill | resize
 GET  /api/v1/topics                  who subscribed to what
 WS   /api/v1/watch?path=… | topic=…  life events of a branch, or the messages of a topic
 """
@@ -19,10 +19,11 @@ from actors.edge.call import Call
 from actors.edge.errors import HttpError
 from actors.edge.routing import get, post, websocket
 from actors.edge.websocket import SocketClosed, WebSocket
-from protocols.control import ActorEvent, DeadLetter, Lagged, Message, Quarantined, Request
+from protocols.control import ActorEvent, DeadLetter, Lagged, Message, Quarantined, Refused, Request
 from runtime.administration import (
     KillChild,
     PauseChild,
+    ResizeReplicas,
     RestartChild,
     ResumeChild,
     StartChild,
@@ -56,6 +57,13 @@ class PathRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One path, without its leading slash."""
 
     path: str
+
+
+class ResizeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One path, without its leading slash, and how many replicas are to run behind it."""
+
+    path: str
+    replicas: int
 
 
 class ActorDetail(msgspec.Struct, frozen=True):
@@ -180,6 +188,20 @@ async def kill(request: PathRequest, call: Call) -> Done:
     return await _command(call, request.path, KillChild)
 
 
+async def resize(request: ResizeRequest, call: Call) -> Done:
+    """Let a replicated actor have another number of replicas; answered when they are up, or have ended in order."""
+    cell = _cell(call, request.path)
+    found = call.node.tree(cell.path, 0)
+    if found is None or found.replicas is None:
+        raise HttpError(409, "not_replicated", f"{cell.path} has no replicas: its child spec would say so", "path")
+    try:
+        await cell.ref.ask(ResizeReplicas(request.replicas), CONTROL_S)
+    except Refused as refused:
+        field = "replicas" if refused.field == "count" else refused.field
+        raise Refused(refused.code, refused.message, field) from None
+    return _done(call, cell.path)
+
+
 async def topics(call: Call) -> TopicList:
     """Answer every subscription."""
     return TopicList(tuple(TopicRow(*row) for row in call.node.topics.rows()))
@@ -254,6 +276,7 @@ routes = [
     post("/api/v1/actors/{path:path}/pause", pause, summary="Suspend an actor", tags=TAGS, stores=False),
     post("/api/v1/actors/{path:path}/resume", resume, summary="Resume an actor", tags=TAGS, stores=False),
     post("/api/v1/actors/{path:path}/kill", kill, summary="Kill an actor", tags=TAGS, stores=False),
+    post("/api/v1/actors/{path:path}/resize", resize, summary="Change the replicas", tags=TAGS, stores=False),
     get("/api/v1/topics", topics, summary="Every subscription", tags=TAGS),
     websocket("/api/v1/watch", watch, summary="Watch a branch or a topic", tags=TAGS),
 ]

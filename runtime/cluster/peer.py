@@ -215,7 +215,7 @@ class Peer:
                 asker.awaiting = []
             asker.awaiting.append(target)
         self.incoming[record.number] = ask
-        if record.send or target.guard is not None:
+        if record.send or target.routes:
             self.node.keep(self._in_a_task, ask, target, record)
             return
         try:
@@ -238,9 +238,10 @@ class Peer:
                 if record.send:
                     await target.send(ask.request, record.left)
                     value = None
-                else:
-                    assert target.guard is not None
+                elif target.guard is not None:
                     value = await target.guard.ask(ask.request, record.left)
+                else:
+                    value = await target.ask_directly(ask.request, record.left)
             except (Refused, Unknown) as outcome:
                 ask.settle(outcome)
                 return

@@ -79,6 +79,16 @@ class PlacedCell(Cell):
     # What others see.
 
     @property
+    def load(self) -> int:
+        """See `Cell.load`."""
+        return len(self.queue) + len(self.waiting) + len(self.running)
+
+    @property
+    def lanes(self) -> tuple[deque[Any], ...]:
+        """See `Cell.lanes`."""
+        return self.queue, self.waiting, self.running
+
+    @property
     def host(self) -> object:
         """See `Cell.host`."""
         return self.home

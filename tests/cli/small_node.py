@@ -17,7 +17,7 @@ from actors.edge.auth import Guard, token_of
 from actors.edge.routing import Router
 from actors.edge.server import Server
 from protocols.control import Message
-from runtime import Actor, ChildSpec, Node, open_node, receive, supervisor
+from runtime import Actor, ChildSpec, Node, ReplicaSettings, open_node, receive, supervisor
 
 
 class Beat(Message, frozen=True, gc=False, tag="beat"):
@@ -42,7 +42,8 @@ class Listener(Actor):
 
 async def serve(folder: Path) -> None:
     books = supervisor("books", *(ChildSpec(name, "tests.cli.small_node:Listener") for name in ("KXBTC", "KXETH")))
-    async with open_node(children=(books,)) as node:
+    quoter = ChildSpec("quoter", "tests.cli.small_node:Listener", replicas=ReplicaSettings(count=2, most=4))
+    async with open_node(children=(books, quoter)) as node:
         guard = Guard(token_of(folder))
         server = Server(Router(control.routes), guard, node=node)
         port = server.bind("127.0.0.1", 0)

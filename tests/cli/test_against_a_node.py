@@ -76,7 +76,8 @@ def test_the_tree_is_shown_with_its_branches(node: SmallNode) -> None:
     assert (status, err) == (0, "")
     head, *rows = out.splitlines()
     assert head.split() == ["PATH", "STATE", "SINCE", "RESTARTS", "MAILBOX", "RATE/s", "NOTES"]
-    assert [row.lstrip("│├└─ ").split()[0] for row in rows] == ["/", "books", "KXBTC", "KXETH"]
+    assert [row.lstrip("│├└─ ").split()[0] for row in rows] == ["/", "books", "KXBTC", "KXETH", "quoter", "0", "1"]
+    assert rows[4].endswith("replicas 2 least_loaded, 0 routed")
 
 
 def test_a_branch_of_the_tree_as_json_is_the_nodes_own_answer(node: SmallNode) -> None:
@@ -101,6 +102,33 @@ def test_an_actor_is_stopped_started_paused_and_resumed(node: SmallNode) -> None
     for verb, state in (("stop", "stopped"), ("start", "up"), ("pause", "paused"), ("resume", "up"), ("restart", "up")):
         done = node.data(verb, "/books/KXETH")
         assert (done["path"], done["actor"]["state"]) == ("/books/KXETH", state)
+
+
+def test_a_replicated_actor_is_resized_up_and_down(node: SmallNode) -> None:
+    assert node.troupe("resize", "/quoter", "3")[:2] == (0, "resized /quoter to 3\n")
+    assert [child["name"] for child in node.data("tree", "/quoter")["children"]] == ["0", "1", "2"]
+    done = node.data("resize", "/quoter", "2")
+    assert (done["path"], done["done"], done["actor"]["replicas"]["count"]) == ("/quoter", "resized", 2)
+    assert [child["name"] for child in node.data("tree", "/quoter")["children"]] == ["0", "1"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "issue"),
+    [
+        (("/quoter", "5"), 2, ("invalid", "replicas")),
+        (("/quoter", "0"), 2, ("invalid", "replicas")),
+        (("/books", "2"), 6, ("not_replicated", "path")),
+        (("/quoted", "2"), 4, ("not_found", "path")),
+        (("/quoter", "many"), 2, ("usage", None)),
+    ],
+)
+def test_a_resize_that_cannot_be_says_why(
+    node: SmallNode, arguments: tuple[str, ...], status: int, issue: tuple[str, str]
+) -> None:
+    code, out, err = node.troupe("resize", *arguments, "--json")
+    issues = json.loads(out)["issues"]
+    assert (code, (issues[0]["code"], issues[0]["field"])) == (status, issue), err
+    assert len(node.data("tree", "/quoter")["children"]) == 2
 
 
 def test_what_the_node_refuses_is_exit_status_6_with_its_own_code(node: SmallNode) -> None:

@@ -67,6 +67,15 @@ ROUTER = {
 }
 
 
+REPLICAS = {
+    "routing": "sticky",
+    "key": "market",
+    "count": 2,
+    "most": 8,
+    "replicas": [{"name": "0", "routed": 1200}, {"name": "1", "routed": 7}],
+}
+
+
 def drawn(document: Any, **options: Any) -> list[str]:
     return render(decode(document), NOW, **options).split("\n")
 
@@ -111,6 +120,7 @@ def test_children_that_the_node_left_out_are_counted_too() -> None:
     [
         ({"breaker": {"state": "half_open", "calls": 3}}, "breaker half_open"),
         ({"router": ROUTER}, "router old 90% new 10% bold shadow"),
+        ({"replicas": REPLICAS}, "replicas 2 sticky, 1,207 routed"),
         ({"restart_reason": "Reset", "next_try_s": 1.57}, "Reset; next try in 1.6s"),
         ({"restart_reason": "two\n  lines"}, "two lines"),
     ],

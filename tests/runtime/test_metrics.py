@@ -9,6 +9,7 @@ from runtime import Actor, ChildSpec, NodeSettings, StartChild, dynamic_supervis
 from runtime.breaker import BreakerSettings, BreakerSnapshot, CircuitBreaker
 from runtime.figures import NodeFigures
 from runtime.metrics import ActorFigures, ClassFigures, Distribution, Family, Metrics, Sample, WorkerFigures
+from runtime.replicas import ReplicaFigures, ReplicasSnapshot
 from runtime.router import Router, RouterSettings, RouterSnapshot, VariantSettings
 
 Labels = dict[str, str]
@@ -67,6 +68,12 @@ class Planted:
         router.settle(router.route("k").variant, None)
         return [("/router", router.snapshot())]
 
+    def replicas(self) -> list[tuple[str, ReplicasSnapshot]]:
+        one = ReplicaFigures()
+        one.routed, one.done, one.refused = 5, 3, 1
+        found = ReplicasSnapshot(routing="sticky", key="", count=1, most=2, replicas=(one.snapshot("0", 4),))
+        return [("/set", found)]
+
     def workers(self) -> list[WorkerFigures]:
         samples = (Sample("orders_total", {"side": "buy"}, 3.0),)
         return [
@@ -104,7 +111,7 @@ def test_classes_and_static_paths_are_shown_with_all_their_figures() -> None:
     assert at("troupe_actor_up", path="/b", **{"class": "feed"}) == 0
 
 
-def test_breakers_and_routers_are_shown() -> None:
+def test_breakers_routers_and_replicas_are_shown() -> None:
     shown = read(Metrics(Planted()))
 
     def at(name: str, **labels: str) -> float | None:
@@ -117,6 +124,13 @@ def test_breakers_and_routers_are_shown() -> None:
     ] == [1, 1, 1]
     assert at("troupe_breaker_opened_total", path="/venue") == 1
     assert at("troupe_breaker_failure_rate", path="/venue") is None
+    assert at("troupe_replicas", path="/set") == 1
+    assert at("troupe_replica_load", path="/set", replica="0") == 4
+    assert at("troupe_replica_messages_total", path="/set", replica="0") == 5
+    assert [
+        at("troupe_replica_outcomes_total", path="/set", replica="0", outcome=each)
+        for each in ("done", "refused", "failed")
+    ] == [3, 1, 0]
     assert at("troupe_router_coverage", path="/router") == 0.5
     assert at("troupe_router_share", path="/router", variant="a") == 0.75
     assert sum(at("troupe_router_messages_total", path="/router", variant=each) or 0 for each in "ab") == 1

@@ -18,7 +18,7 @@ from actors.edge.routing import RouteError, get, post, websocket
 from actors.edge.websocket import WebSocket
 from protocols.control import Message, Probe, ProbeReport, Request
 from protocols.paths import EDGE
-from runtime import Actor, ChildSpec, Node, NodeFailed, NodeSettings, open_node, receive
+from runtime import Actor, ChildSpec, Node, NodeFailed, NodeSettings, ReplicaSettings, StartChild, open_node, receive
 from tests.actors.edge.harness import (
     CLOSE,
     TEXT,
@@ -108,6 +108,34 @@ async def test_routes_reach_actors_and_the_token_of_the_data_folder_lets_them_ch
         paths = (await ask(served, "GET", "/openapi.json")).json()["paths"]
         assert {"/double", "/change", "/ws", "/openapi.json", "/api/v1/actors"} <= set(paths)
         assert (await ask(served, "GET", "/docs")).status == 200
+
+
+async def test_a_replicated_actor_is_resized_over_http(tmp_path: Path) -> None:
+    spec = ChildSpec(name="many", actor=Doubler, replicas=ReplicaSettings(count=1, most=3))
+    async with node_with(tmp_path, FREE, f"{HERE}:own") as (node, served, token):
+        await node.ref("/").ask(StartChild(spec))
+        authorized = f"Authorization: Bearer {token}"
+
+        async def resize(path: str, body: bytes, *headers: str) -> Answer:
+            return await ask(served, "POST", f"/api/v1/actors/{path}/resize", body, *headers)
+
+        assert (await resize("many", b'{"replicas":3}')).status == 401
+        done = (await resize("many", b'{"replicas":3}', authorized)).json()
+        assert (done["success"], done["path"], done["actor"]["replicas"]["count"]) == (True, "/many", 3)
+        assert [each["name"] for each in done["actor"]["replicas"]["replicas"]] == ["0", "1", "2"]
+        assert await node.ref("/many").ask(Double(4)) == 8
+        for path, body, expected in (
+            ("many", b'{"replicas":4}', (400, "invalid", "replicas")),
+            ("many", b'{"replicas":0}', (400, "invalid", "replicas")),
+            ("many", b'{"replicas":"x"}', (400, "invalid", "replicas")),
+            ("many", b"{}", (400, "invalid", "replicas")),
+            ("doubler", b'{"replicas":2}', (409, "not_replicated", "path")),
+            ("nobody", b'{"replicas":2}', (404, "not_found", "path")),
+        ):
+            answer = await resize(path, body, authorized)
+            error = answer.json()["error"]
+            assert (answer.status, error["code"], error["field"]) == expected
+        assert len(node.tree("/many").children) == 3
 
 
 async def test_the_probe_tells_what_the_edge_does(tmp_path: Path) -> None:

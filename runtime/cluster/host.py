@@ -54,6 +54,8 @@ from runtime.variables import running_cell
 CLAIM_NS = 1_000_000
 """How much work an actor takes over at once, in ns: what it has taken counts as begun if the worker dies."""
 MOST_CLAIMED = 256
+STARTS_OF_A_LIFE = 1_000_000
+"""How many starts of an actor below a placed branch fit into one life of the branch."""
 VIEW_S = 0.5
 """How often the node is told how the placed actors are."""
 SETTINGS_BYTES = 1 << 20
@@ -343,6 +345,17 @@ class HostNode(Node):
         self.topics = HostTopics(end)
         self.far: weakref.WeakValueDictionary[str, FarCell] = weakref.WeakValueDictionary()
         self.culprits: dict[str, tuple[Message | None, tuple[str, ...]]] = {}
+        self.floors: dict[str, int] = {}
+        """By placed branch: what the starts below it are counted from in its present life."""
+
+    def next_count(self, path: str, count: int) -> int:
+        """See `Node.next_count`: an earlier life of a branch may have been in another worker, and had counts, too."""
+        above = path
+        while above := above.rpartition("/")[0]:
+            if above in self.floors:
+                count = max(count, self.floors[above])
+                break
+        return super().next_count(path, count)
 
     def find(self, path: str) -> Cell | None:
         """See `Node.find`: what does not live here lives, if anywhere, with the node."""
@@ -536,6 +549,8 @@ class NodeEnd(Peer):
         self.told[record.path] = 0
         cell.count = record.count - 1
         self.node._counts.pop(record.path, None)
+        if spec.supervisor is not None:
+            self.node.floors[record.path] = (record.count - 1) * STARTS_OF_A_LIFE
         self.node.cells[record.path] = cell
         failure = cell.begin()
         if failure is not None:

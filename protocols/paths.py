@@ -15,8 +15,16 @@ INSTRUMENTS = "/market/instruments"
 STRATEGIES = "/strategies"
 
 
+def feed_shard(feed: str, number: int) -> str:
+    """The name of one shard of a feed whose markets are divided: a feed of its own, with its session and books.
+
+    Only a shard's name has a slash in it, so that `/market/<name>` is the place of both kinds.
+    """
+    return f"{feed}/{number}"
+
+
 def feed_session(feed: str) -> str:
-    """The path of a feed's venue session."""
+    """The path of a feed's venue session; of one that is divided: of the actor that stands for those of its shards."""
     return f"{MARKET}/{feed}/session"
 
 

@@ -10,19 +10,14 @@
 ├── stream              books as they change, for WebSockets
 ├── instruments         definitions of what can be traded
 ├── providers           quotes and bars of whoever gives them best, where any are configured
-└── <feed>              transient; one for one: a book or a session that crashes is repaired by itself
-    ├── books           one for one, started first so that no snapshot finds nobody
-    │   └── <MARKET>    a book keeper; restarted, it asks the session for a snapshot
-    └── session         restarted, it says that no book is current, and connects anew
+└── <feed>              session and books (`feed_branch`), of one that is divided those of its shards
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
-
-import msgspec
 
 from actors.edge.routing import Route
 from actors.market import (
@@ -38,9 +33,9 @@ from actors.market import (
 from actors.market import store as market_store
 from actors.market.bar_builder import BarSettings
 from actors.market.derivatives import DerivativesSettings
+from actors.market.feed_branch import Part, feed_spec, has_books, parts
 from actors.market.feed_events import FeedEvent
 from actors.market.feed_settings import FeedSettings, VenueSettings
-from actors.market.feed_tree import keeper_spec
 from actors.market.importers.opening import recorded_markets
 from actors.market.instrument_master import InstrumentSettings
 from actors.market.provider_settings import ProviderSettings
@@ -48,16 +43,14 @@ from actors.market.recordings.entries import READ_FAULTS
 from actors.market.routes import INDEX
 from actors.market.routes import routes as market_routes
 from actors.market.rows import ROWS as STORED_ROWS
-from actors.market.session_core import BOOK
 from actors.market.store_settings import StoreSettings
 from actors.market.venues import session_class
 from actors.storage.location import database_url
 from protocols.control import Row
-from protocols.market import SYNTHETIC
 from protocols.market_store import STORE
-from protocols.paths import feed_book, venue_budget
+from protocols.paths import venue_budget
 from protocols.providers import PROVIDERS
-from runtime import ChildSpec, Restart, RestartLimit, supervisor
+from runtime import ChildSpec, supervisor
 from runtime.capability import Whole
 from runtime.settings import Configuration, ConfigurationError, Issue
 
@@ -79,6 +72,8 @@ sections: Final[dict[str, Any]] = {
 
 def children(configuration: Configuration, whole: Whole) -> list[ChildSpec]:
     """The branch `/market`. Raises ConfigurationError for feeds that cannot be together."""
+    if issues := _placed_issues(configuration):
+        raise ConfigurationError(issues)
     try:
         return [
             branch(
@@ -130,31 +125,36 @@ def branch(
         raise ValueError("two feeds have the same name")
     # One market has one book: two feeds of it would publish two truths under one key.
     owner: dict[str, str] = {}
-    for feed in filter(_has_books, feeds):
+    for feed in filter(has_books, feeds):
         for market in markets[feed.name]:
             if owner.setdefault(market, feed.name) != feed.name:
                 raise ValueError(f"the market {market!r} is in the feeds {owner[market]!r} and {feed.name!r}")
+    # From here on a feed that is divided is its shards.
+    own = [part for feed in feeds for part in parts(feed, markets[feed.name])]
+    known = {part.name: part.markets for part in own}
+    owners = {market: part.name for part in own if has_books(part.feed) for market in part.markets}
     specs = [
-        ChildSpec(name="index", actor="actors.market.index:MarketIndex", arguments={"feeds": markets, "owners": owner})
+        ChildSpec(name="index", actor="actors.market.index:MarketIndex", arguments={"feeds": known, "owners": owners})
     ]
     if venue.serve or any(_own_venue(feed) for feed in feeds):
         specs.append(_venue(feeds, venue, data_dir))
     if any(feed.venue != "replay" for feed in feeds):
         specs += large_frames.specs()
         specs.append(_budgets(feeds))
-    sources = [_source(feed, markets[feed.name]) for feed in _asked(feeds)]
+    asked = _asked(feeds)
+    sources = [_source(part) for part in own if part.feed in asked]
     # Whoever listens is there before the first word is said.
     if store is not None:
-        urls = {feed.name: _public_url(feed) for feed in feeds}
-        specs += market_store.specs(store, markets, urls, database)
+        urls = {part.name: _public_url(part.feed) for part in own}
+        specs += market_store.specs(store, known, urls, database)
     if bars is not None:
         specs += bar_builder.specs(bars)
     if views is not None:
         specs += [*derivatives.specs(views), *orderbook_stream.specs()]
     if instruments is not None:
         specs += instrument_master.specs(instruments, sources)
-    specs += provider_settings.specs(providers, [*_real(sources), *_made_up(feeds, markets)])
-    specs += [_feed(feed, markets[feed.name]) for feed in feeds]
+    specs += provider_settings.specs(providers, [*_real(sources), *_made_up(own)])
+    specs += [feed_spec(feed, markets[feed.name]) for feed in feeds]
     return supervisor("market", *specs)
 
 
@@ -177,30 +177,55 @@ def _real(sources: Sequence[instrument_master.InstrumentSource]) -> list[instrum
     return [source for source in sources if not source.simulated]
 
 
-def _made_up(
-    feeds: Sequence[FeedSettings], markets: Mapping[str, tuple[str, ...]]
-) -> list[instrument_master.InstrumentSource]:
+def _made_up(own: Sequence[Part]) -> list[instrument_master.InstrumentSource]:
     """What a choice of providers has to know of simulated venues, here or elsewhere: whose markets are no real ones."""
     return [
         instrument_master.InstrumentSource(
-            feed=feed.name, venue=feed.protocol, markets=markets[feed.name], simulated=True
+            feed=part.name, venue=part.feed.protocol, markets=part.markets, simulated=True
         )
-        for feed in feeds
-        if feed.venue == "simulated"
+        for part in own
+        if part.feed.venue == "simulated"
     ]
 
 
-def _source(feed: FeedSettings, markets: tuple[str, ...]) -> instrument_master.InstrumentSource:
+def _source(part: Part) -> instrument_master.InstrumentSource:
+    feed = part.feed
     return instrument_master.InstrumentSource(
-        feed=feed.name,
+        feed=part.name,
         venue=feed.protocol,
-        markets=markets,
+        markets=part.markets,
         rest_url=feed.rest_url,
         key_id=feed.key_id,
         key_file=feed.key_file,
         budget=venue_budget(feed.protocol),
         simulated=_own_venue(feed),
     )
+
+
+def _placed_issues(configuration: Configuration) -> list[Issue]:
+    """What cannot be of feeds that are divided or live in workers."""
+    issues = []
+
+    def wrong(index: int, field: str, message: str) -> None:
+        key = f"feeds.{index}.{field}"
+        issues.append(Issue("invalid", f"{key} ({configuration.source(key)}): {message}", key))
+
+    for index, feed in enumerate(configuration.section("feeds")):
+        places = (feed.placement,) if isinstance(feed.placement, str) else feed.placement
+        if not places or ("local" in places and len(places) > 1):
+            wrong(index, "placement", f"expected 'local', 'process', 'ray' or several of the last two, got {places}")
+        elif not feed.sharded:
+            continue
+        elif feed.venue == "replay":
+            field, got = ("shards", str(feed.shards)) if feed.shards > 1 else ("placement", repr(feed.placement))
+            wrong(index, field, f"expected {'1' if field == 'shards' else repr('local')} of a replay, got {got}")
+        elif feed.record:
+            text = "expected none of a feed that is divided or in workers (a recording is what one session of the node"
+            wrong(index, "record", f"{text} has heard), got {feed.record!r}")
+        elif feed.key_file and "ray" in places:
+            text = "expected none of a feed whose placement is 'ray' (a key does not leave this machine)"
+            wrong(index, "key_file", f"{text}, got {feed.key_file!r}")
+    return issues
 
 
 def _check_key(feed: FeedSettings) -> None:
@@ -257,96 +282,6 @@ def _venue(feeds: Sequence[FeedSettings], venue: VenueSettings, data_dir: Path) 
             "coins": venue.coins,
             "levels": venue.levels,
             "control": venue.control,
-        },
-    )
-
-
-def _feed(feed: FeedSettings, markets: tuple[str, ...]) -> ChildSpec:
-    books = supervisor(
-        "books",
-        *(keeper_spec(feed.name, market, feed.sample_ms) for market in markets if _has_books(feed)),
-        limit=RestartLimit(count=5, seconds=10.0),
-    )
-    return supervisor(
-        feed.name,
-        books,
-        _session(feed, markets),
-        *_discovery(feed, markets),
-        limit=RestartLimit(count=5, seconds=10.0),
-        restart=Restart.TRANSIENT,
-    )
-
-
-def _discovery(feed: FeedSettings, markets: tuple[str, ...]) -> list[ChildSpec]:
-    if not feed.discover:
-        return []
-    account = {
-        "venue": feed.protocol,
-        "url": feed.url,
-        "rest_url": feed.rest_url,
-        "simulated": feed.venue == "simulated" and not feed.url,
-        "key_id": feed.key_id,
-        "key_file": feed.key_file,
-    }
-    return [
-        ChildSpec(
-            name="discovery",
-            actor="actors.market.discovery:MarketDiscovery",
-            arguments={
-                "feed": feed.name,
-                "account": account,
-                "most": feed.discover,
-                "status": feed.discover_status,
-                "every_s": feed.discover_s,
-                "configured": markets,
-            },
-        )
-    ]
-
-
-def _has_books(feed: FeedSettings) -> bool:
-    if feed.venue == "replay":
-        return True
-    core = session_class(feed.protocol)
-    return BOOK in (feed.channels or core.CHANNELS)
-
-
-def _session(feed: FeedSettings, markets: tuple[str, ...]) -> ChildSpec:
-    if feed.venue == "replay":
-        return ChildSpec(
-            name="session",
-            actor="actors.market.replay:ReplaySession",
-            arguments={
-                "feed": feed.name,
-                "file": feed.file,
-                "speed": feed.speed,
-                "loop": feed.loop,
-                "books": tuple(feed_book(feed.name, market) for market in markets),
-                "marks": feed.marks,
-                "use_yes_price": feed.use_yes_price,
-            },
-        )
-    return ChildSpec(
-        name="session",
-        actor="actors.market.session:VenueSession",
-        arguments={
-            "feed": feed.name,
-            "venue": feed.protocol,
-            "url": feed.url,
-            "rest_url": feed.rest_url,
-            "simulated": feed.venue == "simulated" and not feed.url,
-            "markets": markets,
-            "channels": feed.channels or None,
-            "key_id": feed.key_id,
-            "key_file": feed.key_file,
-            # Whatever the venue's handshake and its frames say: one that is named simulated is synthetic.
-            "marks": (*feed.marks, SYNTHETIC) if feed.venue == "simulated" else feed.marks,
-            "silence_s": feed.silence_s,
-            "backoff_s": feed.backoff_s,
-            "backoff_most_s": feed.backoff_most_s,
-            "sample_ms": feed.sample_ms,
-            "record": feed.record,
-            "options": msgspec.to_builtins(feed.options),
         },
     )
 

@@ -10,11 +10,14 @@ from actors.market.feed_tree import MarketName
 from actors.market.session_core import SessionOptions
 from actors.market.venues import VENUES, session_class
 from protocols.market import MARKS
+from runtime import HostOptions
 from runtime.settings import LocalPath
 
 Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 Channel = Literal["book", "trades", "ticker", "bars", "lifecycle", "funding", "liquidations"]
+Placement = Literal["local", "process", "ray"]
+MOST_SHARDS: Final = 64
 SimulatedProtocol = Literal["kalshi", "binance", "binance-usdm", "coinbase"]
 # Spoken by recordings alone.
 _RECORDED: Final = frozenset({"kraken-v1"})
@@ -84,6 +87,13 @@ class FeedSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     """Of a replay: 1 as recorded, 10 ten times as fast, 0 flat out."""
     loop: bool = False
     """Of a replay: begin again at the end."""
+    shards: Annotated[int, msgspec.Meta(ge=1, le=MOST_SHARDS)] = 1
+    """How many sessions its markets are divided over, each with the books of its own."""
+    placement: Placement | tuple[Placement, ...] = "local"
+    """Where the sessions and books run: `local` (the node), `process` (a child process for each shard), `ray` (a
+    worker of the cluster for each); several of the last two: the first that can be had."""
+    host: HostOptions = HostOptions()
+    """What the workers need; `spread = true`: on as many of the cluster's nodes as can be."""
 
     def __post_init__(self) -> None:
         if self.name in _TAKEN_NAMES:
@@ -113,6 +123,11 @@ class FeedSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
             bars=self.bars,
             use_yes_price=self.use_yes_price is not False,
         )
+
+    @property
+    def sharded(self) -> bool:
+        """Whether its sessions and books are a level below `/market/<name>`, perhaps in workers."""
+        return self.shards > 1 or self.placement != "local"
 
     @property
     def protocol(self) -> str:

@@ -65,7 +65,7 @@ class MarketIndex(Actor):
     @receive
     def feed_ended(self, message: Terminated) -> None:
         """A feed whose supervisor has given up says nothing any more."""
-        name = message.path.rpartition("/")[2]
+        name = message.path.removeprefix(f"{MARKET}/")
         if message.final and message.incarnation.count > 0:
             self.statuses[name] = FeedStatus(name, "down", "", "its supervisor gave up", self.clock.now())
 
@@ -120,7 +120,9 @@ class MarketIndex(Actor):
         return markets
 
     def _names(self, feed: str) -> tuple[str, ...]:
-        return tuple(sorted(self.markets_of.get(feed, ())))
+        # Of one that is divided: the markets of all its shards.
+        own = (markets for name, markets in self.markets_of.items() if name == feed or name.startswith(f"{feed}/"))
+        return tuple(sorted(set().union(*own)))
 
     def _shown(self) -> dict[str, str]:
         """The feed with which each market is shown: the one that keeps its book, if any does."""

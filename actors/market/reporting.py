@@ -7,6 +7,7 @@ from typing import Final
 
 from actors.market.feed_events import FeedEvent
 from actors.market.session_core import Event, Incident, SessionCore
+from actors.market.session_messages import FeedHappened
 from protocols.control import ProbeReport
 from protocols.market import BookUpdate, FeedState, FeedStatus, Ticker, Trade
 from runtime import Actor
@@ -44,12 +45,26 @@ class Lag:
         return None if self.last is None else self.last / _SECOND
 
 
-class FeedReporter:
-    """Publishes a session's events and status on behalf of its actor."""
+def append(actor: Actor, event: FeedEvent) -> bool:
+    """Write a row to the log of the actor's node, if it has one; False: the log is full."""
+    if actor.node.log is not None:
+        try:
+            actor.log.append(event)
+        except LogFull:
+            return False
+    return True
 
-    def __init__(self, actor: Actor, feed: str) -> None:
+
+class FeedReporter:
+    """Publishes a session's events and status on behalf of its actor.
+
+    `keeper`: the path of the actor that writes the rows; empty: they go to the node's log from here.
+    """
+
+    def __init__(self, actor: Actor, feed: str, keeper: str = "") -> None:
         self._actor = actor
         self.feed = feed
+        self.keeper = keeper
         self.state: FeedState = "connecting"
         self.detail = ""
         self.rows_refused = 0
@@ -75,12 +90,10 @@ class FeedReporter:
     def keep(self, kind: str, session: str, detail: str) -> None:
         """Write one row to the node's log. A log that is full does not stop the feed."""
         self._actor.logger.info("feed", feed=self.feed, kind=kind, session=session, detail=detail)
-        if self._actor.node.log is None:
-            return
-        try:
-            self._actor.log.append(FeedEvent(self.feed, kind, session, detail, self._actor.clock.now()))
-        except LogFull:
-            self.rows_refused += 1
+        event = FeedEvent(self.feed, kind, session, detail, self._actor.clock.now())
+        keeper = self._actor.lookup(self.keeper) if self.keeper else None
+        kept = append(self._actor, event) if keeper is None else keeper.tell(FeedHappened(event))
+        self.rows_refused += not kept
 
     def status(self, state: FeedState, core: SessionCore, detail: str = "") -> None:
         """Publish how the feed is, if that has changed."""

@@ -77,7 +77,8 @@ class VenueSession(Actor):
     `url`, `rest_url` empty: the venue's own. `simulated`: this node's own venue is asked where it is. `channels` None:
     the venue's usual ones. `key_file`: the key or secret of the account `key_id`. `silence_s`: without a frame for so
     long it asks for one, and after as long again it reconnects. `record`: where every frame is kept. `options`: the
-    fields of `SessionOptions`.
+    fields of `SessionOptions`. `decoder`: the path of who decodes large frames. `events`: of who writes the rows of
+    what happens to the feed; empty: they go to the node's log from here.
     """
 
     mailbox = Mailbox(capacity=4096)
@@ -102,6 +103,8 @@ class VenueSession(Actor):
         sample_ms: float = 100.0,
         record: str = "",
         options: dict[str, Any] | None = None,
+        decoder: str = LARGE_FRAMES,
+        events: str = "",
     ) -> None:
         self.feed = feed
         self.venue = venue
@@ -119,7 +122,8 @@ class VenueSession(Actor):
         self.sample_ms = sample_ms
         self.record = record
         self.venue_clock = VenueClock()
-        self.report = FeedReporter(self, feed)
+        self.decoder = decoder
+        self.report = FeedReporter(self, feed, events)
         self.connection = 0
         self.reconnects = 0
         self.tried = False
@@ -145,12 +149,22 @@ class VenueSession(Actor):
         except (Refused, Unknown) as error:
             self.logger.warning("the market index does not answer", why=str(error))
         else:
-            followed = frozenset(known.markets)
-            self._distrust(followed - self.configured)
-            self.core.follow(followed - self.configured, self.clock.now(), self.clock.monotonic())
-            self.core.unfollow(self.configured - followed, self.clock.now(), self.clock.monotonic())
+            await self._take_up(frozenset(known.markets))
         self.every(self.tick_s, Tick())
         self.spawn(self._connect_for_ever, name="connection")
+
+    async def _take_up(self, followed: frozenset[str]) -> None:
+        added, left = followed - self.configured, self.configured - followed
+        self._distrust(added)
+        self.core.follow(added, self.clock.now(), self.clock.monotonic())
+        self.core.unfollow(left, self.clock.now(), self.clock.monotonic())
+        try:
+            # The books may be as new as this session, and as the configuration has them.
+            await self._keep_books(added)
+            await end_books(self, self.feed, left)
+        except (Refused, Unknown) as error:
+            self.logger.warning("followed and left markets are not as they were", why=str(error))
+            self.after(10 * _REBUILD_S, Rebuild())
 
     async def on_stop(self, reason: ExitReason) -> None:
         """Finish the recording."""
@@ -286,7 +300,7 @@ class VenueSession(Actor):
         target = self.core_class.LARGE
         try:
             if target:
-                packed = await decode(self.lookup(LARGE_FRAMES), target, message.frame)
+                packed = await decode(self.lookup(self.decoder), target, message.frame)
                 events = self.core.receive_decoded(packed, message.ts, now)
             else:
                 events = await self.offload(self.core.receive, message.frame, message.ts, now, timeout=_LARGE_FRAME_S)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from actors.market.feed_events import FeedEvent
 from actors.market.rest_client import RestAnswer
 from protocols.control import Message
 from protocols.venues.rest import RestCall
@@ -61,3 +62,9 @@ class Tick(Message, frozen=True, gc=False, tag="session_tick"):
 
 class Rebuild(Message, frozen=True, gc=False, tag="session_rebuild"):
     """Books, or claims to markets, may have been lost with whoever held them."""
+
+
+class FeedHappened(Message, frozen=True, gc=False, tag="session_feed_happened"):
+    """From a session without a log to one that has it: keep this row."""
+
+    event: FeedEvent

@@ -38,7 +38,10 @@ def record_feeds(
     """
     feeds = _chosen(configuration.section("feeds"), names)
     folders = {feed.name: out / feed.name for feed in feeds}
-    recorded = [msgspec.structs.replace(feed, record=str(folders[feed.name])) for feed in feeds]
+    # One recording is what one session has heard: here nothing is divided.
+    recorded = [
+        msgspec.structs.replace(feed, record=str(folders[feed.name]), shards=1, placement="local") for feed in feeds
+    ]
     with tempfile.TemporaryDirectory(prefix="troupe-record-") as folder:
         try:
             spec = branch(recorded, configuration.section("venue"), Path(folder))

@@ -41,7 +41,7 @@ from runtime.hashing import assign
 
 LIMIT: Final = RestartLimit(count=5, seconds=10.0)
 # A shard that never comes up again is tried for ever, about once in a second: it takes no other with it.
-_SHARD_BACKOFF: Final = Backoff(first_s=0.1, most_s=1.0)
+_BACKOFF: Final = Backoff(first_s=0.1, most_s=1.0)
 _SHARD_RESTARTS: Final = 6
 
 
@@ -67,7 +67,7 @@ def shard_names(feed: str, shards: int) -> tuple[str, ...]:
 
 def divided(shards: Iterable[str], markets: Iterable[str]) -> dict[str, tuple[str, ...]]:
     """Each shard with its markets, in their order."""
-    return assign(markets, shards)
+    return assign(markets, tuple(shards))
 
 
 def feed_spec(feed: FeedSettings, markets: Sequence[str]) -> ChildSpec:
@@ -88,9 +88,9 @@ def feed_spec(feed: FeedSettings, markets: Sequence[str]) -> ChildSpec:
         actor="actors.market.sharded_feed:ShardedFeed",
         arguments={"feed": feed.name, "venue": feed.protocol, "shards": {part.name: part.markets for part in own}},
     )
-    shards = (_shard(part) for part in own)
-    discovery = _discovery(feed, tuple(markets))
-    return supervisor(feed.name, stand_in, *shards, *discovery, limit=limit, restart=Restart.TRANSIENT)
+    members = (stand_in, *(_shard(part) for part in own), *_discovery(feed, tuple(markets)))
+    members = tuple(msgspec.structs.replace(member, backoff=_BACKOFF) for member in members)
+    return supervisor(feed.name, *members, limit=limit, restart=Restart.TRANSIENT)
 
 
 def has_books(feed: FeedSettings) -> bool:
@@ -110,7 +110,6 @@ def _shard(part: Part) -> ChildSpec:
         *_members(part),
         limit=LIMIT,
         restart=Restart.TRANSIENT,
-        backoff=_SHARD_BACKOFF,
     )
     return msgspec.structs.replace(spec, placement=feed.placement, host=feed.host)
 

@@ -1,0 +1,224 @@
+"""Feeds whose markets are divided, in the node and in workers."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import trio
+
+from actors.market.capability import branch
+from actors.market.feed_branch import divided, shard_names
+from actors.market.feed_settings import FeedSettings, VenueSettings
+from protocols.control import Refused, Unknown
+from protocols.market import (
+    STALE,
+    BookStale,
+    BookView,
+    FeedMarkets,
+    FeedStatus,
+    FollowMarkets,
+    GetBook,
+    GetFeedMarkets,
+    ListMarkets,
+    MarketSummary,
+    Quote,
+    SampledQuote,
+    Trade,
+    UnfollowMarkets,
+)
+from protocols.paths import MARKET_INDEX, feed_book, feed_session
+from protocols.venues.simulated import GetEngineBook, RunSteps
+from runtime import Node, NodeSettings, StartChild, Tap, open_node
+from runtime.cluster.settings import ClusterSettings
+from tests.actors.market.kit import Market
+
+MARKETS = tuple(f"SIM-{number}" for number in range(8))
+SHARDS = shard_names("sim", 2)
+PATIENCE_S = 90.0
+TOPICS = (Quote, Trade, BookStale, FeedStatus, SampledQuote, FeedMarkets)
+
+
+class Divided(Market):
+    """A running market whose only feed is divided."""
+
+    def __init__(self, node: Node, tap: Tap) -> None:
+        super().__init__(node, tap)
+        self.feed = "sim"
+
+    async def next(self, kind, fits=lambda _: True):  # type: ignore[no-untyped-def]
+        """As Market, with the patience that starting processes needs."""
+        with trio.fail_after(PATIENCE_S):
+            while True:
+                while self._heard:
+                    message = self._heard.pop(0)
+                    self.past.append(message)
+                    if isinstance(message, kind) and fits(message):
+                        return message
+                self._heard += await self._tap.receive()
+
+    async def list(self) -> dict[str, MarketSummary]:
+        """All markets by name."""
+        return {each.market: each for each in (await self.node.ref(MARKET_INDEX).ask(ListMarkets())).markets}
+
+    async def view(self, market: str) -> BookView:
+        """A market's book, found where the list of markets says it is."""
+        return await self.node.ref((await self.list())[market].book).ask(GetBook())
+
+    async def current(self, *markets: str) -> None:
+        """Wait until the books are the engine's own, which stands still."""
+        with trio.fail_after(PATIENCE_S):
+            for market in markets or MARKETS:
+                engine = await self.node.ref("/market/venue").ask(GetEngineBook(market))
+                while True:
+                    try:
+                        kept = await self.view(market)
+                    except (Refused, Unknown):
+                        kept = None
+                    if kept is not None and (kept.bids, kept.asks, kept.stale) == (engine.bids, engine.asks, ""):
+                        break
+                    self._heard += await self._tap.receive()
+
+    def process_of(self, shard: str) -> int:
+        """The process in which a shard lives."""
+        view = self.node.tree(f"/market/{shard}")
+        found = re.search(r"process (\d+)", view.worker)
+        assert found is not None, view
+        return int(found[1])
+
+
+@asynccontextmanager
+async def open_divided(
+    tmp_path: Path, *, cluster: ClusterSettings | None = None, data_dir: Path | None = None, **settings: object
+) -> AsyncIterator[Divided]:
+    feed = FeedSettings(name="sim", backoff_s=0.05, **settings)  # type: ignore[arg-type]
+    spec = branch([feed], VenueSettings(rate=0, markets=MARKETS), tmp_path)
+    node_settings = NodeSettings(data_dir=str(data_dir or tmp_path))
+    async with open_node(node_settings, cluster=cluster) as node:
+        with node.open_tap(*((kind, None) for kind in TOPICS), path="test", capacity=1_000_000) as tap:
+            await node.ref("/").ask(StartChild(spec), timeout=PATIENCE_S)
+            yield Divided(node, tap)
+
+
+# -- the division ------------------------------------------------------------------------------------------------
+
+
+def test_with_a_shard_more_a_market_moves_only_to_the_new_one() -> None:
+    names = [f"M{number}" for number in range(2000)]
+    five, six = (divided(shard_names("f", count), names) for count in (5, 6))
+    assert sorted(market for owned in six.values() for market in owned) == sorted(names)
+    for shard, owned in five.items():
+        assert set(six[shard]) <= set(owned)
+    assert 0.5 / 6 < len(six["f/5"]) / len(names) < 2 / 6
+
+
+def test_one_shard_in_the_node_is_the_same_tree_as_ever(tmp_path: Path) -> None:
+    [feed] = [
+        child
+        for child in branch([FeedSettings(name="sim")], VenueSettings(), tmp_path).supervisor.children  # type: ignore[union-attr]
+        if child.name == "sim"
+    ]
+    assert feed.supervisor is not None
+    assert [child.name for child in feed.supervisor.children] == ["books", "session"]
+    assert feed.supervisor.children[1].arguments["feed"] == "sim"
+
+
+def test_a_venue_that_sends_large_frames_has_a_decoder_in_each_worker(tmp_path: Path) -> None:
+    feed = FeedSettings(name="c", venue="coinbase", markets=("BTC-USD",), placement="process")
+    spec = branch([feed], VenueSettings(), tmp_path)
+    assert spec.supervisor is not None
+    sharded = next(child for child in spec.supervisor.children if child.name == "c")
+    assert sharded.supervisor is not None
+    [shard] = [child for child in sharded.supervisor.children if child.supervisor is not None]
+    assert shard.placement == "process"
+    assert shard.supervisor is not None
+    assert [child.name for child in shard.supervisor.children] == ["decoder", "books", "session"]
+    assert shard.supervisor.children[-1].arguments["decoder"] == "/market/c/0/decoder"
+
+
+# -- in the node -------------------------------------------------------------------------------------------------
+
+
+async def test_divided_in_the_node_every_book_is_the_engines_and_is_found_by_its_market(tmp_path: Path) -> None:
+    async with open_divided(tmp_path, shards=2) as market:
+        await market.state("live")
+        await market.node.ref("/market/venue").ask(RunSteps(300))
+        await market.current()
+        listed = await market.list()
+        wanted = {each: shard for shard, owned in divided(SHARDS, MARKETS).items() for each in owned}
+        assert {name: each.feed for name, each in listed.items()} == wanted
+        assert all(each.book == feed_book(wanted[name], name) for name, each in listed.items())
+        assert len(set(wanted.values())) == 2
+
+
+async def test_a_divided_feed_follows_and_leaves_markets_in_their_shards(tmp_path: Path) -> None:
+    async with open_divided(tmp_path, shards=2, markets=MARKETS[:4]) as market:
+        await market.state("live")
+        session = market.node.ref(feed_session("sim"))
+        assert await session.ask(FollowMarkets(MARKETS[4:6]), 10.0) == FeedMarkets("sim", MARKETS[:6])
+        await market.current(*MARKETS[:6])
+        assert await session.ask(UnfollowMarkets(MARKETS[:1]), 10.0) == FeedMarkets("sim", MARKETS[1:6])
+        with pytest.raises(Refused, match="does not follow"):
+            await session.ask(UnfollowMarkets(MARKETS[:1]))
+
+
+# -- in workers --------------------------------------------------------------------------------------------------
+
+
+async def a_shard_is_lost_and_comes_back(market: Divided) -> None:
+    """What must be seen when a worker is killed."""
+    await market.state("live")
+    session = market.node.ref(feed_session("sim"))
+    left = MARKETS[-1]
+    await session.ask(UnfollowMarkets((left,)), 10.0)
+    await session.ask(FollowMarkets((left,)), 10.0)
+    await market.node.ref("/market/venue").ask(RunSteps(300))
+    await market.current()
+    await market.next(Trade)
+    gone, other = SHARDS
+    ours = divided(SHARDS, MARKETS)
+    await market.current()
+    sessions = {name: each.quote.session for name, each in (await market.list()).items() if each.quote is not None}
+    market.past.clear()
+    os.kill(market.process_of(gone), signal.SIGKILL)
+    await market.next(FeedStatus, lambda status: (status.feed, status.state) == (gone, "down"))
+    # Nobody can be shown a quote of it as fresh: every market is told stale, by its book and by its quote.
+    stale: set[str] = {message.market for message in market.past if isinstance(message, BookStale)}
+    assert stale == set(ours[gone])
+    quoted: set[str] = set()
+    while quoted < set(ours[gone]) & sessions.keys():
+        quote = await market.next(Quote, lambda message: message.market in ours[gone])
+        assert STALE in quote.marks
+        quoted.add(quote.market)
+    listed = await market.list()
+    assert all(STALE in listed[name].quote.marks for name in ours[gone] if listed[name].quote is not None)  # type: ignore[union-attr]
+    for name in ours[gone]:
+        try:
+            assert (await market.view(name)).stale
+        except Refused as refused:
+            assert refused.code == "stopped"  # noqa: PT017
+    # The others have not noticed.
+    for name in ours[other]:
+        assert not (await market.view(name)).stale
+    # It comes back by itself, with another session, and is current again.
+    await market.next(FeedStatus, lambda status: (status.feed, status.state) == (gone, "live"))
+    await market.node.ref("/market/venue").ask(RunSteps(100))
+    await market.current()
+    after = {name: each.quote.session for name, each in (await market.list()).items() if each.quote is not None}
+    for name in ours[other]:
+        assert after[name] == sessions[name]
+    for name in ours[gone]:
+        assert after[name] != sessions[name]
+    found = await market.node.ref(MARKET_INDEX).ask(GetFeedMarkets("sim"))
+    assert found.markets == MARKETS
+    assert not [message for message in market.past if isinstance(message, BookStale) and message.market in ours[other]]
+
+
+async def test_a_shard_whose_worker_is_killed_is_stale_at_once_and_comes_back_alone(tmp_path: Path) -> None:
+    async with open_divided(tmp_path, shards=2, placement="process") as market:
+        await a_shard_is_lost_and_comes_back(market)

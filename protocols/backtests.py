@@ -15,6 +15,8 @@ from protocols.control import Message, Request, Row
 
 BACKTESTS: Final = "/research/backtests"
 """The path of the actor that keeps the jobs."""
+RUNS: Final = "/research/runs"
+"""The path of the supervisor of those that run, each `<job id>.<number>`."""
 SANDBOX_THREAD: Final = "actors.strategies.sandbox.driving:SandboxThread"
 """Where a process without a node finds a locked worker for a strategy from outside."""
 JOBS: Final = "backtest_jobs"

@@ -2,7 +2,9 @@
 
 /research               one for one
 ├── datasets            data sets: files, their validation, who may read them
-└── backtests           backtests: jobs in processes of their own, and what they came to
+├── runs                dynamic; the backtests that run, each with a process of its own
+│   └── <job id>.<n>    temporary; in a worker, if backtests are placed in one
+└── backtests           backtests: jobs, their turns, and what they came to
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
     pending ──start──> queued ──next──> running ──> completed | failed | cancelled | timeout
 
 Of two that wait the one of higher priority goes first, of equal ones the one that waits longer. A job that ran when the
-node ended waits again after a restart, until it has been begun `MOST_ATTEMPTS` times.
+node ended waits again after a restart, and so does one whose worker was lost, until it has been begun `MOST_ATTEMPTS`
+times.
 """
 
 from __future__ import annotations
@@ -84,6 +85,15 @@ class JobQueue:
         del self._waiting[job_id]
         attempts = self._jobs[job_id].attempts + 1
         return self.change(job_id, "running", ts_started=now, attempts=attempts, stage="starting", progress=0.0)
+
+    def again(self, job_id: str, why: str, now: int) -> BacktestJob:
+        """What it ran on is gone: it waits for another turn, or has failed if it has had its turns."""
+        job = self._jobs[job_id]
+        if job.attempts >= MOST_ATTEMPTS:
+            reason = f"what it ran on was lost {job.attempts} times: {why}"
+            return self.change(job_id, "failed", reason=reason, ts_ended=now)
+        self._wait(job_id)
+        return self.change(job_id, "queued", stage="", progress=0.0)
 
     def cancel(self, job_id: str, now: int) -> BacktestJob:
         """It is cancelled. Raises Refused `not_found`, `conflict` for one that has ended."""

@@ -1,4 +1,4 @@
-"""`/research/backtests`: keeps the jobs, runs several at once in processes of their own, keeps what they came to.
+"""`/research/backtests`: keeps the jobs, lets several run at once (`job_run`), keeps what they came to.
 
     <data folder>/backtests/<job id>/report.msgpack     orders.jsonl beside it
 
@@ -9,6 +9,7 @@ read back; what ran then waits for its turn again.
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -19,14 +20,23 @@ import trio
 from actors.research.backtest import archive
 from actors.research.backtest.comparing import CompareBacktests, Compared, compared
 from actors.research.backtest.family_ledger import Trial
-from actors.research.backtest.job_main import REPORT, Line, Order
-from actors.research.backtest.job_process import Ended, run_job
+from actors.research.backtest.job_main import ORDERS, REPORT
 from actors.research.backtest.job_queue import JobQueue
+from actors.research.backtest.job_run import (
+    FamilyTrials,
+    GetFamilyTrials,
+    JobEnded,
+    JobLine,
+    StorePiece,
+    run_name,
+    run_spec,
+)
 from actors.research.backtest.settings import BacktestSettings
 from actors.research.backtest.spec import BacktestSpec, SpecError, read_spec
 from actors.strategies.package import LIBRARY, SANDBOX, CheckCode, GetPackage, Package
 from protocols.backtests import (
     JOBS,
+    RUNS,
     TRIALS,
     BacktestChanged,
     BacktestJob,
@@ -42,13 +52,17 @@ from protocols.backtests import (
     StartBacktest,
     SubmitBacktest,
 )
-from protocols.control import Message, Probe, ProbeReport, Refused, Request, Unknown
+from protocols.control import Crashed, Message, Probe, ProbeReport, Refused, Request, Terminated, Unknown
 from protocols.paths import QUERIES
-from runtime import Actor, Mailbox, receive
+from runtime import Actor, ChildSpec, Mailbox, StartChild, TerminateChild, WhichChildren, receive
+from runtime.exits import describe
 
 ASK_S: Final = 10.0
 AGAIN_S: Final = 1.0
 COMPARE_S: Final = 60.0
+START_S: Final = 300.0
+"""How long a worker may take to come up, and those that are started before it."""
+_LOST: Final = frozenset({"HostLost", "ClusterLost"})
 FOLDER: Final = "backtests"
 
 
@@ -66,21 +80,13 @@ class StoreJob(Request[BacktestState], frozen=True, gc=False, tag="store_backtes
     spec: msgspec.Raw
 
 
-class JobLine(Message, frozen=True, gc=False, tag="backtest_job_line"):
-    """A job's process has said something."""
+class NotStarted(Message, frozen=True, gc=False, tag="backtest_not_started"):
+    """There was no place for a run. `lost`: where it was to be; another time there may be one."""
 
     job_id: str
-    attempt: int
-    line: Line
-
-
-class JobEnded(Message, frozen=True, gc=False, tag="backtest_job_ended"):
-    """A job's process has ended without an outcome. `timeout`: it was ended by us."""
-
-    job_id: str
-    attempt: int
+    run: int
     reason: str
-    timeout: bool = False
+    lost: bool
 
 
 class Backtests(Actor):
@@ -96,8 +102,8 @@ class Backtests(Actor):
         self.queue = JobQueue(self.settings.processes)
         self.read = False
         self.problem = ""
-        self.scopes: dict[str, trio.CancelScope] = {}
-        """Of the jobs that run."""
+        self.runs: dict[str, int] = {}
+        """The number of the run of each job that runs."""
         self.done = self.failed = self.trials = 0
 
     def on_start(self) -> None:
@@ -106,6 +112,7 @@ class Backtests(Actor):
         self.spawn(self._read, name="read")
 
     async def _read(self) -> None:
+        await self._end_all()
         while True:
             try:
                 rows, problem = await archive.read_newest(
@@ -220,8 +227,8 @@ class Backtests(Actor):
         """End one."""
         self._ready()
         job = self.queue.cancel(request.job_id, self.clock.now())
-        if (scope := self.scopes.pop(job.job_id, None)) is not None:
-            scope.cancel()
+        if (run := self.runs.pop(job.job_id, None)) is not None:
+            self.spawn(self._end_run, run_name(job.job_id, run), name="end")
         self._store(job)
         self._next()
         return BacktestState(job)
@@ -286,46 +293,104 @@ class Backtests(Actor):
     def _next(self) -> None:
         while (job := self.queue.next(self.clock.now())) is not None:
             self._store(job)
-            scope = self.scopes[job.job_id] = trio.CancelScope()
-            self.spawn(self._run, job, scope, name=job.job_id)
+            # No other run of any job has this number, in this life of the node or in another.
+            run = self.runs[job.job_id] = self.log.last_seq(JOBS)
+            spec = run_spec(job, run, self.folder / job.job_id, self.settings)
+            self.watch(self.lookup(f"{RUNS}/{spec.name}"))
+            self.spawn(self._start_run, job.job_id, run, spec, name=spec.name)
 
-    async def _run(self, job: BacktestJob, scope: trio.CancelScope) -> None:
-        """One process, to its end. What it says is told to this actor; after a cancel nobody listens."""
-        with scope:
-            reason, timeout = "", False
-            try:
-                order = Order(
-                    spec=job.spec,
-                    folder=str(self.folder / job.job_id),
-                    data_dir=str(self.folder.parent),
-                    run_id=job.job_id,
-                )
-                with trio.fail_after(self.settings.timeout_s):
-                    await run_job(
-                        order,
-                        lambda line: self.ref.send(JobLine(job.job_id, job.attempts, line)),
-                        lambda: self._trials(job.family),
-                    )
-            except trio.TooSlowError:
-                reason, timeout = f"it took more than {self.settings.timeout_s:g} s", True
-            except (Ended, Refused, OSError) as error:
-                reason = str(error)
-            if reason:
-                await self.ref.send(JobEnded(job.job_id, job.attempts, reason, timeout))
+    async def _start_run(self, job_id: str, run: int, spec: ChildSpec) -> None:
+        if self.runs.get(job_id) != run:
+            return
+        try:
+            await self.lookup(RUNS).ask(StartChild(spec), START_S)
+        except (Refused, Unknown) as error:
+            lost = self.settings.placement != "local"
+            if lost:
+                await trio.sleep(AGAIN_S)
+            await self.ref.send(NotStarted(job_id, run, str(error), lost))
+        else:
+            if self.runs.get(job_id) != run:
+                await self._end_run(spec.name)
 
-    async def _trials(self, family: str) -> tuple[Trial, ...]:
+    async def _end_run(self, name: str) -> None:
+        try:
+            await self.lookup(RUNS).ask(TerminateChild(name), START_S)
+        except (Refused, Unknown) as error:
+            self.logger.info("a run had ended before", run=name, why=str(error))
+
+    async def _end_all(self) -> None:
+        """End what runs for an earlier life of this actor: it is begun anew."""
+        try:
+            running = await self.lookup(RUNS).ask(WhichChildren(), START_S)
+        except (Refused, Unknown) as error:
+            self.logger.warning("nothing can run", why=str(error))
+            return
+        for child in running:
+            await self._end_run(child.name)
+
+    @receive
+    def not_started(self, message: NotStarted) -> None:
+        """There was no place for a run."""
+        if self.runs.get(message.job_id) == message.run:
+            self._lost(message.job_id, message.reason, again=message.lost)
+
+    @receive
+    def run_ended(self, message: Terminated) -> None:
+        """A run is over. One that has said how it went has been dealt with."""
+        if message.incarnation.count == 0:
+            return  # it has not begun
+        self.unwatch(self.lookup(message.path))
+        job_id, _, run = message.path.rpartition("/")[2].rpartition(".")
+        if self.runs.get(job_id) == int(run):
+            reason = message.reason
+            again = isinstance(reason, Crashed) and reason.error in _LOST
+            self._lost(job_id, reason.text if isinstance(reason, Crashed) else describe(reason), again=again)
+
+    def _lost(self, job_id: str, reason: str, *, again: bool) -> None:
+        """A job's run is gone without a word of how it went."""
+        del self.runs[job_id]
+        now = self.clock.now()
+        if again:
+            job = self.queue.again(job_id, reason, now)
+            self.logger.warning("a backtest has lost what it ran on", job=job_id, why=reason, state=job.state)
+        else:
+            job = self.queue.change(job_id, "failed", reason=reason, ts_ended=now)
+        self.failed += job.state == "failed"
+        self._store(job)
+        self._forget_files(job_id)
+        self._next()
+
+    @receive
+    def family_trials(self, request: GetFamilyTrials) -> None:
         """All trials of a family, those of jobs that run beside it included."""
+        self.answer_later(self._trials, request.family)
+
+    async def _trials(self, family: str) -> FamilyTrials:
         known, problem = await archive.trials_of(
             self.lookup(QUERIES), family, self.log.last_seq(TRIALS), self.patience_s
         )
         if problem:
             self.logger.error("trials are missing", family=family, why=problem)
-        return known
+        return FamilyTrials(known)
+
+    @receive
+    def piece(self, request: StorePiece) -> None:
+        """Keep a part of what a run far away has come to."""
+        if self._running(request.job_id, request.run) is None or request.name not in (REPORT, ORDERS):
+            raise Refused("conflict", f"nobody waits for {request.name[:100]!r} of {request.job_id[:100]!r}")
+        self.answer_later(self._store_piece, request)
+
+    async def _store_piece(self, request: StorePiece) -> None:
+        try:
+            await self.offload(_write_piece, self.folder / request.job_id, request, timeout=ASK_S)
+        except (OSError, trio.TooSlowError) as error:
+            raise Refused("unwritable", f"the result cannot be kept: {type(error).__name__}: {error}") from None
 
     @receive
     def job_line(self, message: JobLine) -> None:
         """Keep what a process says: progress, trials, its outcome."""
-        job, line = self._running(message.job_id, message.attempt), message.line
+        job, line = self._running(message.job_id, message.run), message.line
         if line.trials:
             self._keep(message.job_id, line.trials)
         if job is None:
@@ -335,7 +400,7 @@ class Backtests(Actor):
             self.publish(BacktestChanged(job))
         if not line.outcome:
             return
-        self.scopes.pop(job.job_id, None)
+        del self.runs[job.job_id]
         now = self.clock.now()
         if line.outcome == "completed":
             self.done += 1
@@ -359,22 +424,20 @@ class Backtests(Actor):
 
     @receive
     def job_ended(self, message: JobEnded) -> None:
-        """A process has ended without an outcome."""
-        job = self._running(message.job_id, message.attempt)
+        """A run has had its time."""
+        job = self._running(message.job_id, message.run)
         if job is None:
             return
         self.failed += 1
-        self.scopes.pop(job.job_id, None)
-        state = "timeout" if message.timeout else "failed"
+        del self.runs[job.job_id]
         now = self.clock.now()
-        self._store(self.queue.change(job.job_id, state, reason=message.reason, ts_ended=now))  # type: ignore[arg-type]
+        self._store(self.queue.change(job.job_id, "timeout", reason=message.reason, ts_ended=now))
         self._forget_files(job.job_id)
         self._next()
 
-    def _running(self, job_id: str, attempt: int) -> BacktestJob | None:
-        """The job, if this is still its attempt."""
-        job = self.queue.get(job_id)
-        return job if job.state == "running" and job.attempts == attempt else None
+    def _running(self, job_id: str, run: int) -> BacktestJob | None:
+        """The job, if this is still its run."""
+        return self.queue.get(job_id) if self.runs.get(job_id) == run else None
 
     def _keep(self, job_id: str, trials: tuple[Trial, ...]) -> None:
         for trial in trials:
@@ -422,6 +485,20 @@ def with_package(strategy: dict[str, Any], package: Package) -> dict[str, Any]:
     if not strategy.get("timeframes") and not package.trusted:
         found["timeframes"] = list(package.timeframes) or ["1m"]
     return found
+
+
+def _write_piece(folder: Path, piece: StorePiece) -> None:
+    """Write a part of a file; with its last part it is there, complete or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    aside = folder / f".{piece.name}.{piece.run}"
+    with aside.open("r+b" if piece.offset else "wb") as file:
+        file.seek(piece.offset)
+        file.write(piece.content)
+        if piece.last:
+            file.flush()
+            os.fsync(file.fileno())
+    if piece.last:
+        aside.replace(folder / piece.name)
 
 
 def _spec(fields: dict[str, Any]) -> BacktestSpec:

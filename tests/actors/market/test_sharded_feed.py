@@ -12,9 +12,12 @@ from pathlib import Path
 import pytest
 import trio
 
+from actors.market import capability
 from actors.market.capability import branch
 from actors.market.feed_branch import divided, shard_names
+from actors.market.feed_events import FeedEvent
 from actors.market.feed_settings import FeedSettings, VenueSettings
+from actors.storage.capability import Settings as DatabaseSettings
 from protocols.control import Refused, Unknown
 from protocols.market import (
     STALE,
@@ -34,12 +37,19 @@ from protocols.market import (
 )
 from protocols.paths import MARKET_INDEX, feed_book, feed_session
 from protocols.venues.simulated import GetEngineBook, RunSteps
-from runtime import Node, NodeSettings, StartChild, Tap, open_node
+from runtime import HostOptions, Node, NodeSettings, StartChild, Tap, open_node
+from runtime.capability import Whole
 from runtime.cluster.settings import ClusterSettings
+from runtime.log import NodeLog, open_log
+from runtime.log_reader import LogReader
+from runtime.settings import ConfigurationError, load
 from tests.actors.market.kit import Market
+from tests.runtime.cluster.conftest import cluster as cluster
 
 MARKETS = tuple(f"SIM-{number}" for number in range(8))
 SHARDS = shard_names("sim", 2)
+REPLAY = 'venue = "replay"\nfile = "x"\n'
+KEYED = 'venue = "coinbase"\nmarkets = ["BTC-USD"]\nkey_id = "me"\nkey_file = "key"\n'
 PATIENCE_S = 90.0
 TOPICS = (Quote, Trade, BookStale, FeedStatus, SampledQuote, FeedMarkets)
 
@@ -94,12 +104,17 @@ class Divided(Market):
 
 @asynccontextmanager
 async def open_divided(
-    tmp_path: Path, *, cluster: ClusterSettings | None = None, data_dir: Path | None = None, **settings: object
+    tmp_path: Path,
+    *,
+    cluster: ClusterSettings | None = None,
+    data_dir: Path | None = None,
+    log: NodeLog | None = None,
+    **settings: object,
 ) -> AsyncIterator[Divided]:
     feed = FeedSettings(name="sim", backoff_s=0.05, **settings)  # type: ignore[arg-type]
     spec = branch([feed], VenueSettings(rate=0, markets=MARKETS), tmp_path)
     node_settings = NodeSettings(data_dir=str(data_dir or tmp_path))
-    async with open_node(node_settings, cluster=cluster) as node:
+    async with open_node(node_settings, cluster=cluster, log=log) as node:
         with node.open_tap(*((kind, None) for kind in TOPICS), path="test", capacity=1_000_000) as tap:
             await node.ref("/").ask(StartChild(spec), timeout=PATIENCE_S)
             yield Divided(node, tap)
@@ -220,5 +235,59 @@ async def a_shard_is_lost_and_comes_back(market: Divided) -> None:
 
 
 async def test_a_shard_whose_worker_is_killed_is_stale_at_once_and_comes_back_alone(tmp_path: Path) -> None:
-    async with open_divided(tmp_path, shards=2, placement="process") as market:
+    log = open_log(tmp_path / "log", segment_bytes=1 << 20, max_bytes=1 << 26, reserve_bytes=0)
+    try:
+        async with open_divided(tmp_path, shards=2, placement="process", log=log) as market:
+            await a_shard_is_lost_and_comes_back(market)
+        rows = LogReader(tmp_path / "log").read(1000, 1 << 20)
+    finally:
+        log.close()
+    # What happened in the workers is in the node's log.
+    kept = [(row.fields[0], row.fields[1]) for row in rows if row.table.name == FeedEvent.table]
+    assert [kind for feed, kind in kept if feed == "sim/0" and kind in ("connected", "lost")] == [
+        "connected",
+        "lost",
+        "connected",
+    ]
+    assert [kind for feed, kind in kept if feed == "sim/1" and kind in ("connected", "lost")] == ["connected"]
+
+
+@pytest.mark.long
+async def test_a_shard_whose_worker_of_a_cluster_is_killed_comes_back_alone(tmp_path: Path, cluster: Path) -> None:
+    address = ClusterSettings(address="local", place_s=60.0)
+    spread = HostOptions(spread=True)
+    async with open_divided(
+        tmp_path, shards=2, placement="ray", host=spread, cluster=address, data_dir=cluster
+    ) as market:
+        assert len({market.node.tree(f"/market/{shard}").node for shard in SHARDS}) == 2  # type: ignore[union-attr]
         await a_shard_is_lost_and_comes_back(market)
+
+
+# -- what cannot be ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "field", "match"),
+    [
+        ('venue = "replay"\nfile = "x"\nshards = 2', "feeds.0.shards", "expected 1 of a replay, got 2"),
+        (
+            'venue = "replay"\nfile = "x"\nplacement = "ray"',
+            "feeds.0.placement",
+            "expected 'local' of a replay, got 'ray'",
+        ),
+        ('shards = 2\nrecord = "tapes"', "feeds.0.record", "got '.*tapes'"),
+        (f'{KEYED}placement = ["ray", "process"]', "feeds.0.key_file", "a key does not leave this machine"),
+        ('placement = ["local", "ray"]', "feeds.0.placement", "expected 'local', 'process', 'ray' or several"),
+    ],
+)
+def test_what_a_divided_feed_cannot_have_is_one_error_of_the_configuration(
+    settings: str, field: str, match: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "node.toml"
+    file.write_text(f'[[feeds]]\nname = "f"\n{settings}\n')
+    known = {**capability.sections, "node": NodeSettings, "database": DatabaseSettings}
+    with pytest.raises(ConfigurationError) as caught:
+        capability.children(load(file, known, {}, []), Whole())
+    [issue] = caught.value.issues
+    assert issue.field == field
+    assert re.search(match, issue.message)

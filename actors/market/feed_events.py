@@ -11,7 +11,7 @@ class FeedEvent(Row, frozen=True, gc=False, tag="feed_event"):
     """One thing that happened to a feed.
 
     `kind`: connected, disconnected, gap, malformed, overdue, resubscribed, recovered, error, book_gap, call_failed,
-    price_levels, lost, not_recorded, ended.
+    price_levels, lost, not_recorded, ended, shard_lost.
     `session` names the connection (and subscription) that it happened to, `ts` when, in nanoseconds.
     """
 

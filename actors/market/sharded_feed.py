@@ -12,7 +12,7 @@ from actors.market.feed_events import FeedEvent
 from actors.market.reporting import append
 from actors.market.session_messages import FeedHappened
 from actors.market.venues import session_class
-from protocols.control import Crashed, Probe, ProbeReport, Refused, Terminated, Unknown
+from protocols.control import Crashed, Probe, ProbeReport, Refused, Shutdown, Terminated, Unknown
 from protocols.market import (
     STALE,
     BookStale,
@@ -108,7 +108,8 @@ class ShardedFeed(Actor):
         status = FeedStatus(name, "down", before.session, detail, now, before.marks)
         self.publish(status)
         self.status(status)
-        append(self, FeedEvent(name, "lost", before.session, detail, now))
+        if not isinstance(reason, Shutdown):
+            self.rows_refused += not append(self, FeedEvent(name, "shard_lost", before.session, detail, now))
         self.spawn(self._quote_as_stale, before.session, markets, name="stale")
 
     async def _quote_as_stale(self, session: str, markets: frozenset[str]) -> None:

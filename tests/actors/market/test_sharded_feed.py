@@ -244,12 +244,12 @@ async def test_a_shard_whose_worker_is_killed_is_stale_at_once_and_comes_back_al
         log.close()
     # What happened in the workers is in the node's log.
     kept = [(row.fields[0], row.fields[1]) for row in rows if row.table.name == FeedEvent.table]
-    assert [kind for feed, kind in kept if feed == "sim/0" and kind in ("connected", "lost")] == [
+    assert [kind for feed, kind in kept if feed == "sim/0" and kind in ("connected", "shard_lost")] == [
         "connected",
-        "lost",
+        "shard_lost",
         "connected",
     ]
-    assert [kind for feed, kind in kept if feed == "sim/1" and kind in ("connected", "lost")] == ["connected"]
+    assert [kind for feed, kind in kept if feed == "sim/1" and kind in ("connected", "shard_lost")] == ["connected"]
 
 
 @pytest.mark.long

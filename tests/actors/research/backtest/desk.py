@@ -25,6 +25,7 @@ from actors.strategies.workflows.settings import specs as workflows
 from protocols.backtests import ENDED, BacktestChanged
 from protocols.paths import EDGE
 from runtime import ChildSpec, Node, NodeSettings, open_node, supervisor
+from runtime.cluster.settings import ClusterSettings
 from runtime.log import open_log
 
 MIGRATIONS = [
@@ -79,7 +80,12 @@ class Desk:
 
 @asynccontextmanager
 async def desk(
-    folder: Path, database: str, settings: backtests.BacktestSettings | None = None, *, sandbox: bool = False
+    folder: Path,
+    database: str,
+    settings: backtests.BacktestSettings | None = None,
+    *,
+    sandbox: bool = False,
+    cluster: ClusterSettings | None = None,
 ) -> AsyncIterator[Desk]:
     """A node in this folder; leaving the block stops it, and another one in the same folder goes on where it was."""
     storage = {"url": database, "migrations": MIGRATIONS, "migrate": False, "batch_rows": 5_000, "batch_bytes": 4 << 20}
@@ -107,7 +113,7 @@ async def desk(
     )
     log = open_log(folder / "log", segment_bytes=1 << 20, max_bytes=1 << 26, reserve_bytes=0)
     try:
-        async with open_node(NodeSettings(data_dir=str(folder)), children, log=log) as node:
+        async with open_node(NodeSettings(data_dir=str(folder)), children, log=log, cluster=cluster) as node:
             address = await node.ref(EDGE).ask(GetEdgeAddress())
             at = Desk(node, f"http://127.0.0.1:{address.port}", token_of(folder))
             async with at.http:

@@ -74,10 +74,16 @@ def process_of(run: ActorView) -> int:
     return process
 
 
+def ended(pid: int) -> bool:
+    """Whether a process is dead."""
+    entry = read_process(pid)
+    return entry is None or entry.dead
+
+
 async def gone(at: Desk, pid: int) -> None:
     """Wait until a process and all runs have ended."""
     with trio.fail_after(LIMIT_S):
-        while Path(f"/proc/{pid}").exists() or at.node.tree(RUNS).children:  # type: ignore[union-attr]
+        while not ended(pid) or at.node.tree(RUNS).children:  # type: ignore[union-attr]  # noqa: ASYNC110
             await trio.sleep(0.02)
 
 
@@ -126,7 +132,7 @@ async def test_a_job_whose_worker_is_killed_runs_again_until_it_has_had_its_turn
             assert found is not None
             os.kill(int(found[1]), signal.SIGKILL)
             with trio.fail_after(LIMIT_S):
-                while (entry := read_process(pid)) is not None and not entry.dead:
+                while not ended(pid):  # noqa: ASYNC110 - a process ends without an event
                     await trio.sleep(0.02)
         done = await at.ended(job_id)
         assert done["status"] == "failed"

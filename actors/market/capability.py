@@ -52,6 +52,7 @@ from protocols.paths import venue_budget
 from protocols.providers import PROVIDERS
 from runtime import ChildSpec, supervisor
 from runtime.capability import Whole
+from runtime.cluster.settings import without_cluster
 from runtime.settings import Configuration, ConfigurationError, Issue
 
 _SYMBOL: Final[dict[str, Callable[[str], str]]] = {
@@ -204,7 +205,7 @@ def _source(part: Part) -> instrument_master.InstrumentSource:
 
 def _placed_issues(configuration: Configuration) -> list[Issue]:
     """What cannot be of feeds that are divided or live in workers."""
-    issues = []
+    issues: list[Issue] = []
 
     def wrong(index: int, field: str, message: str) -> None:
         key = f"feeds.{index}.{field}"
@@ -225,6 +226,8 @@ def _placed_issues(configuration: Configuration) -> list[Issue]:
         elif feed.key_file and "ray" in places:
             text = "expected none of a feed whose placement is 'ray' (a key does not leave this machine)"
             wrong(index, "key_file", f"{text}, got {feed.key_file!r}")
+        else:
+            issues += without_cluster(configuration, f"feeds.{index}.placement", feed.placement)
     return issues
 
 

@@ -9,7 +9,8 @@ from actors.research.backtest.settings import SECTION, BacktestSettings, specs
 from protocols.backtests import BACKTESTS, BacktestJobRow, BacktestTrialRow
 from protocols.control import Row
 from runtime import ChildSpec
-from runtime.settings import Configuration
+from runtime.cluster.settings import without_cluster
+from runtime.settings import Configuration, ConfigurationError
 
 sections: Final[dict[str, Any]] = {SECTION: BacktestSettings}
 rows: Final[tuple[type[Row], ...]] = (BacktestJobRow, BacktestTrialRow)
@@ -17,6 +18,8 @@ probes: Final = (("backtests", BACKTESTS),)
 
 
 def children(configuration: Configuration) -> list[ChildSpec]:
-    """The actors below `/research`."""
+    """The actors below `/research`. Raises ConfigurationError for a place that cannot be had."""
     settings: BacktestSettings = configuration.section(SECTION)
+    if issues := without_cluster(configuration, f"{SECTION}.placement", settings.placement):
+        raise ConfigurationError(issues)
     return specs(settings, configuration.section("node").data_dir)

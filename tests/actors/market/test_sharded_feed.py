@@ -48,7 +48,6 @@ from tests.runtime.cluster.conftest import cluster as cluster
 
 MARKETS = tuple(f"SIM-{number}" for number in range(8))
 SHARDS = shard_names("sim", 2)
-REPLAY = 'venue = "replay"\nfile = "x"\n'
 KEYED = 'venue = "coinbase"\nmarkets = ["BTC-USD"]\nkey_id = "me"\nkey_file = "key"\n'
 PATIENCE_S = 90.0
 TOPICS = (Quote, Trade, BookStale, FeedStatus, SampledQuote, FeedMarkets)
@@ -277,6 +276,7 @@ async def test_a_shard_whose_worker_of_a_cluster_is_killed_comes_back_alone(tmp_
         ),
         ('shards = 2\nrecord = "tapes"', "feeds.0.record", "got '.*tapes'"),
         (f'{KEYED}placement = ["ray", "process"]', "feeds.0.key_file", "a key does not leave this machine"),
+        ('placement = "ray"', "feeds.0.placement", "'ray' needs a cluster"),
         ('placement = ["local", "ray"]', "feeds.0.placement", "expected 'local', 'process', 'ray' or several"),
     ],
 )
@@ -285,7 +285,7 @@ def test_what_a_divided_feed_cannot_have_is_one_error_of_the_configuration(
 ) -> None:
     file = tmp_path / "node.toml"
     file.write_text(f'[[feeds]]\nname = "f"\n{settings}\n')
-    known = {**capability.sections, "node": NodeSettings, "database": DatabaseSettings}
+    known = {**capability.sections, "node": NodeSettings, "database": DatabaseSettings, "cluster": ClusterSettings}
     with pytest.raises(ConfigurationError) as caught:
         capability.children(load(file, known, {}, []), Whole())
     [issue] = caught.value.issues

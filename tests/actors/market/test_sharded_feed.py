@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -37,16 +37,17 @@ from protocols.market import (
 )
 from protocols.paths import MARKET_INDEX, feed_book, feed_session
 from protocols.venues.simulated import GetEngineBook, RunSteps
-from runtime import HostOptions, Node, NodeSettings, StartChild, Tap, open_node
+from runtime import HostOptions, NodeSettings, StartChild, open_node
 from runtime.capability import Whole
 from runtime.cluster.settings import ClusterSettings
 from runtime.log import NodeLog, open_log
 from runtime.log_reader import LogReader
 from runtime.settings import ConfigurationError, load
-from tests.actors.market.kit import Market
+from tests.actors.market.kit import M, Market
 from tests.runtime.cluster.conftest import cluster as cluster
 
 MARKETS = tuple(f"SIM-{number}" for number in range(8))
+CONFIGURED, FOLLOWED = MARKETS[:4], MARKETS[4:]
 SHARDS = shard_names("sim", 2)
 KEYED = 'venue = "coinbase"\nmarkets = ["BTC-USD"]\nkey_id = "me"\nkey_file = "key"\n'
 PATIENCE_S = 90.0
@@ -56,11 +57,7 @@ TOPICS = (Quote, Trade, BookStale, FeedStatus, SampledQuote, FeedMarkets)
 class Divided(Market):
     """A running market whose only feed is divided."""
 
-    def __init__(self, node: Node, tap: Tap) -> None:
-        super().__init__(node, tap)
-        self.feed = "sim"
-
-    async def next(self, kind, fits=lambda _: True):  # type: ignore[no-untyped-def]
+    async def next(self, kind: type[M], fits: Callable[[M], bool] = lambda _: True) -> M:
         """As Market, with the patience that starting processes needs."""
         with trio.fail_after(PATIENCE_S):
             while True:
@@ -96,6 +93,7 @@ class Divided(Market):
     def process_of(self, shard: str) -> int:
         """The process in which a shard lives."""
         view = self.node.tree(f"/market/{shard}")
+        assert view is not None
         found = re.search(r"process (\d+)", view.worker)
         assert found is not None, view
         return int(found[1])
@@ -188,15 +186,13 @@ async def a_shard_is_lost_and_comes_back(market: Divided) -> None:
     """What must be seen when a worker is killed."""
     await market.state("live")
     session = market.node.ref(feed_session("sim"))
-    left = MARKETS[-1]
-    await session.ask(UnfollowMarkets((left,)), 10.0)
-    await session.ask(FollowMarkets((left,)), 10.0)
+    await session.ask(FollowMarkets(FOLLOWED), 10.0)
     await market.node.ref("/market/venue").ask(RunSteps(300))
     await market.current()
     await market.next(Trade)
     gone, other = SHARDS
     ours = divided(SHARDS, MARKETS)
-    await market.current()
+    assert set(ours[gone]) & set(FOLLOWED)
     sessions = {name: each.quote.session for name, each in (await market.list()).items() if each.quote is not None}
     market.past.clear()
     os.kill(market.process_of(gone), signal.SIGKILL)
@@ -236,7 +232,7 @@ async def a_shard_is_lost_and_comes_back(market: Divided) -> None:
 async def test_a_shard_whose_worker_is_killed_is_stale_at_once_and_comes_back_alone(tmp_path: Path) -> None:
     log = open_log(tmp_path / "log", segment_bytes=1 << 20, max_bytes=1 << 26, reserve_bytes=0)
     try:
-        async with open_divided(tmp_path, shards=2, placement="process", log=log) as market:
+        async with open_divided(tmp_path, shards=2, markets=CONFIGURED, placement="process", log=log) as market:
             await a_shard_is_lost_and_comes_back(market)
         rows = LogReader(tmp_path / "log").read(1000, 1 << 20)
     finally:
@@ -256,7 +252,7 @@ async def test_a_shard_whose_worker_of_a_cluster_is_killed_comes_back_alone(tmp_
     address = ClusterSettings(address="local", place_s=60.0)
     spread = HostOptions(spread=True)
     async with open_divided(
-        tmp_path, shards=2, placement="ray", host=spread, cluster=address, data_dir=cluster
+        tmp_path, shards=2, markets=CONFIGURED, placement="ray", host=spread, cluster=address, data_dir=cluster
     ) as market:
         assert len({market.node.tree(f"/market/{shard}").node for shard in SHARDS}) == 2  # type: ignore[union-attr]
         await a_shard_is_lost_and_comes_back(market)

@@ -30,7 +30,7 @@ from tests.actors.research.backtest.test_jobs import job as a_job
 from tests.runtime.cluster.conftest import cluster as cluster
 
 LIMIT_S = 60.0
-SLOW = {"method": {"grid": {"fast": list(range(2, 60)), "slow": list(range(60, 200))}}}
+SLOW: dict[str, Any] = {"method": {"grid": {"fast": list(range(2, 60)), "slow": list(range(60, 200))}}}
 PROCESS = BacktestSettings(processes=1, placement="process")
 
 

@@ -18,8 +18,8 @@ from actors.research.backtest.job_run import PIECE_BYTES, StorePiece
 from actors.research.backtest.report import decode, encode
 from actors.research.backtest.settings import BacktestSettings
 from protocols.backtests import BACKTESTS, RUNS, BacktestChanged, BacktestJob, GetBacktest, SubmitBacktest
-from protocols.control import Refused
-from runtime import HostOptions
+from protocols.control import Refused, Unknown
+from runtime import HostOptions, KillChild
 from runtime.cluster.local_state import read_state
 from runtime.cluster.settings import ClusterSettings
 from runtime.orphans import processes, read_process
@@ -47,11 +47,21 @@ async def submitted(at: Desk, spec: msgspec.Raw) -> str:
     return str((await at.node.ref(BACKTESTS).ask(SubmitBacktest(spec=spec), 5.0)).job.job_id)
 
 
+async def state_of(at: Desk, job_id: str) -> BacktestJob:
+    """A job as it stands, once it is read back."""
+    with trio.fail_after(LIMIT_S):
+        while True:
+            try:
+                return (await at.node.ref(BACKTESTS).ask(GetBacktest(job_id))).job
+            except (Refused, Unknown):
+                await trio.sleep(0.02)
+
+
 async def ran(at: Desk, job_id: str, attempts: int = 1) -> ActorView:
     """The run of a job in the tree, once its process has said something."""
     with at.node.open_tap((BacktestChanged, job_id)) as tap, trio.fail_after(LIMIT_S):
         while True:
-            job = (await at.node.ref(BACKTESTS).ask(GetBacktest(job_id))).job
+            job = await state_of(at, job_id)
             if (job.state, job.attempts) == ("running", attempts) and job.progress > 0:
                 break
             await tap.receive()
@@ -222,3 +232,18 @@ async def test_a_job_on_a_cluster_comes_to_the_same_and_runs_again_when_its_work
         os.kill(int(found[1]), signal.SIGKILL)
         assert (await ran(at, job_id, 2)).worker != run.worker
         await at.answered("POST", f"/backtests/{job_id}/cancel")
+
+
+async def test_when_the_keeper_of_the_jobs_crashes_what_ran_is_ended_and_begun_anew(
+    tmp_path: Path, database: str
+) -> None:
+    async with desk(tmp_path, database, PROCESS) as at:
+        job_id = await submitted(at, spec_of(tmp_path, **SLOW))
+        run = await ran(at, job_id)
+        pid = process_of(run)
+        above, _, name = BACKTESTS.rpartition("/")
+        await at.node.ref(above).ask(KillChild(name))
+        again = await ran(at, job_id, 2)
+        assert again.name != run.name
+        assert ended(pid)
+        assert (await at.answered("POST", f"/backtests/{job_id}/cancel"))["status"] == "cancelled"

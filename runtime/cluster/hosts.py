@@ -33,6 +33,7 @@ from runtime.cluster.link import Link, LinkBroken, first_record
 from runtime.cluster.peer import Peer
 from runtime.cluster.placed import ClusterLost, HostLost, PlacedCell
 from runtime.cluster.settings import ClusterSettings, WorkerSettings
+from runtime.log import LogFull
 from runtime.mailbox import Sender
 from runtime.metrics import Family
 from runtime.process import ChildProcess, describe_status
@@ -196,8 +197,12 @@ class Host(Peer):
         self.node.unwatch_all(cell)
 
     def _row(self, record: wire.Row) -> None:
-        for row in self.decoded("", record.cls, record.items):
-            self.node.require_log().append(row)  # type: ignore[arg-type]
+        try:
+            for row in self.decoded("", record.cls, record.items):
+                self.node.require_log().append(row)  # type: ignore[arg-type]
+        except (LogFull, RuntimeError) as error:
+            # It counts the row as kept, and must not go on as if it were.
+            self.kill(f"its row was not kept: {error}")
 
     def _log_line(self, record: wire.LogLine) -> None:
         line = msgspec.json.decode(record.line, type=dict[str, Any])

@@ -281,7 +281,8 @@ class ChildProcess:
                 # A dead one tells nothing but its name; one of our own session is somebody else's to reap.
                 left = (ours and entry.session != session) if entry.dead else entry.works_in(home)
             else:
-                left = ours and not entry.dead and entry.has_token(self._token)
+                # A dead one was a child of a child of ours that died before it.
+                left = ours and (entry.session != session if entry.dead else entry.has_token(self._token))
             if left:
                 found.append(entry)
         return found

@@ -59,11 +59,18 @@ class Placement:
     cluster: ClusterSettings | None = None
     settings: dict[str, str] = field(default_factory=dict)
     """Of the node."""
+    slack: float = 0.05
+    """By how many units a time may differ."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """For `kit.running`."""
+        return {"limit": self.limit, "cluster": self.cluster, **self.settings}
 
 
 LOCAL = Placement("local", unit=1.0, limit=2000.0)
-PROCESS = Placement("process", unit=0.1, limit=60.0)
-RAY = Placement("ray", unit=0.1, limit=60.0)
+PROCESS = Placement("process", unit=0.1, limit=60.0, slack=1.9)
+RAY = Placement("ray", unit=0.2, limit=60.0, slack=1.9)
 FOR_EVER = 100.0
 """Units after which nothing can come any more, says a script; where time is real, fewer have to do."""
 LONG = 15.0
@@ -408,9 +415,7 @@ class Run:
         limit = RestartLimit(count=100, seconds=1000 * self.placement.unit)
         stage = kit.supervisor("stage", limit=limit)
         async with (
-            kit.running(
-                witness, stage, limit=self.placement.limit, cluster=self.placement.cluster, **self.placement.settings
-            ) as self.node,
+            kit.running(witness, stage, **self.placement.options) as self.node,
             trio.open_nursery() as self.aside,
         ):
             await self.open()

@@ -141,7 +141,7 @@ async def test_a_stop_reaches_a_supervisor_during_the_first_start_of_a_child(
     top = kit.supervisor("top", kit.supervisor("stage", limit=RestartLimit(count=3, seconds=5)))
     outcomes: list[str] = []
 
-    async with kit.running(witness, top, limit=placement.limit) as node, trio.open_nursery() as nursery:
+    async with kit.running(witness, top, **placement.options) as node, trio.open_nursery() as nursery:
 
         async def start() -> None:
             try:
@@ -167,7 +167,7 @@ async def test_a_stop_of_the_node_reaches_a_child_that_is_starting(placement: Pl
         {"hooks": hooks.number, "ends": ends.number, "starts": {"b": "ok hang"}, "verbose": False},
     )
     sut = Sup((W("a"), W("b", start_s=1_000_000.0))).spec(placement)
-    async with kit.running(witness, sut, limit=placement.limit) as node:
+    async with kit.running(witness, sut, **placement.options) as node:
         await hooks.until("up b")
         await kit.kill(node, "/sut/b")
         await hooks.until("hang b")

@@ -97,7 +97,13 @@ async def gone(at: Desk, pid: int) -> None:
             await trio.sleep(0.02)
 
 
-@pytest.mark.parametrize("settings", [BacktestSettings(processes=1), PROCESS], ids=["local", "process"])
+PLACES = [
+    pytest.param(BacktestSettings(processes=1), id="local"),
+    pytest.param(PROCESS, marks=pytest.mark.long, id="process"),
+]
+
+
+@pytest.mark.parametrize("settings", PLACES)
 async def test_a_job_that_runs_is_a_child_of_the_tree_and_cancelling_it_ends_its_process(
     settings: BacktestSettings, tmp_path: Path, database: str
 ) -> None:
@@ -115,7 +121,7 @@ async def test_a_job_that_runs_is_a_child_of_the_tree_and_cancelling_it_ends_its
         assert (await at.answered("POST", f"/backtests/{job_id}/cancel"))["status"] == "cancelled"
 
 
-@pytest.mark.parametrize("settings", [BacktestSettings(processes=1), PROCESS], ids=["local", "process"])
+@pytest.mark.parametrize("settings", PLACES)
 async def test_a_job_whose_process_is_killed_has_failed_and_the_next_one_runs(
     settings: BacktestSettings, tmp_path: Path, database: str
 ) -> None:
@@ -130,6 +136,7 @@ async def test_a_job_whose_process_is_killed_has_failed_and_the_next_one_runs(
         await gone(at, pid)
 
 
+@pytest.mark.long
 async def test_a_job_whose_worker_is_killed_runs_again_until_it_has_had_its_turns(
     tmp_path: Path, database: str
 ) -> None:
@@ -234,6 +241,7 @@ async def test_a_job_on_a_cluster_comes_to_the_same_and_runs_again_when_its_work
         await at.answered("POST", f"/backtests/{job_id}/cancel")
 
 
+@pytest.mark.long
 async def test_when_the_keeper_of_the_jobs_crashes_what_ran_is_ended_and_begun_anew(
     tmp_path: Path, database: str
 ) -> None:

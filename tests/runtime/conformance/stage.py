@@ -70,7 +70,7 @@ class Placement:
 
 LOCAL = Placement("local", unit=1.0, limit=2000.0)
 PROCESS = Placement("process", unit=0.1, limit=60.0, slack=1.9)
-RAY = Placement("ray", unit=0.2, limit=60.0, slack=1.9)
+RAY = Placement("ray", unit=0.2, limit=150.0, slack=1.9)
 FOR_EVER = 100.0
 """Units after which nothing can come any more, says a script; where time is real, fewer have to do."""
 LONG = 15.0

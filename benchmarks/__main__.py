@@ -34,6 +34,7 @@ BENCHMARKS = (
     "channels",
     "backtest",
     "execution",
+    "cluster",
 )
 """In the order of the page."""
 

@@ -251,10 +251,10 @@ def _notes(peer: dict[str, tuple[float, ...]], scale: Scale) -> tuple[str, ...]:
         f"Ray {metadata.version('ray')}, two nodes on this machine. Its processes, and the workers placed by it, count "
         "as others. Nothing is pinned to a core.",
         f"{scale.count(MESSAGES):,} messages (Ray: {scale.count(CALLS):,} calls, {scale.count(CALLS) * 10:,} in "
-        "batches) to an actor with a mailbox of 8,192; a full one is waited for; the time ends when all are handled. Of "
-        f"Ray's ways to wait for its calls the fastest counts: {WAYS[unbatched(peer)]}.",
+        "batches) to an actor with a mailbox of 8,192; a full one is waited for; the time ends when all are handled. "
+        f"Of Ray's ways to wait for its calls the fastest counts: {WAYS[unbatched(peer)]}.",
         f"Asks: {scale.count(ASKS):,}, one after the other; then four times as many by 64 askers.",
         "After a kill the actor is asked until it answers from another process; no backoff.",
-        "The start of our workers includes the node's own and, on ray, the gateway's; Ray's is that of the actors alone.",
+        "The start of our workers includes the node's own and, on ray, the gateway's; Ray's is of its actors alone.",
         f"With {BUSY_US} µs of processor time for each message, two cores can do {2e6 / BUSY_US:,.0f} messages/s.",
     )

@@ -1,4 +1,4 @@
-"""Our side of the cluster's benchmark: each function is a node in a process of its own, with actors placed in workers."""
+"""Our side of the cluster's benchmark: each function is a node of its own, with actors placed in workers."""
 
 from __future__ import annotations
 
@@ -241,8 +241,10 @@ def kills(placement: str, data_dir: str, count: int) -> Sample:
 
 
 def unwanted(placement: str, data_dir: str, count: int) -> Sample:
-    """Nanoseconds of a publish that nobody elsewhere wants: in a node alone, beside four workers that have subscribed to
-    something else, and in a worker."""
+    """Nanoseconds of a publish that nobody elsewhere wants.
+
+    In a node alone, beside four workers that have subscribed to something else, and in a worker.
+    """
 
     async def work(node: Node, refs: list[ActorRef]) -> Sample:
         found = []

@@ -47,7 +47,7 @@ from runtime.collector import GarbageCollector
 LONG_S = 120.0
 ASKERS = 64
 BURST = 512
-LOOK_S = 1.5
+LOOK_S = 1.0
 """How long the node is looked at, at rest and at every rate."""
 SPREAD_S = 0.3
 """Before the node's costs are measured: workers tell of themselves at their start."""

@@ -47,7 +47,7 @@ from runtime.collector import GarbageCollector
 LONG_S = 120.0
 ASKERS = 64
 BURST = 512
-LOOK_S = 1.0
+LOOK_S = 0.8
 """How long the node is looked at, at rest and at every rate."""
 SPREAD_S = 0.3
 """Before the node's costs are measured: workers tell of themselves at their start."""
@@ -234,7 +234,7 @@ def kills(placement: str, data_dir: str, count: int) -> Sample:
             while await patiently(ref) == process:
                 pass
             taken.append((time.perf_counter_ns() - began) / 1e6)
-            await trio.sleep(0.5)
+            await trio.sleep(0.2)
         return {"median": quantiles(taken, 0.5)[0], "worst": max(taken)}
 
     return on_a_node(specs(placement, 1), data_dir, work)

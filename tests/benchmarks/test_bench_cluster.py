@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import cluster, cluster_troupe, machine, report, scale
+from benchmarks import cluster, cluster_troupe, link, machine, report, scale
 from benchmarks.harness import QUICK, Findings, Row
 
 COSTS = scale.Costs(turn=20.0, frame=10.0, message=0.7, rest=600.0, cold=10.0, way=100.0)
@@ -197,3 +197,9 @@ def test_the_command_prints_its_tables_from_the_kept_results(
 def test_without_results_the_command_says_what_to_measure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert scale.main(["--folder", str(tmp_path)]) == 1
     assert "bin/troupe bench cluster" in capsys.readouterr().err
+
+
+def test_pieces_of_any_size_arrive() -> None:
+    for size in (10, 100_000):
+        sample = link.pieces(size, 40)
+        assert min(sample["messages/s"], sample["MB/s"], sample["node µs"]) > 0

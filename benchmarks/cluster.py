@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -66,7 +66,7 @@ def ours(placement: str, data_dir: str, scale: Scale) -> Sample:
         "topic", measured(f"{module}:topic", published=published, rate=500.0, seconds=scale.seconds / 3, **where)
     )
     for count in COUNTS:
-        load = {"count": count, "messages": messages // 2, "busy_us": BUSY_US, "rates": RATES}
+        load: dict[str, Any] = {"count": count, "messages": messages // 2, "busy_us": BUSY_US, "rates": RATES}
         sample |= named(f"{count}", measured(f"{module}:workers", **load, **where))
     return sample
 
@@ -78,7 +78,7 @@ def theirs(data_dir: str, scale: Scale) -> Sample:
     sample = named("calls", measured(f"{module}:calls", data_dir=data_dir, messages=calls, asks=scale.count(ASKS)))
     sample |= named("kills", measured(f"{module}:kills", data_dir=data_dir, count=KILLS[RAY]))
     for count in COUNTS:
-        load = {"count": count, "messages": calls // 2, "busy_us": BUSY_US}
+        load: dict[str, Any] = {"count": count, "messages": calls // 2, "busy_us": BUSY_US}
         sample |= named(f"{count}", measured(f"{module}:workers", data_dir=data_dir, **load))
     return sample
 

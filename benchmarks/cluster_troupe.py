@@ -109,9 +109,11 @@ async def patiently(ref: ActorRef) -> int:
     with trio.fail_after(LONG_S):
         while True:
             try:
-                return int(await ref.ask(GetProcess(), LONG_S))
+                process: int = await ref.ask(GetProcess(), LONG_S)
             except (Refused, Unknown):
                 await trio.sleep(0.001)
+            else:
+                return process
 
 
 async def handled(ref: ActorRef, number: int) -> None:
@@ -171,7 +173,8 @@ async def paced(refs: list[ActorRef], rate: float, seconds: float, seed: int = 7
     busy = (time.process_time() - cpu) / (time.perf_counter() - began)
     taken: list[int] = []
     for ref in refs:
-        taken += await ref.ask(GetTaken(), LONG_S)
+        found: tuple[int, ...] = await ref.ask(GetTaken(), LONG_S)
+        taken += found
     if len(taken) != number:
         raise RuntimeError(f"{len(taken)} of {number} messages were handled")
     return taken, busy

@@ -7,12 +7,14 @@ The loop is a server that takes, in every turn, all that has come since the last
     time of a turn = turn + cold · (1 - exp(-slept / 500 µs))
                    + frame · (links written + links read) + message · (messages × their receivers)
 
-A message that comes (at random moments) goes to `fanout` workers. A worker takes what has come, says at its begin what
-it has begun and at its end what it has handled: two frames back, each of which wakes the loop unless it is awake. So
-what comes fast is taken in larger portions, as in the real one. Beside them every worker tells of itself.
+A message that comes (at random moments) goes to `fanout` workers. A worker, too, takes all that has come, says at its
+begin what it has begun and at its end what it has handled: two frames back, each of which wakes the loop unless it is
+awake. So what comes fast is taken in larger portions at both ends, as in the real ones. Beside them every worker tells
+of itself.
 
 `cold` is what a turn costs more when the loop has slept before it: a core that has rested has cold caches. `message`,
-`rest` and `worker_message` are measured; `turn`, `frame` and `cold` are fitted to the points of FITTED, `way` to one.
+`rest` and `worker_message` are measured; `turn`, `frame`, `cold` and `worker_turn` are fitted to the points of FITTED,
+`way` to one.
 All other points that were measured are computed and shown beside the measured ones. The result of a seed is always the
 same.
 """
@@ -31,6 +33,7 @@ from typing import Final
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from benchmarks import report
 from benchmarks.cluster import COUNTS, RATES, at_rate, of_workers
@@ -41,12 +44,16 @@ REPORTS: Final = 2.0
 WARM: Final = 0.25
 """The share of a run that does not count."""
 FITTED: Final = (*((COUNTS[0], rate) for rate in RATES), (COUNTS[-1], RATES[-1]))
-"""The points to which `turn`, `frame` and `cold` are fitted: workers, messages/s."""
+"""The points to which all but `way` is fitted: workers, messages/s."""
+WORKER_TURNS: Final = (5.0, 10.0, 20.0, 35.0, 50.0, 70.0, 100.0)
+"""What is tried for `worker_turn`."""
 ROUNDS: Final = 6
+LEAST: Final = 100.0
 COLD_US: Final = 500.0
 MOST_LATE_US: Final = 5_000.0
 """A node is used up when its loop is later than this for one of a hundred messages: what `bench lag` promises."""
 SEED: Final = 2026
+Array = npt.NDArray[np.float64]
 NODES: Final = (1, 4, 16, 64)
 TOTAL_WORKERS: Final = (16, 128, 1024)
 TOTAL_RATES: Final = (10_000.0, 100_000.0, 1_000_000.0)
@@ -66,7 +73,9 @@ class Costs(msgspec.Struct, frozen=True):
     cold: float = 0.0
     """What a turn costs more after a long sleep."""
     way: float = 100.0
-    """From the end of the turn to the worker's handler."""
+    """From the end of the turn to the worker's loop."""
+    worker_turn: float = 40.0
+    """A turn of a worker."""
     worker_message: float = 1.0
     """A message in its worker."""
 
@@ -91,6 +100,21 @@ class Outcome(msgspec.Struct, frozen=True):
         return self.loop_p99 > MOST_LATE_US
 
 
+class Portion:
+    """What a worker takes at once. It can grow until it is begun."""
+
+    __slots__ = ("begin", "moments")
+
+    def __init__(self, begin: float) -> None:
+        self.begin = begin
+        self.moments: list[float] = []
+        """When its messages had come to the node."""
+
+    def end(self, costs: Costs) -> float:
+        """When the worker has handled it."""
+        return self.begin + costs.worker_turn + costs.worker_message * len(self.moments)
+
+
 class NotMeasured(Exception):
     """The measured costs are not there; the text says what to do."""
 
@@ -106,8 +130,9 @@ def simulate(costs: Costs, workers: int, rate: float, messages: int, seed: int =
     every, reports_every = 1e6 / rate, 1e6 / (REPORTS * workers)
     report_cost = costs.rest / REPORTS
     arrival, reported = chance.expovariate(1.0) * every, chance.expovariate(1.0) * reports_every
-    replies: list[tuple[float, int]] = []
-    free_workers = [0.0] * workers
+    replies: list[tuple[float, int, int, Portion | None]] = []
+    numbers = itertools.count()
+    latest = [Portion(-math.inf) for _ in range(workers)]
     loop_times: list[float] = []
     handler_times: list[float] = []
     free = came = 0.0
@@ -127,7 +152,15 @@ def simulate(costs: Costs, workers: int, rate: float, messages: int, seed: int =
             reported += chance.expovariate(1.0) * reports_every
         read = set()
         while replies and replies[0][0] <= start:
-            read.add(heapq.heappop(replies)[1])
+            _, _, worker, begun = heapq.heappop(replies)
+            read.add(worker)
+            if begun is not None:
+                heapq.heappush(replies, (begun.end(costs), next(numbers), worker, None))
+                if came >= warm:
+                    handled_at = begun.begin + costs.worker_turn
+                    handler_times += [
+                        handled_at + costs.worker_message * (n + 1) - m for n, m in enumerate(begun.moments)
+                    ]
         written: dict[int, list[float]] = {}
         for moment in taken:
             first = chance.randrange(workers)
@@ -141,13 +174,13 @@ def simulate(costs: Costs, workers: int, rate: float, messages: int, seed: int =
         if not counts:
             since = (free, busy, turns, linked, chilled)
         came += len(taken)
+        there = free + costs.way
         for worker, moments in written.items():
-            begin = max(free + costs.way, free_workers[worker])
-            end = free_workers[worker] = begin + costs.worker_message * len(moments)
-            heapq.heappush(replies, (begin, worker))
-            heapq.heappush(replies, (end, worker))
-            if counts:
-                handler_times += [begin + costs.worker_message * (n + 1) - m for n, m in enumerate(moments)]
+            portion = latest[worker]
+            if portion.begin < there:
+                portion = latest[worker] = Portion(max(there, portion.end(costs)))
+                heapq.heappush(replies, (portion.begin, next(numbers), worker, portion))
+            portion.moments += moments
         if counts:
             loop_times += [free - moment for moment in taken]
     loop_p50, loop_p99 = quantiles(loop_times or [free], 0.5, 0.99)
@@ -162,7 +195,7 @@ def simulate(costs: Costs, workers: int, rate: float, messages: int, seed: int =
 
 def steady(costs: Costs, workers: int, rate: float, seed: int = SEED, fanout: int = 1) -> Outcome:
     """`simulate`, long enough for that rate."""
-    return simulate(costs, workers, rate, min(200_000, max(6_000, int(rate * 0.2))), seed, fanout)
+    return simulate(costs, workers, rate, max(500, min(6_000, int(rate)), min(200_000, int(rate * 0.2))), seed, fanout)
 
 
 def partition(costs: Costs, nodes: int, workers: int, rate: float, seed: int = SEED) -> Outcome:
@@ -172,14 +205,14 @@ def partition(costs: Costs, nodes: int, workers: int, rate: float, seed: int = S
 
 def capacity(costs: Costs, workers: int, fanout: int = 1, seed: int = SEED) -> float:
     """The messages a second at which one node with so many workers is used up; 0: it is before the first."""
-    low, high = 10.0, 4e6
-    while high / low > 1.05:
+    low, high = LEAST, 4e6
+    while high / low > 1.1:
         middle = math.sqrt(low * high)
         if steady(costs, workers, middle, seed, fanout).used_up:
             high = middle
         else:
             low = middle
-    return low if low > 10.0 else 0.0
+    return low if low > LEAST else 0.0
 
 
 # The measured costs.
@@ -238,23 +271,31 @@ def fitted(found: Measured, seed: int = SEED) -> Costs:
 
     How often a node turns depends on what a turn costs, so it is counted and solved in rounds.
     """
-    costs = Costs(20.0, 10.0, found.message, found.rest, 20.0, worker_message=found.worker_message)
+    tried = [_fitted(found, worker_turn, seed) for worker_turn in WORKER_TURNS]
+    return min(tried, key=lambda each: each[0])[1]
+
+
+def _fitted(found: Measured, worker_turn: float, seed: int) -> tuple[float, Costs]:
+    """The best costs with this `worker_turn`, and how wrong they are."""
+    costs = Costs(
+        20.0, 10.0, found.message, found.rest, 20.0, worker_turn=worker_turn, worker_message=found.worker_message
+    )
     alone = (COUNTS[0], RATES[0])
+    best = math.inf, costs
     for _ in range(ROUNDS):
-        rows, wanted = [], []
-        for workers, rate in FITTED:
-            outcome = simulate(costs, workers, rate, 4_000, seed)
-            rows.append(np.array(outcome.counts))
-            known = (costs.message * rate + costs.rest * workers) / 1e6
-            wanted.append(max(0.0, found.busy[workers, rate] - known))
-        turn, frame, cold = not_negative(np.array(rows), np.array(wanted))
-        costs = msgspec.structs.replace(costs, turn=turn, frame=frame, cold=cold)
-        way = found.p50[alone] - simulate(costs, *alone, 4_000, seed).loop_p50
-        costs = msgspec.structs.replace(costs, way=max(0.0, way))
-    return costs
+        outcomes = {at: simulate(costs, *at, 4_000, seed) for at in FITTED}
+        wrong = sum((outcome.busy / found.busy[at] - 1) ** 2 for at, outcome in outcomes.items())
+        if wrong < best[0]:
+            best = wrong, costs
+        way = max(0.0, costs.way + found.p50[alone] - outcomes[alone].handler_p50)
+        wanted = [found.busy[at] - (costs.message * at[1] + costs.rest * at[0]) / 1e6 for at in FITTED]
+        rows = np.array([outcomes[at].counts for at in FITTED])
+        turn, frame, cold = not_negative(rows, np.maximum(0.0, np.array(wanted)))
+        costs = msgspec.structs.replace(costs, turn=turn, frame=frame, cold=cold, way=way)
+    return best
 
 
-def not_negative(rows: np.ndarray, wanted: np.ndarray) -> tuple[float, float, float]:
+def not_negative(rows: Array, wanted: Array) -> tuple[float, float, float]:
     """Three factors, none below 0, with which the columns of `rows` come nearest to `wanted`, relatively (least
     squares; tries which of the factors are 0)."""
     weights = 1.0 / np.maximum(wanted, 1e-9)
@@ -289,7 +330,8 @@ def page(found: Measured, seed: int = SEED) -> Iterator[str]:
             ("a turn with something to do", f"{costs.turn:.1f}", "fitted"),
             ("the same after a long sleep, more", f"{costs.cold:.1f}", "fitted"),
             ("a link written or read in a turn", f"{costs.frame:.1f}", "fitted"),
-            ("from the turn's end to the handler", f"{costs.way:.0f}", "fitted"),
+            ("from the turn's end to the worker", f"{costs.way:.0f}", "fitted"),
+            ("a turn of a worker", f"{costs.worker_turn:.0f}", "fitted"),
         ],
     )
     yield ""

@@ -65,7 +65,7 @@ class GetTaken(Request[tuple[int, ...]], frozen=True, gc=False, tag="bench_clust
 
 
 class Publish(Request[int], frozen=True, gc=False, tag="bench_cluster_publish"):
-    """Publish so many messages that nobody elsewhere wants; answered with the nanoseconds."""
+    """Publish so many messages that nobody elsewhere wants; answered with its nanoseconds of processor time."""
 
     count: int
 
@@ -131,10 +131,10 @@ class Placed(Actor):
     @receive
     def publish_unwanted(self, request: Publish) -> int:
         """Publish."""
-        began = time.perf_counter_ns()
+        began = time.thread_time_ns()
         for number in range(request.count):
             self.publish(Tock(0, number))
-        return time.perf_counter_ns() - began
+        return time.thread_time_ns() - began
 
 
 class Plain:

@@ -47,6 +47,7 @@ from runtime.collector import GarbageCollector
 LONG_S = 120.0
 ASKERS = 64
 BURST = 512
+LOOKS = 8
 LOOK_S = 0.8
 """How long the node is looked at, at rest and at every rate."""
 SPREAD_S = 0.3
@@ -251,16 +252,17 @@ def unwanted(placement: str, data_dir: str, count: int) -> Sample:
 
     async def work(node: Node, refs: list[ActorRef]) -> Sample:
         found = []
-        for _ in range(3):
-            began = time.perf_counter_ns()
+        for _ in range(LOOKS):
+            # Of this thread alone: what others take of the processor is no part of it.
+            began = time.thread_time_ns()
             for number in range(count):
                 node.publish(Tock(0, number))
-            found.append((time.perf_counter_ns() - began) / count)
+            found.append((time.thread_time_ns() - began) / count)
             await trio.sleep(0.01)
         sample = {"node ns": min(found)}
         if refs:
             sent = []
-            for _ in range(4):
+            for _ in range(LOOKS):
                 sent.append(await refs[0].ask(Publish(count), LONG_S) / count)
             # The first tells the node of the topic.
             sample["worker ns"] = min(sent[1:])

@@ -92,7 +92,7 @@ def test_the_worst_of_all_kills_is_shown() -> None:
         if row.figure.startswith("process: kill") and "worst" in row.figure
     )
     assert row.median == 9.0
-    assert row.figure.endswith("worst of 9")
+    assert row.figure.endswith(f"worst of {3 * cluster.KILLS['process']}")
 
 
 # The simulation.

@@ -12,6 +12,8 @@ import sys
 import time
 from pathlib import Path
 
+import msgspec
+
 from benchmarks import machine, report
 from benchmarks.harness import FULL, QUICK, ChildFailed, Scale, disturbances
 
@@ -34,6 +36,8 @@ BENCHMARKS = (
     "channels",
     "backtest",
     "execution",
+    "cluster",
+    "link",
 )
 """In the order of the page."""
 
@@ -82,14 +86,16 @@ def measure(name: str, scale: Scale) -> report.Section:
     load_before = machine.load_average()
     disturbances.clear()
     began = time.perf_counter()
-    findings = importlib.import_module(f"benchmarks.{name}").run(scale)
+    module = importlib.import_module(f"benchmarks.{name}")
+    turns = min(scale.repeats, getattr(module, "TURNS", scale.repeats))
+    findings = module.run(msgspec.structs.replace(scale, repeats=turns))
     return report.Section(
         name=name,
         title=title_of(name),
         command=f"bin/troupe bench {name}{' --quick' if scale is QUICK else ''}",
         date=machine.now(),
         quick=scale is QUICK,
-        turns=scale.repeats,
+        turns=turns,
         seconds=time.perf_counter() - began,
         load_before=load_before,
         others=tuple(disturbances),

@@ -85,7 +85,7 @@ class Family(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class WorkerFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """A process in which placed actors live. `rss` in bytes, the most so far."""
+    """A process in which placed actors live. `rss` in bytes."""
 
     worker: str
     node: str

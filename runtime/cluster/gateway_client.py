@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 AGAIN_S = (0.5, 1.0, 2.0, 5.0, 10.0)
 """How long the gateway waits before it tries to reach a cluster again; the last one from then on."""
 GREETING_S = 10.0
-CAUSE_S = 0.3
+CAUSE_S = 0.1
 """How long the end of a link waits for Ray to say why."""
 RECALL_S = 3.0
 """How long a worker of a lost cluster may take to end by itself."""

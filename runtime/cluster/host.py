@@ -22,6 +22,7 @@ import weakref
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, TextIO, cast
 
 import msgspec
@@ -58,6 +59,8 @@ STARTS_OF_A_LIFE = 1_000_000
 """How many starts of an actor below a placed branch fit into one life of the branch."""
 VIEW_S = 0.5
 """How often the node is told how the placed actors are."""
+FIGURES_TURNS = 4
+"""Every so many looks at the actors the node gets the worker's memory and metrics."""
 SETTINGS_BYTES = 1 << 20
 END_S = 3.0
 """How long what lives here may take to end when the node is gone; then the process ends all the same."""
@@ -645,13 +648,19 @@ class NodeEnd(Peer):
     # Reports.
 
     async def _report(self) -> None:
+        told: tuple[ActorView, ...] = ()
+        turn = 0
         while True:
             await trio.sleep(VIEW_S)
             if not self.up:
                 continue
-            self.link.put(wire.Views(self._views()))
-            rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-            self.link.put(wire.Figures(rss, self._families()))
+            views = self._views()
+            if views != told:
+                told = views
+                self.link.put(wire.Views(views))
+            if turn % FIGURES_TURNS == 0:
+                self.link.put(wire.Figures(_resident(), self._families()))
+            turn += 1
 
     def _views(self) -> tuple[ActorView, ...]:
         return tuple(view(self.node, cell) for cell in self._hosted_cells())
@@ -667,6 +676,15 @@ class NodeEnd(Peer):
             )
             for family in self.node.metrics.registered()
         )  # fmt: skip
+
+
+def _resident() -> int:
+    """The memory of this process, in bytes; 0 where nobody says it (no /proc)."""
+    try:
+        pages = int(Path("/proc/self/statm").read_bytes().split()[1])
+    except OSError:
+        return 0
+    return pages * resource.getpagesize()
 
 
 def arguments_of(codec: wire.Codec, cls: type[Actor], arguments: dict[str, Any]) -> dict[str, Any]:

@@ -95,6 +95,8 @@ class StrategyRunner(SignalSender):
             self.strategy.on_gap(market)
         if taken:
             self._listen(taken)
+        elif not owned:
+            self.answer_later(self.until_sent)  # whoever leaves is stopped after its answer
 
     @receive
     def quote(self, quote: Quote) -> None:

@@ -10,6 +10,7 @@ import trio
 from protocols.control import Refused, Unknown
 from runtime.cell import RUNNING, Cell, State
 from runtime.replicas import ReplicaMembers
+from runtime.variables import running_cell
 
 if TYPE_CHECKING:
     from runtime.replica_set import ReplicaSet
@@ -66,6 +67,7 @@ class Membership:
         return self._names.get(cell.name, ())
 
     async def _ask(self, cell: Cell) -> None:
+        running_cell.set(None)  # it may take longer than the request, say a resize, in which it began
         try:
             while not cell.gone and cell.state is not State.STOPPED and self._set.stop_reason is None:
                 names = self._asking[cell] = self._of(cell)

@@ -48,7 +48,7 @@ async def test_when_it_grows_those_who_give_up_are_told_before_those_who_get(aut
     async with kit.running(sharing(journal, 1, quick=2, seconds=3)) as node:
         del journal.lines[:]
         await resize(node, 3)
-        assert [line for line in journal.lines if line[3:]][0] == "0: 0 1 2"
+        assert next(line for line in journal.lines if line[3:]) == "0: 0 1 2"
         assert sorted(line for line in journal.lines if line[3:]) == ["0: 0 1 2", "1: 0 1 2", "2: 0 1 2"]
 
 

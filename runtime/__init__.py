@@ -22,7 +22,7 @@ from runtime.journal import JournalEntry
 from runtime.mailbox import Mailbox, OnCrash, Overflow, Sender
 from runtime.node import Node, NodeFailed, NodeSettings, open_node
 from runtime.ref import ActorRef, Done
-from runtime.replicas import ReplicaSettings, ReplicaSnapshot, ReplicasSnapshot
+from runtime.replicas import ReplicaMembers, ReplicaSettings, ReplicaSnapshot, ReplicasSnapshot
 from runtime.router import RouterSettings, VariantSettings
 from runtime.spec import (
     AutoShutdown,
@@ -67,6 +67,7 @@ __all__ = [
     "OnCrash",
     "Overflow",
     "PauseChild",
+    "ReplicaMembers",
     "ReplicaSettings",
     "ReplicaSnapshot",
     "ReplicasSnapshot",

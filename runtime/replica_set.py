@@ -19,6 +19,9 @@ its keys go to the next one by the hash, and come back with it.
 Loss. What was accepted before a resize is handled. What a leaving replica has not handled within its `stop_s` is
 refused (asks) or a dead letter (tells). One that has crashed and waits for its restart keeps what waits for it.
 
+Division. Replicas that handle `ReplicaMembers` are told who they are, at each start and when it changes, and may divide
+among themselves what comes to them on topics. A replica that crashes, or that somebody stops, keeps its share.
+
 Choice. `least_loaded` goes around replicas that are full, not up, or behind an open breaker, as long as there is
 another. `sticky` does not: the owner of a key is the owner, and its mailbox outlives a crash.
 """
@@ -26,7 +29,7 @@ another. `sticky` does not: the owner of a key is the owner, and its mailbox out
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -38,6 +41,7 @@ from runtime.cell import REFUSALS, Cell, State, refuse_cycle, waiting_handler
 from runtime.exits import describe
 from runtime.hashing import Rendezvous
 from runtime.mailbox import Posted
+from runtime.replica_members import Membership
 from runtime.replica_move import Move, Point
 from runtime.replicas import ReplicaFigures, ReplicasSnapshot
 from runtime.spec import ChildSpec
@@ -56,7 +60,7 @@ REMEMBERED_KEYS = 4096
 class ReplicaSet(SupervisorCell):
     """The cell of a replicated path: a supervisor, and the choice of who gets a message."""
 
-    __slots__ = ("_figures", "_members", "_move", "_owners", "_ring", "_turn", "replicas")
+    __slots__ = ("_figures", "_members", "_membership", "_move", "_owners", "_ring", "_turn", "replicas")
 
     def __init__(self, node: Node, parent: SupervisorCell | None, spec: ChildSpec, path: str) -> None:
         super().__init__(node, parent, spec.expanded(), path)
@@ -65,6 +69,7 @@ class ReplicaSet(SupervisorCell):
         self._figures: dict[str, ReplicaFigures] = {}
         self._members: tuple[Cell, ...] = ()
         """Who is in the routing, by number."""
+        self._membership = Membership(self)
         self._ring = Rendezvous(str(number) for number in range(spec.replicas.count))
         self._owners: dict[str, tuple[str, ...]] = {}
         self._move: Move | None = None
@@ -90,7 +95,21 @@ class ReplicaSet(SupervisorCell):
         for spec in self.options.children:
             self.add(spec).set_state(State.BACKOFF)
         self._route_to(Rendezvous(spec.name for spec in self.options.children))
+        self._membership.begin(spec.name for spec in self.options.children)
         return super().begin()
+
+    async def _start_first(self) -> ExitReason | None:
+        failure = await super()._start_first()
+        if failure is None:
+            await self._until_told(tuple(self.children.values()))
+        return failure
+
+    async def start(self, cell: Cell) -> ExitReason | None:
+        """See `SupervisorCell.start`; who has started is told who the members are."""
+        failure = await super().start(cell)
+        if failure is None:
+            self._membership.tell(cell)
+        return failure
 
     def add(self, spec: ChildSpec) -> Cell:
         """See `SupervisorCell.add`; one that is there already is taken as it is."""
@@ -105,6 +124,7 @@ class ReplicaSet(SupervisorCell):
         super().remove(cell)
         self._members = tuple(member for member in self._members if member is not cell)
         del self._figures[cell.name]
+        self._membership.forget(cell)
 
     @property
     def routes(self) -> bool:
@@ -321,26 +341,38 @@ class ReplicaSet(SupervisorCell):
             return
         waited_for = self._members
         before = self._ring
-        self._begin_move(Rendezvous(str(number) for number in range(count)))
+        names = [str(number) for number in range(count)]
+        self._begin_move(Rendezvous(names))
         try:
-            if self._move is not None and not await self._until_passed(waited_for):
+            self._membership.give(waited_for, names)
+            passed = self._move is None or await self._until_passed(waited_for)
+            if not (passed and await self._until_told(waited_for)):
                 self._route_to(before)
+                self._membership.give(waited_for, [cell.name for cell in waited_for])
                 raise Refused("busy", f"replicas of {self.path} did not get through what they had: nothing is changed")
         finally:
             self._end_move()
             if self._ring is before:
                 await self._serving_until(lambda: all(map(self._idle, joining)), self._stop_s())
                 await self._drop(joining[::-1])
+        self._membership.give(joining, names)
+        await self._until_told(joining)
 
     async def _shrink(self, leaving: list[Cell], count: int) -> None:
-        self._begin_move(Rendezvous(str(number) for number in range(count)))
+        names = [str(number) for number in range(count)]
+        self._begin_move(Rendezvous(names))
         try:
+            self._membership.give(leaving, names)
             for cell in leaving:
                 self.node.topics.drop(cell)  # what is published from now on is for those who stay
-            await self._serving_until(lambda: all(map(self._idle, leaving)), self._stop_s())
+            await self._serving_until(
+                lambda: all(self._membership.is_told(cell) and self._idle(cell) for cell in leaving), self._stop_s()
+            )
             await self._drop(leaving)
         finally:
             self._end_move()
+        self._membership.give(self._members, names)
+        await self._until_told(self._members)
 
     async def _drop(self, cells: list[Cell]) -> None:
         for cell in cells:
@@ -363,6 +395,10 @@ class ReplicaSet(SupervisorCell):
         if cell.gone or cell.state is State.STOPPED:
             return True
         return cell.load == 0 and self._figures[cell.name].open == 0
+
+    async def _until_told(self, cells: Iterable[Cell]) -> bool:
+        """Wait until these replicas have noted who the members are, up to their `stop_s`; returns whether they have."""
+        return await self._serving_until(lambda: all(map(self._membership.is_told, cells)), self._stop_s())
 
     async def _until_passed(self, cells: tuple[Cell, ...]) -> bool:
         """Wait until what these replicas have now is handled, up to their `stop_s`; returns whether it is."""

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from protocols.control import Message, Refused
+from protocols.control import Message, Refused, Request
 
 
 class ReplicaSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -50,6 +50,18 @@ class ReplicaSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
             return message.topic_key() or None
         value = getattr(message, self.key, None)
         return None if value is None or value == "" else str(value)
+
+
+class ReplicaMembers(Request[None], frozen=True, gc=False, tag="replica_members"):
+    """A set asks a replica whose class handles it to note who the members are: at each of its starts, and when they
+    change. `own`: its own name; it is not among `names` when it leaves, or has not joined yet.
+
+    With `hashing.assign(keys, names)` the replicas divide keys among themselves. Whoever gives keys up is asked first,
+    and has answered (or ended) before those who get them are asked: so nobody begins with what another still has.
+    """
+
+    own: str
+    names: tuple[str, ...]
 
 
 class ReplicaSnapshot(msgspec.Struct, frozen=True, kw_only=True):

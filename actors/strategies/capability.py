@@ -5,7 +5,7 @@
 /workflows              drawn strategies; what compiles is put into the library
 /strategies             dynamic; a strategy that gives up ends alone
 └── <name>              transient; a supervisor of its own
-    └── runner          the strategy, or the actor that stands for its locked worker
+    └── runner          the strategy, or the actor that stands for its locked worker; with replicas /0, /1 … below
 /roster                 starts them, lists them, answers the probe
 """
 
@@ -77,6 +77,9 @@ class StrategySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     journal: bool = False
     """Whether everything that it is given is written to the database's table `journal` before it handles it, so that
     what it did can be derived again."""
+    replicas: Annotated[int, msgspec.Meta(ge=1, le=64)] | None = None
+    """How many replicas of trusted code divide the `markets` among themselves, each in a worker of its own where it is
+    placed in one; `bin/troupe resize /strategies/<name>/runner N` changes it. Not given: it runs once."""
 
 
 class RunsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -163,7 +166,9 @@ def entries(configuration: Configuration) -> tuple[Entry, ...]:
             journal=each.journal,
             placement=each.placement or "",
             host=each.host,
+            replicas=each.replicas,
         )
+        issues += _replica_issues(configuration, place, each)
         if each.source:
             issues += _sandboxed_issues(configuration, place, each)
         else:
@@ -185,6 +190,20 @@ def entries(configuration: Configuration) -> tuple[Entry, ...]:
     if issues:
         raise ConfigurationError(issues)
     return tuple(found)
+
+
+def _replica_issues(configuration: Configuration, place: str, settings: StrategySettings) -> list[Issue]:
+    if settings.replicas is None:
+        return []
+    if settings.source:
+        text = (
+            f"expected no replicas of a strategy with a source (it runs once, in the sandbox), got {settings.replicas}"
+        )
+        return [_issue(configuration, f"{place}.replicas", text)]
+    if settings.replicas > 1 and not settings.markets:
+        text = f"expected the markets that {settings.replicas} replicas divide among themselves, got none"
+        return [_issue(configuration, f"{place}.markets", text)]
+    return []
 
 
 def _sandboxed_issues(configuration: Configuration, place: str, settings: StrategySettings) -> list[Issue]:

@@ -18,7 +18,7 @@ from actors.strategies.signal_path import settings_of
 from actors.strategies.status import EMPTY, MOST_EVENTS, Run, RunLoaded, StartStrategy
 from protocols.control import Refused
 from protocols.strategies import StrategyChanged, StrategyState
-from runtime import Backoff, ChildSpec, HostOptions, Restart, RestartLimit, supervisor
+from runtime import AutoShutdown, Backoff, ChildSpec, HostOptions, ReplicaSettings, Restart, RestartLimit, supervisor
 
 RUNNER: Final = "runner"
 LIMIT: Final = RestartLimit(count=5, seconds=30.0)
@@ -73,6 +73,13 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     """What its worker needs; None: what those of this node's strategies do."""
     journal: bool = False
     """Whether everything that it is given is in the node's log before it handles it (table `journal`)."""
+    replicas: int | None = None
+    """How many replicas of trusted code divide the markets among themselves; None: it runs once, and has them all."""
+
+    @property
+    def divided(self) -> bool:
+        """Whether it runs as replicas."""
+        return self.replicas is not None and bool(self.markets) and not self.source
 
     def windows(self) -> tuple[tuple[str, str], ...]:
         """(market, timeframe), each once."""
@@ -113,8 +120,22 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
                 "exchanges": self.exchanges,
             }
             trusted = "actors.strategies.runner:StrategyRunner"
+            if self.replicas is not None and self.divided:
+                return self._divided(
+                    ChildSpec(name=RUNNER, actor=trusted, arguments={**arguments, "shared": True}, **options)
+                )
             runner = ChildSpec(name=RUNNER, actor=trusted, arguments=arguments, **options)
         return supervisor(self.name, runner, restart=Restart.TRANSIENT, limit=LIMIT, backoff=BACKOFF)
+
+    def _divided(self, runner: ChildSpec) -> ChildSpec:
+        assert self.replicas is not None
+        settings = ReplicaSettings(count=self.replicas, restart_count=LIMIT.count, restart_s=LIMIT.seconds)
+        # A set that has given up ends the run, as a single runner's supervisor does.
+        runner = msgspec.structs.replace(runner, replicas=settings, restart=Restart.TRANSIENT, significant=True)
+        return supervisor(
+            self.name, runner, restart=Restart.TRANSIENT, limit=LIMIT, backoff=BACKOFF,
+            auto_shutdown=AutoShutdown.ANY_SIGNIFICANT,
+        )  # fmt: skip
 
 
 class Record:
@@ -223,7 +244,9 @@ class Record:
         self.next_package = None
         self.version = message.version
         self.parameters = message.parameters
-        self.execution_id = f"{self.entry.name}@{message.incarnation}"
+        if not (message.replica and self.up):
+            # Of several replicas the first one begins the run; another one, or a new life of one, is still the same.
+            self.execution_id = f"{self.entry.name}@{message.incarnation}"
         self.up = True
 
     def crashed(self, error: str) -> None:

@@ -8,7 +8,8 @@ from typing import ClassVar, Final, get_args
 import msgspec
 import trio
 
-from actors.strategies.records import Record, source_name
+from actors.strategies.records import RUNNER, Record, source_name
+from actors.strategies.replica_statuses import together
 from actors.strategies.run_rows import STRATEGY_RUNS, Event, StrategyRunRow
 from actors.strategies.status import (
     EMPTY,
@@ -28,10 +29,9 @@ from protocols.control import (
 )
 from protocols.paths import STRATEGIES
 from protocols.strategies import GetStrategyStates, StrategyState, StrategyStates
-from runtime import Actor, ActorRef, receive
+from runtime import Actor, ActorRef, WhichChildren, receive
 
 ASK_S: Final = 1.0
-RUNNER: Final = "runner"
 
 
 class RunListing(Actor):
@@ -83,19 +83,31 @@ class RunListing(Actor):
 
     async def _list(self, strategy_id: str) -> StrategyList:
         wanted = [self.records[strategy_id]] if strategy_id else list(self.records.values())
-        runners: dict[str, RunnerStatus] = {}
+        runners: dict[str, dict[str, RunnerStatus]] = {}
 
-        async def ask(name: str) -> None:
+        async def ask(name: str, path: str) -> None:
             try:
-                runners[name] = await self._runner(name).ask(GetRunnerStatus(), ASK_S)
+                runners.setdefault(name, {})[path] = await self.lookup(path).ask(GetRunnerStatus(), ASK_S)
             except (Refused, Unknown):
                 return  # it does not run, or is so busy that the answer is left out
 
+        async def ask_replicas(name: str) -> None:
+            try:
+                children = await self._runner(name).ask(WhichChildren(), ASK_S)
+            except (Refused, Unknown):
+                return
+            async with trio.open_nursery() as replicas:
+                for child in children:
+                    replicas.start_soon(ask, name, child.path)
+
         async with trio.open_nursery() as nursery:
             for record in wanted:
-                if record.wanted:
-                    nursery.start_soon(ask, record.entry.name)
-        return StrategyList(tuple(_status(record, runners.get(record.entry.name)) for record in wanted))
+                name = record.entry.name
+                if record.wanted and record.entry.divided:
+                    nursery.start_soon(ask_replicas, name)
+                elif record.wanted:
+                    nursery.start_soon(ask, name, self._runner(name).path)
+        return StrategyList(tuple(_status(record, runners.get(record.entry.name, {})) for record in wanted))
 
     # Details.
 
@@ -142,14 +154,15 @@ class RunListing(Actor):
             self.gauge.labels(state).set(counts[state])
 
 
-def _status(record: Record, runner: RunnerStatus | None) -> StrategyStatus:
+def _status(record: Record, runners: dict[str, RunnerStatus]) -> StrategyStatus:
     entry = record.entry
+    runner = together(runners) if runners else None
     return StrategyStatus(
         entry.name,
         entry.strategy,
         entry.markets,
         record.status,
-        record.execution_id if runner is None else f"{entry.name}@{runner.incarnation}",
+        record.execution_id if runner is None or entry.divided else f"{entry.name}@{runner.incarnation}",
         runner.ts_started if runner is not None else 0,
         runner.ts_last_execution if runner is not None else 0,
         runner.signals_generated if runner is not None else 0,

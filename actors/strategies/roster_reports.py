@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from actors.strategies.package import LIBRARY, GetPackage, PackageChanged
-from actors.strategies.records import Record
+from actors.strategies.records import RUNNER, Record
 from actors.strategies.roster_listing import RunListing
 from actors.strategies.sandbox.keeper import SandboxSettings
 from actors.strategies.sandbox.policy import Sentence
@@ -64,6 +64,8 @@ class RunReports(RunListing):
             return
         swapped = bool(record.version) and record.version != message.version and record.up
         record.loaded(message)
+        if message.replica:
+            self.watch(self.lookup(f"{STRATEGIES}/{message.name}/{RUNNER}/{message.replica}"))
         if swapped:
             self._note(record, "swapped")
         elif not record.begun or (record.configured and not record.events):
@@ -164,7 +166,7 @@ class RunReports(RunListing):
         if record is None:
             return
         reason = message.reason
-        if runner:
+        if runner == RUNNER:  # the others of its replicas go on without one of them
             record.up = False
         if isinstance(reason, Crashed) and runner:
             record.crashed(f"{reason.error}: {reason.text}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Final
 
 import trio
@@ -15,7 +15,8 @@ from actors.strategies.strategy import Draft, Strategy, handles
 from protocols.control import Lagged, Message, Refused, Unknown
 from protocols.market import Bar, Quote, Trade
 from protocols.market_data import BARS, BuildBars
-from runtime import Mailbox, receive
+from runtime import Mailbox, ReplicaMembers, receive
+from runtime.hashing import assign
 
 BUILD_S: Final = 5.0
 AGAIN_S: Final = 1.0
@@ -26,6 +27,13 @@ class StrategyRunner(SignalSender):
 
     One inbox takes the inputs of all its markets, in their order; what is lost of them is told to the strategy at its
     place. Signals leave in the order in which they were made, each until the hub has stored it.
+
+    `shared`: it is one of several replicas, which divide the markets among themselves by rendezvous hashing; it listens
+    to nothing before it is told its share, and a replica that crashes gets its own again. When the replicas become more
+    or fewer, a market that moves is given up by its old owner before the new one listens to it: no input is handled by
+    two, and what comes in between is handled by none. What the old owner's strategy knew of the market does not move;
+    the new owner's is told of a gap (`on_gap`) at the beginning, also where it had the market before. Each replica's
+    signals have ids of their own row.
     """
 
     mailbox: ClassVar[Mailbox] = Mailbox(capacity=8192)
@@ -38,9 +46,13 @@ class StrategyRunner(SignalSender):
         parameters: dict[str, Any] | None = None,
         exchange: str = "",
         exchanges: dict[str, str] | None = None,
+        shared: bool = False,
     ) -> None:
         super().__init__()
         self.name = name
+        self.shared = shared
+        self.share: dict[str, None] | None = None
+        """The markets that it has of all; None: it was not told, or has them all."""
         self.markets = tuple(markets)
         self.strategy: Strategy[Any] = make(strategy, parameters or {}, self.markets)
         self.composer = Composer(name, source_of(strategy), type(self.strategy).version, exchange, exchanges or {})
@@ -52,22 +64,45 @@ class StrategyRunner(SignalSender):
     def on_start(self) -> None:
         """Listen to the markets."""
         self.started = self.clock.now()
-        kinds: list[type[Message]] = [Quote]
+        self.kinds: list[type[Message]] = [Quote]
         if handles(type(self.strategy), "on_trade"):
-            kinds.append(Trade)
+            self.kinds.append(Trade)
         if self.strategy.intervals:
-            kinds.append(Bar)
-            self.spawn(self._ask_for_bars, name="bars")
-        for kind in kinds:
-            for market in self.markets or (None,):
-                self.subscribe(kind, market, lossless=True)
+            self.kinds.append(Bar)
+        replica = ""
+        if self.shared:
+            replica = self.path.rpartition("/")[2]
+            self.composer.run = f"{self.name}/{replica}"
+        else:
+            self._listen(self.markets)
         self.begin_sending()
-        loaded = RunLoaded(name=self.name, version=self.composer.version, incarnation=str(self.incarnation))
-        self.lookup(ROSTER).tell(loaded)
+        incarnation = str(self.incarnation)
+        version = self.composer.version
+        self.lookup(ROSTER).tell(RunLoaded(name=self.name, version=version, incarnation=incarnation, replica=replica))
+
+    @receive
+    def members(self, request: ReplicaMembers) -> None:
+        """Take the share of the markets that falls to this replica, and leave what falls to others."""
+        if not self.shared:
+            return
+        owned = assign(self.markets, request.names).get(request.own, ()) if request.names else ()
+        before, self.share = self.share or {}, dict.fromkeys(owned)
+        for market in before:
+            if market not in self.share:
+                self._leave(market)
+        taken = [market for market in owned if market not in before]
+        for market in taken:
+            self.strategy.on_gap(market)
+        if taken:
+            self._listen(taken)
+        elif not owned:
+            self.answer_later(self.until_sent)  # whoever leaves is stopped after its answer
 
     @receive
     def quote(self, quote: Quote) -> None:
         """Hand a quote to the strategy."""
+        if self.share is not None and quote.market not in self.share:
+            return  # it came before the market was given up
         marks = self.marks.of(quote.marks)
         if drafts := self.strategy.on_quote(quote):
             self._take(drafts, quote, marks)
@@ -75,6 +110,8 @@ class StrategyRunner(SignalSender):
     @receive
     def trade(self, trade: Trade) -> None:
         """Hand a trade to the strategy."""
+        if self.share is not None and trade.market not in self.share:
+            return  # it came before the market was given up
         marks = self.marks.of(trade.marks)
         if drafts := self.strategy.on_trade(trade):
             self._take(drafts, trade, marks)
@@ -82,7 +119,7 @@ class StrategyRunner(SignalSender):
     @receive
     def bar(self, bar: Bar) -> None:
         """Hand a bar of one of its intervals to the strategy; of several sources the first one that comes is taken."""
-        if bar.interval not in self.strategy.intervals:
+        if bar.interval not in self.strategy.intervals or (self.share is not None and bar.market not in self.share):
             return
         key = (bar.market, bar.interval)
         source, start = self.bars.get(key, (bar.source, -1))
@@ -120,9 +157,22 @@ class StrategyRunner(SignalSender):
             ),
         )
 
-    async def _ask_for_bars(self) -> None:
+    def _listen(self, markets: Sequence[str]) -> None:
+        for kind in self.kinds:
+            for market in markets or (None,):
+                self.subscribe(kind, market, lossless=True)
+        if self.strategy.intervals:
+            self.spawn(self._ask_for_bars, markets, name="bars")
+
+    def _leave(self, market: str) -> None:
+        for kind in self.kinds:
+            self.unsubscribe(kind, market)
+        for key in [key for key in self.bars if key[0] == market]:
+            del self.bars[key]
+
+    async def _ask_for_bars(self, markets: Iterable[str]) -> None:
         """Have the bars built that nobody else has asked for."""
-        wanted = [(market, interval) for market in self.markets for interval in self.strategy.intervals]
+        wanted = [(market, interval) for market in markets for interval in self.strategy.intervals]
         while wanted:
             try:
                 await self.lookup(BARS).ask(BuildBars(*wanted[0]), BUILD_S)

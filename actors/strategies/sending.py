@@ -30,7 +30,15 @@ class SignalSender(Actor):
     def begin_sending(self) -> None:
         """Send from now on what `send` is given."""
         self._waiting = trio.Event()
+        self._emptied = trio.Event()
         self.spawn(self._deliver, name="outbox")
+
+    async def until_sent(self) -> None:
+        """Wait until no signal waits for the hub."""
+        while self.outbox:
+            if self._emptied.is_set():
+                self._emptied = trio.Event()
+            await self._emptied.wait()
 
     def send(self, signal: Signal) -> None:
         """Queue a signal for the hub."""
@@ -48,6 +56,7 @@ class SignalSender(Actor):
         hub, outbox = self.lookup(HUB), self.outbox
         while True:
             if not outbox:
+                self._emptied.set()
                 self._waiting = trio.Event()
                 await self._waiting.wait()
                 continue

@@ -199,6 +199,8 @@ class RunLoaded(Message, frozen=True, gc=False, kw_only=True, tag="run_loaded"):
     name: str
     version: str
     incarnation: str
+    replica: str = ""
+    """Its name among the replicas of the run; empty: it runs the whole."""
     contract: str = ""
     parameters: msgspec.Raw = EMPTY
     declared: tuple[ParameterInfo, ...] = ()

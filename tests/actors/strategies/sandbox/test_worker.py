@@ -346,8 +346,8 @@ async def test_what_was_begun_has_the_deadline_of_its_beginning() -> None:
 
 async def test_what_cannot_be_sent_is_told_by_the_reply() -> None:
     async with worker_of() as worker:
-        os.kill(worker.pid, signal.SIGKILL)
         descriptor = os.pidfd_open(worker.pid)
+        os.kill(worker.pid, signal.SIGKILL)
         select.select([descriptor], [], [], 5)  # and the loop has not heard of it
         os.close(descriptor)
         worker.begin(wish("nothing"), 5)

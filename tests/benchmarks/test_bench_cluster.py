@@ -26,6 +26,7 @@ def test_a_killed_worker_is_timed_until_another_answers() -> None:
     assert sample["worst"] == sample["median"] > 0
 
 
+@pytest.mark.long
 def test_what_is_published_reaches_every_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster_troupe, "BURST", 64)
     sample = cluster_troupe.topic("process", "", published=128, rate=200.0, seconds=0.1)
@@ -34,6 +35,7 @@ def test_what_is_published_reaches_every_worker(monkeypatch: pytest.MonkeyPatch)
         assert 0 < sample[f"{case} p50"] <= sample[f"{case} p99"]
 
 
+@pytest.mark.long
 def test_a_publish_that_nobody_wants_is_timed_in_the_node_and_in_a_worker() -> None:
     sample = cluster_troupe.unwanted("process", "", count=100)
     assert min(sample["alone"], sample["beside"], sample["worker"]) > 0
@@ -119,6 +121,7 @@ def test_what_comes_fast_is_taken_in_larger_portions() -> None:
     assert not fast.used_up
 
 
+@pytest.mark.long
 def test_a_node_is_used_up_by_messages_by_receivers_and_by_workers_at_rest() -> None:
     few, many, most = (scale.capacity(COSTS, workers) for workers in (1, 128, 4_096))
     assert few > many > most
@@ -166,6 +169,7 @@ def rows_of(costs: scale.Costs) -> tuple[Row, ...]:
     return tuple(rows)
 
 
+@pytest.mark.long
 def test_the_costs_behind_what_was_measured_are_found_again() -> None:
     costs = scale.fitted(scale.measured_costs(rows_of(COSTS), "ray"))
     for workers in cluster.COUNTS:
@@ -175,6 +179,7 @@ def test_the_costs_behind_what_was_measured_are_found_again() -> None:
     assert (costs.message, costs.rest) == pytest.approx((COSTS.message, COSTS.rest))
 
 
+@pytest.mark.long
 def test_the_command_prints_its_tables_from_the_kept_results(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

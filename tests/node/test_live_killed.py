@@ -144,6 +144,7 @@ async def never_twice(node: NodeProcess, face: Any) -> None:
     assert await node.query("SELECT count(*) FROM rejected_rows") == [(0,)]
 
 
+@pytest.mark.long
 async def test_after_a_kill_the_venue_and_the_account_agree(prepared: Path, chance: random.Random) -> None:
     await killed(prepared, chance, 1)
 

@@ -60,6 +60,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("n")
 
 
+@pytest.mark.long
 async def test_what_ran_runs_again_after_a_kill_with_its_parameters_and_what_was_stopped_does_not(folder: Path) -> None:
     with NodeProcess(folder, CONFIGURATION) as node:
         await node.ready()

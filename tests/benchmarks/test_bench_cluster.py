@@ -16,11 +16,13 @@ COSTS = scale.Costs(turn=20.0, frame=10.0, message=0.7, rest=600.0, cold=10.0, w
 # What is measured.
 
 
+@pytest.mark.long
 def test_messages_and_asks_to_a_worker_are_timed() -> None:
     sample = cluster_troupe.calls("process", "", messages=2_000, asks=64)
     assert min(sample[name] for name in ("messages/s", "node µs/message", "p50", "p99", "node µs/ask", "asks/s")) > 0
 
 
+@pytest.mark.long
 def test_a_killed_worker_is_timed_until_another_answers() -> None:
     sample = cluster_troupe.kills("process", "", count=1)
     assert sample["worst"] == sample["median"] > 0
@@ -41,6 +43,7 @@ def test_a_publish_that_nobody_wants_is_timed_in_the_node_and_in_a_worker() -> N
     assert min(sample["alone"], sample["beside"], sample["worker"]) > 0
 
 
+@pytest.mark.long
 def test_workers_are_weighed_and_share_the_load(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster_troupe, "LOOK_S", 0.1)
     sample = cluster_troupe.workers("process", "", count=2, messages=400, busy_us=10, rates=[200.0])

@@ -44,6 +44,8 @@ from protocols.market import Quote
 from runtime import NodeSettings, open_node
 from runtime.log import open_log
 
+pytestmark = pytest.mark.long
+
 with_peers = pytest.mark.skipif(
     not all(map(importlib.util.find_spec, ("uvicorn", "fastapi", "pykka", "websockets", "uvloop"))),
     reason="the extra `bench` is not installed",

@@ -9,6 +9,8 @@ import pytest
 from actors.market.book import Book
 from benchmarks import store
 
+pytestmark = pytest.mark.long
+
 
 def test_the_updates_that_are_stored_make_sound_books() -> None:
     books: dict[str, Book] = {}

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from runtime.clock import Clock
     from runtime.log import NodeLog
     from runtime.node import Node
+    from runtime.promise import Promise
     from runtime.ref import ActorRef
     from runtime.timers import Timer
 
@@ -229,6 +230,19 @@ class Actor:
         it tells `self.ref`. Raises Refused `overloaded` beyond `later_capacity`.
         """
         self._cell.answer_later(function, args)
+
+    def promise(self) -> Promise:
+        """Owe the answer of the request being handled; a later handler gives it. What this one returns is not sent.
+
+        What the end of this incarnation leaves open is Unknown to its askers. How many are open is the actor's affair:
+        it should have a bound.
+        """
+        return self._cell.promise()
+
+    @property
+    def mailbox_depth(self) -> int:
+        """How many messages wait in the mailbox, without the one being handled."""
+        return len(self._cell.queue)
 
     @property
     def answering(self) -> int:

@@ -22,6 +22,7 @@ from runtime.errors import Declined
 from runtime.exits import crashed, without_cancelled
 from runtime.journal import JournalEntry
 from runtime.mailbox import Ask, Lag, OnCrash, Posted, content
+from runtime.promise import Promise
 from runtime.quarantine import Quarantine
 from runtime.timers import Timer
 from runtime.variables import running_cell
@@ -451,6 +452,14 @@ class ActorCell(Cell):
             if asked is not None:
                 asked.lose(f"{self.path} ended while handling the request")
 
+    def promise(self) -> Promise:
+        """See `Actor.promise`."""
+        if self.promised is None:
+            self.promised = set()
+        if self.asked is not None:
+            self.kept = Kept.LATER
+        return Promise(self.asked, self.promised)
+
     async def _join_owned(self) -> None:
         while self.owned:
             for scope in self.owned:
@@ -495,21 +504,10 @@ class ActorCell(Cell):
             if self.quarantine is None:
                 self.quarantine = Quarantine()
             if self.quarantine.crashed(culprit, trio.current_time()):
-                self._purge(culprit)
+                self.purge(culprit)
                 self.node.quarantined(self.path, culprit)
         self.node.crash(self, reason, culprit)
         return reason
-
-    def _purge(self, culprit: Message) -> None:
-        assert self.quarantine is not None
-        now = trio.current_time()
-        kept: deque[Any] = deque()
-        for item in self.queue:
-            if type(content(item)) is type(culprit) and self.quarantine.holds(content(item), now):
-                self.refuse_item(item, "quarantined")
-            else:
-                kept.append(item)
-        self.queue = kept if self.queue is not NOTHING else NOTHING
 
     def _leave(self) -> None:
         """Give back what an incarnation holds; the mailbox stays with the path."""
@@ -519,6 +517,9 @@ class ActorCell(Cell):
             asked.lose(f"{self.path} ended while handling the request")
         self.handling = self.sender = self.gate = None
         self.kept = None
+        for promise in tuple(self.promised or ()):
+            promise.lose(f"{self.path} ended while handling the request")
+        self.promised = None
         for timer in self.timers or ():
             timer.live = False
         if any(type(item) is Timer for item in self.queue):

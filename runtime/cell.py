@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from runtime.actor import Actor
     from runtime.guard import Guard
     from runtime.node import Node
+    from runtime.promise import Promise
     from runtime.spec import ChildSpec
     from runtime.supervisor import SupervisorCell
     from runtime.tree import ActorView
@@ -82,7 +83,8 @@ class Cell:
         "actor",
         "asked",
         "asleep",
-        "awaiting", "busy_ns",
+        "awaiting",
+        "busy_ns",
         "capacity",
         "control",
         "count",
@@ -97,7 +99,8 @@ class Cell:
         "kept",
         "kill_asked",
         "kind",
-        "last_exit", "later",
+        "last_exit",
+        "later",
         "limit",
         "merged",
         "name",
@@ -107,6 +110,7 @@ class Cell:
         "parent",
         "parked",
         "path",
+        "promised",
         "quarantine",
         "queue",
         "recorder",
@@ -146,6 +150,8 @@ class Cell:
         self.asleep = self.parked = self.gone = self.kill_asked = self.started = False
         self.kept: Kept | None = None
         """Why the request being handled is not answered when its handler returns."""
+        self.promised: set[Promise] | None = None
+        """The answers that the actor owes."""
         self.actor: Actor | None = None
         self.task: trio.lowlevel.Task | None = None
         self.scope: trio.CancelScope | None = None
@@ -248,6 +254,19 @@ class Cell:
                 self.node.topics.note_drop(self, content(item))
                 self.refuse_item(item, "dropped")
                 return
+
+    def purge(self, culprit: Message) -> None:
+        """Refuse what waits and is equal to a message that is in quarantine now."""
+        assert self.quarantine is not None
+        now = trio.current_time()
+        kept: deque[Any] = deque()
+        for item in self.queue:
+            if type(content(item)) is type(culprit) and self.quarantine.holds(content(item), now):
+                self.refuse_item(item, "quarantined")
+            else:
+                kept.append(item)
+        if self.queue is not NOTHING:
+            self.queue = kept
 
     def refuse_item(self, item: Any, code: str) -> None:
         """Settle something that will never be handled: an ask is refused, a tell becomes a dead letter."""

@@ -75,7 +75,6 @@ class StrategyRunner(SignalSender):
             self.composer.run = f"{self.name}/{replica}"
         else:
             self._listen(self.markets)
-        self.begin_sending()
         incarnation = str(self.incarnation)
         version = self.composer.version
         self.lookup(ROSTER).tell(RunLoaded(name=self.name, version=version, incarnation=incarnation, replica=replica))
@@ -96,7 +95,8 @@ class StrategyRunner(SignalSender):
         if taken:
             self._listen(taken)
         elif not owned:
-            self.answer_later(self.until_sent)  # whoever leaves is stopped after its answer
+            left = self.promise()  # whoever leaves is stopped after its answer
+            self.submitter.when_empty(lambda: left.answer(None))
 
     @receive
     def quote(self, quote: Quote) -> None:

@@ -29,6 +29,7 @@ import trio
 from protocols.control import Crashed, Message
 from runtime.cell import Cell, State
 from runtime.cluster import wire
+from runtime.cluster.codec import class_at, main_name, path_of
 from runtime.cluster.link import Link, LinkBroken, first_record
 from runtime.cluster.peer import Peer
 from runtime.cluster.placed import ClusterLost, HostLost, PlacedCell
@@ -185,7 +186,7 @@ class Host(Peer):
         """Tell the worker who wants messages of a class that it publishes."""
         if kind in self._offered and self.up:
             every, keys = self.node.topics.wanted(kind, self)
-            self.link.put(wire.Interest(wire.path_of(kind), every, keys))
+            self.link.put(wire.Interest(path_of(kind), every, keys))
 
     def _watch(self, record: wire.Watch) -> None:
         watcher = self.way(record.path)
@@ -219,7 +220,7 @@ class Host(Peer):
         self.rss, self.families = record.rss, record.families
 
     def _class(self, path: str) -> type[Message]:
-        return wire.class_at(path)
+        return class_at(path)
 
     def deliver(self, path: str, messages: Sequence[Message], sender: Sender | None) -> None:
         """See `Peer.deliver`."""
@@ -365,7 +366,7 @@ class Hosts:
             heartbeat_s=self.settings.heartbeat_s,
             lost_s=self.settings.lost_s,
             debug=debug,
-            main=wire.main_name(),
+            main=main_name(),
         )
 
     async def speak(self, host: Host, connection: socket.socket, hello: Any, *, same_machine: bool) -> LinkBroken:

@@ -18,6 +18,7 @@ import trio
 from protocols.control import Incarnation, Lagged, Message, Refused, Unknown
 from runtime.cell import NOBODY, Cell, refuse_cycle
 from runtime.cluster import wire
+from runtime.cluster.codec import Codec, NotTransferable, answer_type, path_of
 from runtime.cluster.far import FarCell
 from runtime.cluster.link import Link, Run
 from runtime.mailbox import ELSEWHERE, Ask, Sender
@@ -35,7 +36,7 @@ class Peer:
 
     def __init__(self, node: Node) -> None:
         self.node = node
-        self.codec = wire.Codec(node.settings.name, node.ref)
+        self.codec = Codec(node.settings.name, node.ref)
         self.link: Link
         self.up = False
         self.asks: dict[int, Ask] = {}
@@ -93,18 +94,18 @@ class Peer:
         """The records of a run; a message that cannot leave the process is a dead letter."""
         try:
             return (self._sealed(run, run.items),)
-        except wire.NotTransferable:
+        except NotTransferable:
             made = []
             for item in run.items:
                 try:
                     made.append(self._sealed(run, [item]))
-                except wire.NotTransferable as error:
+                except NotTransferable as error:
                     self.node.logger.warning("not transferable", actor=run.path, error=str(error))
                     self.node.dead_letter(run.path, item, "not_transferable")
             return made
 
     def _sealed(self, run: Run, items: list[Message]) -> wire.Record:
-        cls, packed, sender = wire.path_of(run.cls), self.codec.pack(items, run.cls), mark_of(run.sender)
+        cls, packed, sender = path_of(run.cls), self.codec.pack(items, run.cls), mark_of(run.sender)
         if run.kind is wire.Publish:
             return wire.Publish(cls, packed, sender)
         if run.kind is wire.Control:
@@ -128,8 +129,8 @@ class Peer:
             raise Refused("mailbox_full", f"the link to {path} is full")
         try:
             packed = self.codec.pack([ask.request], type(ask.request))
-            cls = wire.path_of(type(ask.request))
-        except wire.NotTransferable as error:
+            cls = path_of(type(ask.request))
+        except NotTransferable as error:
             raise Refused("not_transferable", str(error)) from error
         number = ask.number = next(self._numbers)
         ask.holder = self
@@ -180,7 +181,7 @@ class Peer:
         """The messages of a record; none, with a line in the log, if they cannot be made here."""
         try:
             return self.codec.messages(cls, items)
-        except wire.NotTransferable as error:
+        except NotTransferable as error:
             self.node.logger.warning("not transferable", actor=path, error=str(error))
             return ()
 
@@ -200,7 +201,7 @@ class Peer:
     def _ask(self, record: wire.Ask) -> None:
         try:
             (request,) = self.codec.messages(record.cls, record.items)
-        except wire.NotTransferable as error:
+        except NotTransferable as error:
             self.link.put(wire.Refusal(record.number, "not_transferable", str(error), None))
             return
         now = trio.current_time()
@@ -256,9 +257,9 @@ class Peer:
         error = ask.error
         if error is None:
             try:
-                kind = wire.answer_type(type(ask.request))
+                kind = answer_type(type(ask.request))
                 self.link.put(wire.Answer(number, self.codec.pack(ask.value, kind)))
-            except wire.NotTransferable as unsendable:
+            except NotTransferable as unsendable:
                 self.node.logger.warning("not transferable", actor=ask.target.path, error=str(unsendable))
                 self.link.put(wire.Lost(number, f"the answer cannot be sent: {unsendable}"))
         elif isinstance(error, Refused):
@@ -272,7 +273,7 @@ class Peer:
             return
         try:
             ask.answer(self.codec.answer(type(ask.request), record.value))
-        except wire.NotTransferable as error:
+        except NotTransferable as error:
             self.node.logger.warning("not transferable", actor=ask.target.path, error=str(error))
             ask.lose(str(error))
 

@@ -24,6 +24,7 @@ from trio.lowlevel import wait_task_rescheduled
 from protocols.control import Crashed, ExitReason, Incarnation, Killed, Lagged, Message, Refused, Terminated
 from runtime.cell import NO_CONTROL, NOTHING, Cell, State
 from runtime.cluster import wire
+from runtime.cluster.codec import NotTransferable
 from runtime.cluster.far import FarCell
 from runtime.cluster.peer import sender_of
 from runtime.exits import crashed, without_cancelled
@@ -146,7 +147,7 @@ class PlacedCell(Cell):
                 home.start(self)
                 self._limit_start()
                 reason = await self._serve(home)
-        except (HostLost, ClusterLost, wire.NotTransferable) as error:
+        except (HostLost, ClusterLost, NotTransferable) as error:
             reason = Crashed(type(error).__name__, str(error))
         except BaseException as error:
             rest = without_cancelled(error)
@@ -347,20 +348,8 @@ class PlacedCell(Cell):
                 self.quarantine = Quarantine()
             if self.quarantine.crashed(culprit, trio.current_time()):
                 self.node.quarantined(self.path, culprit)
-                self._purge(culprit)
+                self.purge(culprit)
         self.node.crash(self, record.reason, culprit, record.last)
-
-    def _purge(self, culprit: Message) -> None:
-        assert self.quarantine is not None
-        now = trio.current_time()
-        kept: deque[Any] = deque()
-        for item in self.queue:
-            if type(content(item)) is type(culprit) and self.quarantine.holds(content(item), now):
-                self.refuse_item(item, "quarantined")
-            else:
-                kept.append(item)
-        if self.queue is not NOTHING:
-            self.queue = kept
 
     def _is_over(self, reason: ExitReason) -> None:
         self.ending = reason

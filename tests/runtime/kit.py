@@ -6,10 +6,14 @@ name of a dead letter, how an actor ends itself), the spelling stands here and n
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import count
+from pathlib import Path
 from typing import Any, ClassVar
 
 import trio
@@ -297,3 +301,18 @@ def look(node: Any, path: str) -> Entry:
         view.handled,
         view.handling,
     )
+
+
+def said_under_other_hash_seeds(program: str) -> set[str]:
+    """What a program prints in processes whose `hash` of text differs."""
+    return {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            cwd=Path(__file__).parents[2],
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        for seed in ("0", "4242")
+    }

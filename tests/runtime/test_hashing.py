@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
-import subprocess
-import sys
 from fractions import Fraction
-from pathlib import Path
 from random import Random
 
 import pytest
@@ -16,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.hashing import Rendezvous, assign
+from tests.runtime.kit import said_under_other_hash_seeds
 
 KEYS = [f"KXBTC-{number}" for number in range(20_000)]
 
@@ -69,17 +66,7 @@ def test_another_process_with_another_hash_seed_assigns_the_same() -> None:
         "from runtime.hashing import assign\n"
         "print(assign([f'k{i}' for i in range(300)], {'a': 0.2, 'b': 0.7, 'c': 0.1}))\n"
     )
-    outputs = {
-        subprocess.run(
-            [sys.executable, "-c", program],
-            env={**os.environ, "PYTHONHASHSEED": seed},
-            cwd=Path(__file__).parents[2],
-            check=True,
-            capture_output=True,
-            text=True,
-        ).stdout
-        for seed in ("0", "4242")
-    }
+    outputs = said_under_other_hash_seeds(program)
     assert outputs == {f"{assign([f'k{i}' for i in range(300)], {'a': 0.2, 'b': 0.7, 'c': 0.1})}\n"}
 
 

@@ -1,10 +1,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -13,6 +9,7 @@ from hypothesis import strategies as st
 
 from protocols.control import Message, Refused, Unknown
 from runtime.router import Router, RouterSettings, VariantSettings
+from tests.runtime.kit import said_under_other_hash_seeds
 
 KEYS = [f"KXBTC-{number}" for number in range(20_000)]
 
@@ -58,17 +55,7 @@ def test_another_process_with_another_hash_seed_routes_the_same() -> None:
         "r = Router(RouterSettings(salt='x', variants=v, coverage=0.6))\n"
         "print(','.join(f'{t.variant}{t.enrolled:d}' for t in (r.assign(f'k{i}') for i in range(300))))\n"
     )
-    outputs = {
-        subprocess.run(
-            [sys.executable, "-c", program],
-            env={**os.environ, "PYTHONHASHSEED": seed},
-            cwd=Path(__file__).parents[2],
-            check=True,
-            capture_output=True,
-            text=True,
-        ).stdout
-        for seed in ("0", "4242")
-    }
+    outputs = said_under_other_hash_seeds(program)
     here = Router(
         RouterSettings(
             salt="x",

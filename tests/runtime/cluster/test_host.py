@@ -15,6 +15,7 @@ import trio
 
 from runtime import ChildSpec, NodeSettings, open_node
 from runtime.cluster import wire
+from runtime.cluster.codec import path_of
 from runtime.cluster.host import LOST
 from runtime.cluster.settings import ClusterSettings, WorkerSettings
 from tests.runtime.cluster.cast import Counter, Stubborn, Total, Wait
@@ -81,7 +82,7 @@ def start(path: str, kind: type) -> wire.Start:
 
 def ask(path: str, request: object) -> wire.Ask:
     items = msgspec.Raw(msgspec.msgpack.encode([request]))
-    return wire.Ask(1, path, wire.path_of(type(request)), items, 100.0, None, False, False)
+    return wire.Ask(1, path, path_of(type(request)), items, 100.0, None, False, False)
 
 
 def test_a_worker_says_who_it_is_and_ends_in_order_when_it_is_let_go(

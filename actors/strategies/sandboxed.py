@@ -83,7 +83,6 @@ class SandboxedStrategy(StrategyTrading):
         """Be there; the rest takes longer."""
         self.started = self.clock.now()
         self.meter = CallMeter(self.node.metrics, self.name)
-        self.begin_sending()
         self.begin_trading()
 
     async def on_continue(self) -> None:

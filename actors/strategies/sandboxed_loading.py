@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 import trio
 
+from actors.market.warm_up import warm_up
 from actors.strategies.followed import Followed
 from actors.strategies.sandbox import wire
 from actors.strategies.sandbox.inputs import bar_input
@@ -18,7 +19,6 @@ from actors.strategies.sandbox.orders import Desk
 from actors.strategies.sending import SignalSender
 from actors.strategies.signal_path import SignalPath
 from actors.strategies.status import GetRunLogs, Run, RunLogs
-from actors.strategies.warm_up import warm_up
 from protocols.control import Message, Refused, Unknown
 from protocols.market import Quote, Trade
 from protocols.providers import PROVIDERS, GetProviders, ProviderSwitched

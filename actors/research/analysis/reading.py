@@ -24,7 +24,7 @@ from actors.research.analysis.journal_replay import JournalBroken, Observer, Rep
 from actors.research.analysis.market_track import Prices, Watcher
 from actors.research.analysis.order_log import LogBroken, read_events
 from actors.research.analysis.stored_rows import KINDS, STREAMS, Kind, Opened, RowsMissing, StoredAccount
-from actors.research.backtest.job_main import ORDERS, REPORT
+from actors.research.backtest.job_lines import ORDERS, REPORT
 from actors.research.backtest.jobs import FOLDER
 from actors.research.backtest.report import Report, decode
 from protocols.control import Refused

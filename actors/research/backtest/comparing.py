@@ -7,8 +7,6 @@ from pathlib import Path
 
 import msgspec
 
-from actors.research.backtest.report import decode
-from actors.research.statistics.comparison import compare
 from protocols.control import Message, Refused, Request
 
 
@@ -28,6 +26,10 @@ class CompareBacktests(Request[Compared], frozen=True, gc=False, tag="compare_ba
 
 def compared(paths: Sequence[Path], simulations: int, seed: int) -> bytes:
     """The comparison of these reports as JSON. Raises OSError, Refused `invalid`."""
+    # What reads and compares reports brings tables with it (pandas, pyarrow), which a node does without until then.
+    from actors.research.backtest.report import decode
+    from actors.research.statistics.comparison import compare
+
     runs = [decode(path.read_bytes()).run for path in paths]
     try:
         return msgspec.json.encode(compare(runs, simulations=simulations, seed=seed))

@@ -20,6 +20,7 @@ from typing import Any, BinaryIO, Final
 import msgspec
 
 from actors.research.backtest.family_ledger import MemoryLedger, Trial, distinct
+from actors.research.backtest.job_lines import ORDERS, REPORT, Line, Order
 from actors.research.backtest.methodologies import Found, Study
 from actors.research.backtest.opening import Opened
 from actors.research.backtest.optimise import NothingFound
@@ -29,38 +30,7 @@ from actors.research.backtest.sources import SourceError
 from actors.research.backtest.spec import BacktestSpec, SpecError, read_spec
 from actors.strategies.sandbox.failures import SandboxFailed
 
-REPORT: Final = "report.msgpack"
-ORDERS: Final = "orders.jsonl"
 EVERY_S: Final = 0.25
-
-
-class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be done. `data_dir`: of the node, for its data sets."""
-
-    spec: msgspec.Raw
-    folder: str
-    data_dir: str = ""
-    run_id: str = ""
-
-
-class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One thing that is said. `outcome` ends: `completed`, or `failed` with code, message and field.
-
-    `asks_trials`: those of the family are wanted, as they are now.
-    """
-
-    progress: float | None = None
-    stage: str = ""
-    trials: tuple[Trial, ...] = ()
-    asks_trials: bool = False
-    outcome: str = ""
-    code: str = ""
-    message: str = ""
-    field: str = ""
-    summary: dict[str, Any] = {}
-    result_hash: str = ""
-    order_hash: str = ""
-    family_trials: int = 0
 
 
 class _Voice:

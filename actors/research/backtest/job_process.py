@@ -13,7 +13,7 @@ import msgspec
 import trio
 
 from actors.research.backtest.family_ledger import Trial
-from actors.research.backtest.job_main import Line, Order
+from actors.research.backtest.job_lines import Line, Order
 from runtime.process import BACKGROUND, PIPE, ChildProcess, describe_status
 
 ROOT: Final = Path(__file__).parents[3]

@@ -16,11 +16,11 @@ import msgspec
 import trio
 
 from actors.research.backtest.family_ledger import Trial
-from actors.research.backtest.job_main import ORDERS, REPORT, Line, Order
+from actors.research.backtest.job_lines import ORDERS, REPORT, Line, Order
 from actors.research.backtest.job_process import run_job
 from actors.research.backtest.settings import BacktestSettings
 from actors.research.backtest.spec import read_spec
-from actors.research.datasets.reading import DatasetError, folder_of
+from actors.research.datasets.folders import DatasetError, folder_of
 from protocols.backtests import BACKTESTS, BacktestJob
 from protocols.control import Message, Request
 from runtime import Actor, ChildSpec, Restart

@@ -20,7 +20,7 @@ import trio
 from actors.research.backtest import archive
 from actors.research.backtest.comparing import CompareBacktests, Compared, compared
 from actors.research.backtest.family_ledger import Trial
-from actors.research.backtest.job_main import ORDERS, REPORT
+from actors.research.backtest.job_lines import ORDERS, REPORT
 from actors.research.backtest.job_queue import JobQueue
 from actors.research.backtest.job_run import (
     FamilyTrials,

@@ -12,7 +12,8 @@ from actors.research.backtest.sources import Batch, Source, TableSource
 from actors.research.backtest.spec import BacktestSpec, DataSpec, SpecError
 from actors.research.datasets import recorded
 from actors.research.datasets.doubts import doubts
-from actors.research.datasets.reading import DatasetError, folder_of, open_file, recording_of
+from actors.research.datasets.folders import DatasetError, folder_of, recording_of
+from actors.research.datasets.reading import open_file
 
 MOST_KEPT: Final = 500_000
 """Rows of which the messages are kept for the next run over the same span (about 400 bytes each)."""

@@ -9,9 +9,17 @@ from typing import Final
 
 import msgspec
 
-from actors.research.datasets.jobs import RECORDING, REFERENCE, Job
+from actors.research.datasets.jobs import FOLDER, ID, RECORDING, REFERENCE, Job
 
 NAME: Final = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+class DatasetError(ValueError):
+    """Data that cannot be read as what it is said to be: which field, what was expected, what came."""
+
+    def __init__(self, message: str, field: str = "file") -> None:
+        super().__init__(message)
+        self.field = field
 
 
 def file_name(text: str) -> str:
@@ -55,3 +63,18 @@ def remove_tree(folder: Path) -> None:
 def names(folder: Path) -> tuple[str, ...]:
     """What is in a folder; nothing where there is none."""
     return tuple(each.name for each in folder.iterdir()) if folder.is_dir() else ()
+
+
+def folder_of(data_dir: Path, dataset_id: str) -> Path:
+    """Where a node keeps a data set. Raises DatasetError for an id that is none."""
+    if not ID.fullmatch(dataset_id):
+        raise DatasetError(f"dataset_id: expected hex digits, got {dataset_id[:100]!r}", "dataset_id")
+    return data_dir / FOLDER / dataset_id
+
+
+def recording_of(folder: Path) -> Path | None:
+    """The recording that a data set's folder holds, or refers to; None where it is none of a recording."""
+    if (folder / REFERENCE).is_file():
+        return Path((folder / REFERENCE).read_text(encoding="utf-8"))
+    inside = folder / RECORDING
+    return next(iter(sorted(inside.iterdir())), None) if inside.is_dir() else None

@@ -25,20 +25,12 @@ from actors.market.tables.schema import Kind
 from actors.research.datasets import recorded
 from actors.research.datasets.collected import Collected, collect, collect_history, history_in
 from actors.research.datasets.columns import Conflict, clean_bars, columns_of, longer, market_code
+from actors.research.datasets.folders import DatasetError, recording_of
 from actors.research.datasets.hashing import content_hash
-from actors.research.datasets.jobs import FOLDER, ID, RECORDING, REFERENCE
 from actors.research.datasets.stored import FILE, StoredFile, metadata_of
 from actors.research.datasets.table import LAST, Table
 
 ROWS: Final = 1_000_000
-
-
-class DatasetError(ValueError):
-    """Data that cannot be read as what it is said to be: which field, what was expected, what came."""
-
-    def __init__(self, message: str, field: str = "file") -> None:
-        super().__init__(message)
-        self.field = field
 
 
 def open_file(
@@ -115,21 +107,6 @@ def chunks(path: Path, *, kind: Kind | None = None, market: str = "", rows: int 
     if left is not None and left.num_rows:
         table = _table(stored, left, newest)
         yield table.of(market) if market else table
-
-
-def folder_of(data_dir: Path, dataset_id: str) -> Path:
-    """Where a node keeps a data set. Raises DatasetError for an id that is none."""
-    if not ID.fullmatch(dataset_id):
-        raise DatasetError(f"dataset_id: expected hex digits, got {dataset_id[:100]!r}", "dataset_id")
-    return data_dir / FOLDER / dataset_id
-
-
-def recording_of(folder: Path) -> Path | None:
-    """The recording that a data set's folder holds, or refers to; None where it is none of a recording."""
-    if (folder / REFERENCE).is_file():
-        return Path((folder / REFERENCE).read_text(encoding="utf-8"))
-    inside = folder / RECORDING
-    return next(iter(sorted(inside.iterdir())), None) if inside.is_dir() else None
 
 
 def collected_of(path: Path, options: ReadOptions) -> Collected:

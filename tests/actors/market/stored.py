@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from random import Random
 from typing import Any, TypeVar
@@ -20,7 +19,6 @@ from protocols.market import BookUpdate, BookView, LevelChange
 from protocols.storage import QueryResult, RunQuery
 from runtime.log import NodeLog, open_log
 from runtime.log_reader import LogReader
-from tests.actors.storage.kit import ServerThread
 
 T = TypeVar("T")
 CENT = 10_000_000
@@ -186,36 +184,3 @@ class StoreDatabase:
         """The node dies; the next `log` is that of its next life."""
         self.log.close()
         self.log = open_log(self.folder / "log", segment_bytes=1 << 20, reserve_bytes=0)
-
-
-@contextmanager
-def migrated_server(folder: Path) -> Iterator[str]:
-    """A server whose database `postgres` has all tables of markets."""
-    server = ServerThread(folder)
-
-    async def migrate() -> None:
-        connection = await connect(server.url)
-        try:
-            await schema.upgrade(connection, FOLDERS)
-        finally:
-            await connection.close()
-
-    try:
-        asyncio.run(migrate())
-        yield server.url
-    finally:
-        server.stop()
-
-
-def new_database(url: str, name: str) -> str:
-    """A copy of the migrated database on the same server; returns its URL."""
-
-    async def create() -> None:
-        connection = await connect(url.replace("/postgres?", "/template1?"))
-        try:
-            await connection.execute(f"CREATE DATABASE {name} TEMPLATE postgres STRATEGY file_copy")
-        finally:
-            await connection.close()
-
-    asyncio.run(create())
-    return url.replace("/postgres?", f"/{name}?")

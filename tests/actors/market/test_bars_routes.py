@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,9 @@ from protocols.market import Bar, Trade
 from protocols.market_data import BarSource
 from protocols.nanos import NANO
 from runtime import ChildSpec, supervisor
+from tests.actors.databases import Databases
 from tests.actors.market.routes_kit import FEED, SPOT, YES, Api, open_api
-from tests.actors.market.stored import START, StoreDatabase, migrated_server
+from tests.actors.market.stored import FOLDERS, START, StoreDatabase
 
 MINUTE = 60 * SECOND
 T0 = START // (3600 * SECOND) * 3600 * SECOND
@@ -119,21 +119,20 @@ async def test_a_parameter_that_is_wrong_is_named(path: str, query: dict[str, ob
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("bars_pg")
-    with migrated_server(folder) as found:
-        stored = StoreDatabase(found, folder)
-        for minute in range(600):
-            stored.log.append(BarRow.of(bar(minute), FEED))
-        for _ in range(2):  # a recording that was played twice
-            stored.log.append(BarRow.of(bar(0, interval="1h"), FEED))
-        stored.log.append(BarRow.of(bar(5, source="venue", interval="5m", close=77), FEED))
-        stored.log.append(BarRow.of(bar(5, interval="5m"), FEED))
-        for second in range(700):
-            stored.log.append(TradeRow.of(trade(second / 10, 10**6 + second, SPOT), FEED))
-        stored.move()
-        stored.log.close()
-        yield found
+def url(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> str:
+    found = databases.new(FOLDERS)
+    stored = StoreDatabase(found, tmp_path_factory.mktemp("bars"))
+    for minute in range(600):
+        stored.log.append(BarRow.of(bar(minute), FEED))
+    for _ in range(2):  # a recording that was played twice
+        stored.log.append(BarRow.of(bar(0, interval="1h"), FEED))
+    stored.log.append(BarRow.of(bar(5, source="venue", interval="5m", close=77), FEED))
+    stored.log.append(BarRow.of(bar(5, interval="5m"), FEED))
+    for second in range(700):
+        stored.log.append(TradeRow.of(trade(second / 10, 10**6 + second, SPOT), FEED))
+    stored.move()
+    stored.log.close()
+    return found
 
 
 def queries(url: str) -> ChildSpec:

@@ -16,7 +16,8 @@ from tests.actors.market import history_stand_ins as venues
 from tests.actors.market.history_stand_ins import Truth
 from tests.actors.market.rest_stand_in import rest_stand_in
 from tests.actors.market.test_history_download import MINUTES, SESSION, TRADES
-from tests.cli.test_command_line import envelope, troupe
+from tests.cli.test_command_line import envelope
+from tests.cli.test_command_line import in_a_process as troupe
 
 SPAN = ["--from", "2024-01-30T14:30", "--to", "2024-02-01T09:50"]
 

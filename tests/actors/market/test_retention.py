@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,24 +25,16 @@ from protocols.control import Probe, Refused
 from protocols.storage import DatabaseReady
 from runtime import ChildSpec, NodeSettings, open_node, supervisor
 from runtime.settings import Configuration
-from tests.actors.market.stored import RandomFeed, StoreDatabase, migrated_server, new_database
+from tests.actors.databases import Databases
+from tests.actors.market.stored import FOLDERS, RandomFeed, StoreDatabase
 
 DAY = timedelta(days=1)
 PATIENCE_S = 20.0
 
 
-numbers = itertools.count()
-
-
-@pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with migrated_server(tmp_path_factory.mktemp("pg")) as found:
-        yield found
-
-
 @pytest.fixture
-def database(url: str, tmp_path: Path) -> Iterator[StoreDatabase]:
-    found = StoreDatabase(new_database(url, f"retention_{next(numbers)}"), tmp_path)
+def database(databases: Databases, tmp_path: Path) -> Iterator[StoreDatabase]:
+    found = StoreDatabase(databases.new(FOLDERS), tmp_path)
     yield found
     found.log.close()
 

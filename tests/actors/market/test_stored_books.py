@@ -20,6 +20,7 @@ from actors.storage.mover import connect
 from protocols.control import Row
 from protocols.instruments import Instrument, PriceRange
 from protocols.market import Bar, BookUpdate, BookView, LevelChange, Trade
+from tests.actors.databases import Databases
 from tests.actors.market.stored import (
     CENT,
     FOLDERS,
@@ -28,15 +29,12 @@ from tests.actors.market.stored import (
     RandomFeed,
     Run,
     StoreDatabase,
-    migrated_server,
-    new_database,
 )
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with migrated_server(tmp_path_factory.mktemp("pg")) as found:
-        yield found
+def url(databases: Databases) -> str:
+    return databases.new(FOLDERS)
 
 
 @pytest.fixture
@@ -282,8 +280,8 @@ def test_trades_bars_and_instruments_are_stored_exactly(database: StoreDatabase)
     ]
 
 
-def test_the_migrations_go_down_and_up_again_and_may_be_run_twice(url: str) -> None:
-    again = new_database(url, "migrated_again")
+def test_the_migrations_go_down_and_up_again_and_may_be_run_twice(databases: Databases) -> None:
+    again = databases.new(FOLDERS)
 
     async def work() -> tuple[list[str], list[str]]:
         connection = await connect(again)

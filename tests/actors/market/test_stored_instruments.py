@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -12,7 +11,8 @@ from actors.market.instrument_master import stored_instruments, stored_page
 from actors.market.instruments import InstrumentVersions
 from actors.market.rows import InstrumentRow
 from protocols.instruments import Instrument, PriceRange
-from tests.actors.market.stored import ONE, Run, StoreDatabase, migrated_server
+from tests.actors.databases import Databases
+from tests.actors.market.stored import FOLDERS, ONE, Run, StoreDatabase
 
 WHOLE = Instrument(
     market="BTCUSDT.BINANCE",
@@ -51,9 +51,8 @@ BARE = Instrument(
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with migrated_server(tmp_path_factory.mktemp("pg")) as found:
-        yield found
+def url(databases: Databases) -> str:
+    return databases.new(FOLDERS)
 
 
 def test_what_was_stored_is_read_by_pages_and_twice_the_same_is_one(url: str, tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ import pytest
 from actors.strategies.commands import strategy
 from actors.strategies.templates import TEMPLATES, Contract, template
 from protocols.control import Refused
-from tests.cli.test_command_line import envelope, troupe
+from tests.cli.test_command_line import envelope
+from tests.cli.test_command_line import in_a_process as troupe
 
 SAMPLE = Path(__file__).resolve().parents[3] / "config" / "samples" / "synthetic-1m.csv"
 

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 import trio
 
-from actors.research.backtest.job_main import ORDERS, REPORT
+from actors.research.backtest.job_lines import ORDERS, REPORT
 from actors.research.backtest.job_queue import MOST_ATTEMPTS, JobQueue
 from actors.research.backtest.job_run import PIECE_BYTES, StorePiece
 from actors.research.backtest.report import decode, encode

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.research.backtest.family_ledger import Trial
-from actors.research.backtest.job_main import ORDERS, REPORT, Line, Order, serve
+from actors.research.backtest.job_lines import ORDERS, REPORT, Line, Order
+from actors.research.backtest.job_main import serve
 from actors.research.backtest.job_queue import MOST_ATTEMPTS, JobQueue
 from actors.research.backtest.report import decode
 from actors.research.backtest.settings import BacktestSettings

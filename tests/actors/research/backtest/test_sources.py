@@ -19,8 +19,8 @@ from actors.research.backtest.opening import Opened, file_hash
 from actors.research.backtest.recording_source import RecordingSource
 from actors.research.backtest.sources import Batch, SourceError, TableSource, expanded
 from actors.research.backtest.spec import SpecError, read_spec, spec_of
+from actors.research.datasets.folders import folder_of
 from actors.research.datasets.jobs import RECORDING
-from actors.research.datasets.reading import folder_of
 from actors.research.datasets.table import LAST, MISSING, SNAPSHOT, Table
 from protocols.market import BookUpdate, Quote, Trade
 from tests.actors.research.backtest.kit import BEGIN, CENT, MINUTE, SECOND, bars, quotes, trades

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from pyarrow import parquet
 
-from actors.research.datasets.reading import folder_of, open_bars, open_quotes
+from actors.research.datasets.folders import folder_of
+from actors.research.datasets.reading import open_bars, open_quotes
 from actors.research.datasets.settings import DatasetSettings
 from tests.actors.research.datasets.desk import desk
 

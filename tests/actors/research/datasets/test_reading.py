@@ -18,19 +18,11 @@ from actors.market.history_files import History
 from actors.market.tables.options import ReadOptions
 from actors.research.datasets.collected import collect
 from actors.research.datasets.doubts import doubts
+from actors.research.datasets.folders import DatasetError, folder_of
 from actors.research.datasets.hashing import content_hash
 from actors.research.datasets.importing import preview
 from actors.research.datasets.jobs import Job
-from actors.research.datasets.reading import (
-    DatasetError,
-    chunks,
-    folder_of,
-    open_bars,
-    open_file,
-    open_l2,
-    open_quotes,
-    open_trades,
-)
+from actors.research.datasets.reading import chunks, open_bars, open_file, open_l2, open_quotes, open_trades
 from actors.research.datasets.stored import FILE, StoredFile, write
 from actors.research.datasets.table import LAST, MISSING, SNAPSHOT, Table
 from actors.research.datasets.texts import write_csv

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from actors.research.datasets.reading import DatasetError, open_file, open_l2, open_quotes, open_trades
+from actors.research.datasets.folders import DatasetError
+from actors.research.datasets.reading import open_file, open_l2, open_quotes, open_trades
 from actors.research.datasets.recorded import is_one, messages
 from actors.research.datasets.recordings_held import held
 from actors.research.datasets.table import LAST, MISSING, SIGNED, SNAPSHOT

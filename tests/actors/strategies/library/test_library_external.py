@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -23,6 +23,7 @@ from actors.strategies.package import (
 )
 from protocols.control import Probe, Refused
 from runtime.settings import load
+from tests.actors.databases import Databases
 from tests.actors.storage.kit import ServerThread, afetch
 from tests.actors.strategies.library.stage import (
     AI_ML,
@@ -209,9 +210,9 @@ async def test_a_workflow_without_code_is_compiled(tmp_path: Path, database: str
 
 
 async def test_tables_with_other_ids_and_fewer_columns_are_read_as_far_as_they_go(
-    tmp_path: Path, database: str, make_database: Callable[[str], str]
+    tmp_path: Path, database: str, databases: Databases
 ) -> None:
-    url = make_database("template0")
+    url = databases.new()
     for statement in (
         "CREATE TABLE strategies (id serial, name text, code text, parameters text, tags json, created_at int)",
         "INSERT INTO strategies (name, code, parameters, tags, created_at) VALUES ('A', '# a', 'odd', '[\"x\", 1]', 5)",
@@ -226,9 +227,9 @@ async def test_tables_with_other_ids_and_fewer_columns_are_read_as_far_as_they_g
 
 
 async def test_a_database_without_the_tables_is_away_and_the_others_are_not(
-    tmp_path: Path, database: str, ai_ml: str, make_database: Callable[[str], str]
+    tmp_path: Path, database: str, ai_ml: str, databases: Databases
 ) -> None:
-    async with desk(tmp_path, database, settings(ai_ml, make_database("template0"))) as at:
+    async with desk(tmp_path, database, settings(ai_ml, databases.new())) as at:
         page = await at.listed()
         assert [source for source, _ in page.away] == ["no_code"]
         assert "nocode_workflows" in page.away[0][1]

@@ -19,8 +19,8 @@ from tests.actors.strategies.sandbox.kit import needs_root, needs_seccomp
 STANDARD: Final = Layers(namespaces=False)
 BARE: Final = Layers(language=False, seccomp=False, landlock=False, rlimits=False, user=False, namespaces=False)
 SLOW: Final = frozenset({"cpu", "parser", "recursion", "memory", "floods"})
-QUICK: Final = tuple(a for place, a in enumerate(ATTACKS) if place % (4 if a.category in SLOW else 2) == 0)
-"""Every second, and of those that take the worker's whole time or memory every fourth; the long tests run all."""
+QUICK: Final = tuple(a for place, a in enumerate(ATTACKS) if place % (16 if a.category in SLOW else 4) == 0)
+"""Every fourth, and of those that take the worker's whole time or memory every 16th; the long tests run all."""
 
 # With the rules of the language off, code walks the objects of its own process and reads the machine's clock.
 INSIDE: Final = frozenset({("objects", "proof"), ("clock", "clock")})

@@ -1,40 +1,14 @@
-"""A PostgreSQL server for the session, with the tables of storage and strategies in a template."""
+"""A database with the tables of storage and strategies."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
-from pathlib import Path
-
-import asyncpg
 import pytest
 
-from actors.storage import schema
-from tests.actors.storage.kit import ServerThread, call
+from tests.actors.databases import Databases
 from tests.actors.strategies.workflows.stage import MIGRATIONS
-
-numbers = itertools.count()
-
-
-@pytest.fixture(scope="session")
-def workflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of the server."""
-    server = ServerThread(tmp_path_factory.mktemp("workflows_postgres"))
-    try:
-        call(server.url, lambda connection: schema.upgrade(connection, [Path(folder) for folder in MIGRATIONS]))
-        call(server.url, lambda connection: connection.execute("CREATE DATABASE tables TEMPLATE postgres"))
-        yield server.url
-    finally:
-        server.stop()
 
 
 @pytest.fixture
-def database(workflow_server: str) -> str:
+def database(databases: Databases) -> str:
     """The URL of an empty database with the tables."""
-    name = f"workflows_{next(numbers)}"
-
-    async def create(connection: asyncpg.Connection) -> None:
-        await connection.execute(f"CREATE DATABASE {name} TEMPLATE tables STRATEGY file_copy")
-
-    call(workflow_server, create)
-    return workflow_server.replace("/postgres?", f"/{name}?")
+    return databases.new(MIGRATIONS)

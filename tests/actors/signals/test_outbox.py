@@ -1,71 +1,29 @@
 from __future__ import annotations
 
-import re
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.signals.ids import next_id
-from actors.strategies.composing import Composer, Marks
-from actors.strategies.outbox import GivenUp, Outbox
-from actors.strategies.strategy import Draft
+from actors.signals.outbox import GivenUp, Outbox
+from actors.signals.submitting import Submitter
 from protocols.control import Refused, Unknown
-from protocols.market import Bar, Quote
-from protocols.signals import Signal
-from tests.actors.strategies.quotes import NOW, SECOND, quote
+from protocols.nanos import NANO as SECOND
+from protocols.signals import ExecutionParams, Signal, SubmitSignal
+
+NOW = 1_750_000_000 * SECOND
 
 
-def composer(run: str = "", count: int = 0) -> Composer:
-    return Composer("imbalance", "catalogue", "1", "kalshi", {"B": "binance"}, run=run, count=count)
-
-
-def draft(**changes: Any) -> Draft:
-    return Draft(**{"market": "A", "action": "BUY", "confidence": 0.6, "validity_ns": 60 * SECOND, **changes})
-
-
-def signal(index: int = 0, cause: Quote | None = None, now: int = NOW) -> Signal:
-    return composer(count=index).signal(draft(), cause or quote(0), ("synthetic",), now)
-
-
-def test_a_signal_has_identity_times_and_cause_beside_what_the_draft_says() -> None:
-    made = signal(cause=quote(3, seq=17, session="feed-1"))
-    assert re.fullmatch("sig_20250615_150640_[0-9a-f]{8}", made.signal_id)
-    assert (made.strategy_id, made.exchange, made.symbol) == ("imbalance", "kalshi", "A")
-    assert (made.source_session, made.source_seq) == ("feed-1", 17)
-    assert (made.ts_event, made.ts_created, made.ts_expires) == (NOW + 3 * SECOND, NOW, NOW + 60 * SECOND)
-    assert composer().signal(draft(market="B"), quote(0), (), NOW).exchange == "binance"
-
-
-@given(st.text(max_size=20), st.integers(0, 2**33), st.integers(1, 30))
-def test_ids_differ_within_a_run_and_a_replay_repeats_them(run: str, count: int, made: int) -> None:
-    first, again = composer(run, count), composer(run, count)
-    ids = [first.signal(draft(), quote(0), (), NOW).signal_id for _ in range(made)]
-    assert len(set(ids)) == made
-    assert ids == [again.signal(draft(), quote(0), (), NOW).signal_id for _ in range(made)]
-    assert first.count == count + made
-
-
-def test_two_runs_of_a_strategy_have_different_ids() -> None:
-    assert composer("run 1").signal(draft(), None, (), NOW) != composer("run 2").signal(draft(), None, (), NOW)
-
-
-def test_a_bar_gives_its_times_and_a_timer_nothing() -> None:
-    bar = Bar("A", "1m", NOW - SECOND, NOW, 1, 1, 1, 1, "", None, None, "trades", NOW + 5)
-    made = composer().signal(draft(), bar, (), NOW)
-    assert (made.source_session, made.source_seq, made.ts_event, made.ts_recv) == ("", 0, NOW, NOW + 5)
-    made = composer().signal(draft(), None, (), NOW)
-    assert (made.source_session, made.source_seq, made.ts_event, made.ts_recv) == ("", 0, 0, 0)
-
-
-def test_lasting_marks_stay_and_stale_is_of_one_input_alone() -> None:
-    marks = Marks()
-    assert marks.of(()) == ()
-    assert marks.of(("stale", "synthetic")) == ("stale", "synthetic")
-    assert marks.of(()) == ("synthetic",)
-    assert marks.of(("delayed",)) == ("delayed", "synthetic")
-    assert marks.of(("stale",)) == ("delayed", "stale", "synthetic")
+def signal(index: int = 0) -> Signal:
+    return Signal(
+        signal_id=f"sig_20250615_150640_{index:08x}", ts_created=NOW, strategy_id="s", strategy_source="test",
+        symbol="A", exchange="test", action="BUY", confidence=0.6, execution_params=ExecutionParams(),
+        ts_expires=NOW + 60 * SECOND,
+    )  # fmt: skip
 
 
 def test_after_an_unknown_outcome_the_same_signal_goes_again() -> None:
@@ -148,3 +106,55 @@ def test_every_signal_is_accepted_once_in_order_or_given_up(program: list[tuple[
     assert accepted == sorted(accepted)
     assert sorted(accepted + lost) == list(range(1, made - len(outbox) + 1))
     assert (outbox.accepted, outbox.given_up) == (len(accepted), len(lost))
+
+
+class Stand:
+    """In the place of an actor, its clock and the hub: what the hub says is scripted, time is counted."""
+
+    def __init__(self, *outcomes: Exception | None) -> None:
+        self.outcomes = list(outcomes)
+        self.stored: list[Signal] = []
+        self.tasks: list[Callable[[], Awaitable[object]]] = []
+        self.time = NOW
+        self.clock = self
+        self.logger = structlog.get_logger()
+
+    def lookup(self, path: str) -> Stand:
+        return self
+
+    def spawn(self, function: Callable[[], Awaitable[object]], *, name: str | None = None) -> None:
+        self.tasks.append(function)
+
+    def now(self) -> int:
+        return self.time
+
+    async def sleep_until(self, moment: int) -> None:
+        self.time = moment
+
+    async def ask(self, request: SubmitSignal, timeout: float) -> None:
+        outcome = self.outcomes.pop(0) if self.outcomes else None
+        if outcome is not None:
+            raise outcome
+        self.stored.append(request.signal)
+
+
+async def test_a_submitter_has_one_task_while_signals_wait_and_none_otherwise() -> None:
+    stand, lost = Stand(Unknown("the hub died"), None, Refused("invalid", "no price", "price")), list[str]()
+    submitter = Submitter(stand, lost.append)
+    emptied: list[int] = []
+    submitter.when_empty(lambda: emptied.append(0))
+    assert emptied == [0]  # nothing waits
+    for index in range(3):
+        submitter.submit(signal(index))
+    submitter.when_empty(lambda: emptied.append(1))
+    assert emptied == [0]
+    [task] = stand.tasks
+    await task()
+    assert stand.stored == [signal(0), signal(2)]
+    assert stand.time == NOW + SECOND // 20
+    assert lost == [f"the signal {signal(1).signal_id} was given up: price: no price"]
+    assert emptied == [0, 1]
+    submitter.submit(signal(3))
+    assert len(stand.tasks) == 2
+    await stand.tasks[1]()
+    assert (stand.stored[-1], submitter.outbox.accepted) == (signal(3), 3)

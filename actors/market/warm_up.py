@@ -1,20 +1,24 @@
-"""The bars from before a strategy's start: from the bar builder's memory and, further back, from the database."""
+"""The bars from before somebody's start: from the bar builder's memory and, further back, from the database.
+
+A core: what it wants of its actor is said here, and it knows neither the loop nor the runtime.
+"""
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Awaitable
+from typing import Final, Protocol, TypeVar
 
 import msgspec
 
 from actors.market.bars_intervals import parse_interval
-from protocols.control import Refused, Unknown
+from protocols.control import Refused, Request, Unknown
 from protocols.market import Bar
 from protocols.market_data import BARS, BarSource, BuildBars, GetBars
 from protocols.paths import QUERIES
 from protocols.providers import PROVIDERS, GetProvidedBars
 from protocols.storage import RunQuery
-from runtime import Actor
 
+R = TypeVar("R")
 ASK_S: Final = 5.0
 PROVIDED_S: Final = 15.0
 _PREFERRED: Final[tuple[BarSource, ...]] = ("venue", "trades", "quotes")
@@ -24,6 +28,31 @@ _SQL: Final = """
     FROM market_bars WHERE market = $1 AND bar_interval = $2 AND source = $3 AND ts_start < $4
     ORDER BY ts_start DESC LIMIT $5
 """
+
+
+class Asked(Protocol):
+    """A ref: `ActorRef` has this shape."""
+
+    def ask(self, request: Request[R], timeout: float) -> Awaitable[R]:
+        """Ask and wait."""
+
+
+class Time(Protocol):
+    """A clock: the node's has this shape."""
+
+    def now(self) -> int:
+        """Wall time, nanoseconds."""
+
+
+class Asking(Protocol):
+    """Who asks: `Actor` has this shape."""
+
+    @property
+    def clock(self) -> Time:
+        """The node's clock."""
+
+    def lookup(self, path: str) -> Asked:
+        """The ref of a path."""
 
 
 class WarmUp(msgspec.Struct, frozen=True):
@@ -37,7 +66,7 @@ class WarmUp(msgspec.Struct, frozen=True):
     missing: str = ""
 
 
-async def warm_up(actor: Actor, market: str, interval: str, count: int, providers: tuple[str, ...] = ()) -> WarmUp:
+async def warm_up(actor: Asking, market: str, interval: str, count: int, providers: tuple[str, ...] = ()) -> WarmUp:
     """The last `count` bars of a window; from now on its bars are built if nobody else makes them.
 
     `providers`: the market is a symbol of these; the first of them that answers gives the bars.
@@ -69,7 +98,7 @@ async def warm_up(actor: Actor, market: str, interval: str, count: int, provider
     return WarmUp(kept.bars, kept.source, missing)
 
 
-async def _provided(actor: Actor, symbol: str, interval: str, count: int, providers: tuple[str, ...]) -> WarmUp:
+async def _provided(actor: Asking, symbol: str, interval: str, count: int, providers: tuple[str, ...]) -> WarmUp:
     try:
         length = parse_interval(interval)
     except ValueError as error:

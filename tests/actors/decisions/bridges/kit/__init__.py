@@ -1,0 +1,1 @@
+"""What the tests of bridges share: services that stand in for those outside, and nodes with bridges to them."""

@@ -12,6 +12,7 @@ from actors.execution.deployments import Deployment
 from actors.execution.engine import Engine
 from actors.execution.inputs import SenderEnded
 from actors.execution.market_following import MarketFollowing
+from protocols.agents import AGENT_STRATEGY
 from protocols.control import Crashed, Killed, Message, Refused, Request, Terminated, Unknown
 from protocols.deployments import DeploymentNews, UndeployRun, run_actor
 from protocols.execution import OutcomeStored
@@ -86,9 +87,9 @@ class AccountNews(MarketFollowing):
     # -- runs --------------------------------------------------------------------------------------------------
 
     def bind(self, deployment: Deployment) -> None:
-        """Tell a deployment's run that it trades; a run that only gives signals is not bound."""
+        """Tell a deployment's run that it trades; a run that only gives signals is not bound, nor is an agent."""
         run = deployment.settings.strategy_id
-        if not run or deployment.id in self.bound:
+        if not run or run.startswith(AGENT_STRATEGY) or deployment.id in self.bound:
             return
         self.bound[deployment.id] = run_actor(run)
         self.watch(self.lookup(run_actor(run)))

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from actors.execution.deployments import Decided
 from actors.execution.engine_state import EngineSettings
 from actors.execution.gateways.settings import GatewaySettings
 from actors.execution.gateways.venues import native_kinds
@@ -86,6 +87,13 @@ class SignalsRead(Message, frozen=True, gc=False, tag="account_signals_read"):
     """A page of the hub's stream; None: the hub did not answer."""
 
     page: SignalPage | None
+
+
+class SignalsDecided(Message, frozen=True, gc=False, tag="account_signals_decided"):
+    """A page of the hub's stream, and what was decided about its signals, each with the signal's place."""
+
+    page: SignalPage
+    decided: tuple[tuple[int, Decided], ...]
 
 
 class MarketReady(Message, frozen=True, gc=False, tag="account_market_ready"):

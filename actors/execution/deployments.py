@@ -1,10 +1,12 @@
 """A deployment: a strategy's run or an agent bound to an account, and how its signals become orders.
 
-    signal → risk → order → fill → outcome
+    signal → (decision) → risk → order → fill → outcome
 
 BUY and SELL raise a long or a short position; an opposite one is dealt with first, as `opposite` says. CLOSE_* only
-reduce. HOLD is never an order. `stop_loss` and `take_profit` become a bracket, `max_slippage` the price protection. A
-signal without a quantity is sized by the deployment. A core: no loop, no clock.
+reduce. HOLD is never an order. Where a decision server is named, BUY and SELL go on only if it says the same; where
+there is none, thresholds may be a gate.
+`stop_loss` and `take_profit` become a bracket, `max_slippage` the price protection. A signal without a quantity is
+sized by the deployment. A core: no loop, no clock.
 """
 
 from __future__ import annotations
@@ -16,9 +18,11 @@ import msgspec
 
 from actors.execution.risk.limits import RiskLimits
 from actors.execution.risk.sizing import SizingSettings
+from protocols.decisions import DecisionAction, Reason
 from protocols.instruments import Instrument
 from protocols.nanos import NANO
 from protocols.orders import NewOrder, PositionSide, Side
+from protocols.paths import DECISIONS
 from protocols.signals import Signal
 
 Mode = Literal["paper", "replay", "live", "backtest"]
@@ -29,6 +33,10 @@ ENTRY: Final = "e"
 CLOSE: Final = "c"
 STOP: Final = "s"
 TARGET: Final = "t"
+DECISION: Final = "d"
+DECIDED: Final = frozenset({"BUY", "SELL"})
+"""What is decided: what only reduces is never held back, and HOLD is no order anyway."""
+MOST_DECISION_MS: Final = 60_000
 KINDS: Final[dict[str, Any]] = {"MARKET": "market", "LIMIT": "limit", "STOP": "stop", "STOP_LIMIT": "stop_limit"}
 
 
@@ -37,7 +45,10 @@ class DeploymentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
 
     `capital_share`: the part of the account's equity that is its own, for sizing and limits. `entries`: how many
     signals may add to one position (None: any number). `min_confidence`: signals below it are left out. `sized_at`:
-    "signal": when the signal comes; "open": in a market of bars, at the price that its order fills at.
+    "signal": when the signal comes; "open": in a market of bars, at the price that its order fills at. `decisions`: the
+    path of the decision server that is asked, for `user`, about each BUY and SELL that nobody has decided yet (empty:
+    none is), and answers within `decision_ms`. `gate`: without a decision server, the node's adaptive thresholds of
+    `user` are asked instead; not with both, for thresholds act once per path.
     """
 
     deployment_id: str
@@ -57,6 +68,9 @@ class DeploymentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     limits: RiskLimits = RiskLimits()
     use_brackets: bool = True
     expires_checked: bool = True
+    decisions: str = ""
+    decision_ms: int = 100
+    gate: Literal["", "thresholds"] = ""
 
     def __post_init__(self) -> None:
         if not self.deployment_id:
@@ -65,6 +79,32 @@ class DeploymentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
             raise ValueError(f"capital_share: expected above 0 and at most 1, got {self.capital_share}")
         if self.entries is not None and self.entries < 1:
             raise ValueError(f"entries: expected at least 1, got {self.entries}")
+        if self.decisions and not self.decisions.startswith("/"):
+            raise ValueError(
+                f"decisions: expected the path of a decision server, such as {DECISIONS}, got {self.decisions!r}"
+            )
+        if self.decisions and self.gate:
+            raise ValueError(f"gate: expected none where {self.decisions} decides, got {self.gate}: it has its own")
+        if not 1 <= self.decision_ms <= MOST_DECISION_MS:
+            raise ValueError(f"decision_ms: expected 1 to {MOST_DECISION_MS}, got {self.decision_ms}")
+
+
+class Decided(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """What was decided about a signal for one deployment, as it is journaled with the signal: nobody is asked again.
+
+    `served_by`, `reason`, `arm`: as in `protocols.decisions.Decision`. `text`: why, in words. `marks`: of the decision.
+    """
+
+    deployment_id: str
+    decision_id: str
+    should_trade: bool
+    action: DecisionAction
+    confidence: float
+    served_by: str
+    reason: Reason = ""
+    arm: str = ""
+    text: str = ""
+    marks: tuple[str, ...] = ()
 
 
 class Declined(Exception):
@@ -167,6 +207,31 @@ class Deployment:
     def takes(self, market: str) -> bool:
         """Whether it trades the market."""
         return not self.settings.markets or market in self.settings.markets
+
+    def decides(self, signal: Signal) -> bool:
+        """Whether a decision is to be asked for: what it does not act on anyway is not."""
+        return (
+            bool(self.settings.decisions or self.settings.gate)
+            and signal.decision_id is None
+            and signal.action in DECIDED
+            and self.state == "active"
+            and self.takes(signal.symbol)
+            and signal.confidence >= self.settings.min_confidence
+        )
+
+    def decision_id(self, signal: Signal) -> str:
+        """The id of the decision about a signal: the same however often it is asked."""
+        return self._order_id(signal, DECISION)
+
+    def decided(self, signal: Signal, decided: Decided | None, now: int) -> Signal:
+        """The signal with its decision. Raises Declined where the decision is not to trade, or to do something else."""
+        self._admit(signal, now)
+        if decided is None:
+            raise Declined("decision", f"{self.settings.decisions or self.settings.gate} was not asked")
+        if not decided.should_trade or decided.action != signal.action:
+            raise Declined("decision", _against(signal, decided))
+        marks = tuple(sorted({*signal.marks, *decided.marks}))
+        return msgspec.structs.replace(signal, decision_id=decided.decision_id, marks=marks)
 
     def orders_for(
         self,
@@ -303,3 +368,11 @@ class Deployment:
             "decision_id": signal.decision_id or "",
             "marks": signal.marks,
         }
+
+
+def _against(signal: Signal, decided: Decided) -> str:
+    """Why a signal goes no further, in words."""
+    who = f"{decided.served_by} (arm {decided.arm})" if decided.arm else decided.served_by
+    said = decided.action if decided.should_trade or decided.action == "HOLD" else f"not to trade, {decided.action}"
+    text = f"the signal says {signal.action}, {who} says {said} with {decided.confidence:.3g}"
+    return f"{text}: {decided.text} [{decided.decision_id}]" if decided.text else f"{text} [{decided.decision_id}]"

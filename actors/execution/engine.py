@@ -21,7 +21,7 @@ from actors.execution.accounts.equity_curve import EquitySample
 from actors.execution.accounts.ledger import Entry
 from actors.execution.accounts.round_trips import ClosedTrade
 from actors.execution.blotter import BlotterState, Working
-from actors.execution.deployments import Declined, Deployment, DeploymentMemory, DeploymentSettings
+from actors.execution.deployments import Decided, Declined, Deployment, DeploymentMemory, DeploymentSettings
 from actors.execution.engine_orders import OrderDesk, ToVenue
 from actors.execution.engine_state import NEVER, EngineSettings
 from actors.execution.flattening import Flattening
@@ -531,19 +531,32 @@ class Engine(OrderDesk):
                 return  # the stream was read again
             self.signal_seq = item.seq
         signal = item.signal()
-        for deployment in self.deployments.values():
-            meant = signal.deployment_id
-            if meant == deployment.id or (meant is None and deployment.settings.strategy_id == signal.strategy_id):
-                self.signal(deployment.id, signal, self.now, item.seq)
+        decided = {each.deployment_id: each for each in item.decided}
+        for deployment in self.takers(signal):
+            self.signal(deployment.id, signal, self.now, item.seq, decided.get(deployment.id))
+
+    def takers(self, signal: Signal) -> list[Deployment]:
+        """The deployments that a signal is meant for."""
+        if signal.deployment_id is not None:
+            meant = self.deployments.get(signal.deployment_id)
+            return [] if meant is None else [meant]
+        return [each for each in self.deployments.values() if each.settings.strategy_id == signal.strategy_id]
 
     def _skip_signals(self, item: SkipSignals, ts: int) -> None:
         self._reach(ts)
         self.signal_seq = max(self.signal_seq, item.seq)
 
-    def signal(self, deployment_id: str, signal: Signal, ts: int, seq: int = 0) -> None:
+    def signal(self, deployment_id: str, signal: Signal, ts: int, seq: int = 0, decided: Decided | None = None) -> None:
         """A deployment acts on a signal, at `ts`. What it makes of it is in `take_verdicts`."""
         deployment = self.deployments[deployment_id]
         deployment.signals += 1
+        if deployment.decides(signal):
+            try:
+                signal = deployment.decided(signal, decided, ts)
+            except Declined as declined:
+                deployment.declined += 1
+                self._judge(deployment, signal, seq, ts, code=declined.code, reason=declined.reason)
+                return
         if deployment.settings.sized_at == "open" and signal.symbol in self.bar_markets:
             self._waiting.append(_Open(deployment_id, msgspec.json.encode(signal), ts, signal.symbol, seq))
             return

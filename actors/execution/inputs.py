@@ -10,7 +10,7 @@ from typing import Final, Literal
 import msgspec
 import zstandard
 
-from actors.execution.deployments import DeploymentSettings, DeploymentState
+from actors.execution.deployments import Decided, DeploymentSettings, DeploymentState
 from actors.execution.risk.limits import RiskLimits
 from protocols.control import Message
 from protocols.orders import MarketInput, OrderCommand, VenueReport
@@ -46,16 +46,18 @@ class MoveDeployment(Message, frozen=True, gc=False, tag="move_deployment"):
 class TakeSignal(Message, frozen=True, gc=False, tag="take_signal"):
     """A stored signal, with its place in the hub's stream: every deployment that it is meant for acts on it.
 
-    `body`: the signal as JSON, as its metadata is, which cannot stand in msgpack.
+    `body`: the signal as JSON, as its metadata is, which cannot stand in msgpack. `decided`: what was decided about it
+    for those deployments that ask.
     """
 
     seq: int
     body: bytes
+    decided: tuple[Decided, ...] = ()
 
     @classmethod
-    def of(cls, seq: int, signal: Signal) -> TakeSignal:
+    def of(cls, seq: int, signal: Signal, decided: tuple[Decided, ...] = ()) -> TakeSignal:
         """The input of a signal."""
-        return cls(seq, msgspec.json.encode(signal))
+        return cls(seq, msgspec.json.encode(signal), decided)
 
     def signal(self) -> Signal:
         """The signal."""

@@ -7,7 +7,7 @@ right (`AlignWithVenue`). An intent is in the journal before the gateway hears o
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import trio
 
@@ -243,10 +243,6 @@ class VenueLink(AccountNews):
                 DifferenceShown(each.kind, each.what, each.ours, each.theirs) for each in self.differences
             ),
         )
-
-    def take(self, item: Any) -> None:
-        """See the account."""
-        raise NotImplementedError
 
 
 def _message(command: ToVenue, engine: Engine) -> Message:

@@ -19,6 +19,7 @@ from actors.execution.account_tree import account_branch
 from actors.execution.deployments import DeploymentSettings
 from actors.execution.roster_rows import EXECUTION_ROSTER, Event, ExecutionRosterRow, Kind, known
 from actors.storage.streams import StreamIncomplete, read_stream
+from protocols.agents import AGENT_STRATEGY, ControlAgent, ListAgents
 from protocols.control import Message, Probe, ProbeReport, Refused, Terminated, Unknown
 from protocols.deployments import GetDeployment
 from protocols.execution import (
@@ -51,7 +52,7 @@ from protocols.execution import (
     ViewDeployment,
     account_actor,
 )
-from protocols.paths import QUERIES, STRATEGIES
+from protocols.paths import AGENT_ROSTER, QUERIES, STRATEGIES
 from runtime import Actor, Mailbox, StartChild, TerminateChild, receive
 
 ASK_S: Final = 15.0
@@ -594,12 +595,22 @@ class ExecutionRoster(Actor):
         stopped = []
         for run in sorted(runs - {""}):
             try:
-                await self.lookup(STRATEGIES).ask(TerminateChild(run), START_S)
+                if run.startswith(AGENT_STRATEGY):
+                    await self._stop_agent(run)
+                else:
+                    await self.lookup(STRATEGIES).ask(TerminateChild(run), START_S)
             except (Refused, Unknown) as error:
                 self.logger.warning("a strategy was not stopped", strategy=run, why=str(error))
             else:
                 stopped.append(run)
         return tuple(stopped)
+
+    async def _stop_agent(self, strategy_id: str) -> None:
+        """Through its roster, so that it stays stopped after a restart of the node."""
+        roster = self.lookup(AGENT_ROSTER)
+        for each in (await roster.ask(ListAgents(), ASK_S)).agents:
+            if each.strategy_id == strategy_id:
+                await roster.ask(ControlAgent(user_id=each.user_id, action="stop"), START_S)
 
     # -- how it is ---------------------------------------------------------------------------------------------
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import Any, ClassVar, Final
 
 import msgspec
-import trio
 
 from actors.execution.account_settings import (
     AccountSpec,
@@ -19,7 +18,6 @@ from actors.execution.account_settings import (
     FollowMarket,
     ReadOn,
     ShowDeployment,
-    SignalsRead,
 )
 from actors.execution.account_views import account_view, chosen, deploy_run, deployment_view, flatten_view
 from actors.execution.accounts.rows import ExecutionSnapshotRow
@@ -37,17 +35,16 @@ from actors.execution.inputs import (
     SetLimits,
     SetTrading,
     SkipSignals,
-    TakeSignal,
     Tick,
     Unlock,
     decode,
 )
 from actors.execution.journal import InputJournal, journal_stream, snapshot_stream
 from actors.execution.journal_reading import journal_rows, last_snapshot, outcome_is_there
-from actors.execution.live_account import VenueLink
 from actors.execution.market_following import NotFollowed, instruments_of
 from actors.execution.risk.limits import RiskLimits
 from actors.execution.risk_views import market_shown, risk_shown, sized
+from actors.execution.signal_reading import SignalReading
 from protocols.control import ExitReason, Refused, Unknown
 from protocols.deployments import Denied, OrdersTaken, PlaceOrders
 from protocols.execution import (
@@ -79,7 +76,7 @@ from protocols.execution import (
 from protocols.nanos import decimal_text
 from protocols.orders import AmendOrder, CancelOrder, NewOrder, OrderCommand, SubmitOrders
 from protocols.paths import HUB, QUERIES
-from protocols.signals import ReadSignals, SignalPage, SignalStored
+from protocols.signals import ReadSignals, SignalStored
 from runtime import Mailbox, receive
 
 MANUAL: Final = "manual"
@@ -91,10 +88,9 @@ OF_A_PERSON: Final = tuple(
 )
 """The same for a person, who believes that what was said last stands: everything that was said."""
 HUB_S: Final = 10.0
-RETRY_S: Final = 0.5
 
 
-class TradingAccount(VenueLink):
+class TradingAccount(SignalReading):
     """An account. `account`: the fields of AccountSpec."""
 
     mailbox: ClassVar[Mailbox] = Mailbox(capacity=65_536)
@@ -243,58 +239,6 @@ class TradingAccount(VenueLink):
             self.take(Tick())
         else:
             self._plan()
-
-    # -- signals -----------------------------------------------------------------------------------------------
-
-    @receive
-    def stored(self, message: SignalStored) -> None:
-        """There is something to read."""
-        self.ref.tell(ReadOn())
-
-    @receive
-    def read_on(self, message: ReadOn) -> None:
-        """Ask the hub for what is new; who asks waits beside the account, which goes on meanwhile."""
-        if self.reading:
-            self.read_again = True
-        elif self.engine.deployments:
-            self.reading = True
-            self.spawn(self._read, self.engine.signal_seq + 1, name="signals")
-
-    async def _read(self, from_seq: int) -> None:
-        try:
-            page: SignalPage | None = await self.lookup(HUB).ask(ReadSignals(from_seq), HUB_S)
-        except (Refused, Unknown) as error:
-            self.logger.warning("signals cannot be read", why=str(error))
-            await trio.sleep(RETRY_S)
-            page = None
-        self.ref.tell(SignalsRead(page))
-
-    @receive
-    def read(self, message: SignalsRead) -> None:
-        """Take the signals that are new, in the order of the hub's stream."""
-        self.reading = False
-        page = message.page
-        more = self.read_again or page is None
-        self.read_again = False
-        if page is not None:
-            for stored in page.signals:
-                if stored.seq <= self.engine.signal_seq:
-                    continue
-                if self._is_meant(stored.signal.strategy_id, stored.signal.deployment_id):
-                    self.take(TakeSignal.of(stored.seq, stored.signal))
-                else:
-                    self.engine.signal_seq = stored.seq
-            if page.next_seq > page.last_seq:
-                self.engine.signal_seq = max(self.engine.signal_seq, page.last_seq)
-            else:
-                more = True
-        if more:
-            self.ref.tell(ReadOn())
-
-    def _is_meant(self, strategy_id: str, deployment_id: str | None) -> bool:
-        if deployment_id is not None:
-            return deployment_id in self.engine.deployments
-        return any(each.settings.strategy_id == strategy_id for each in self.engine.deployments.values())
 
     # -- orders ------------------------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from typing import Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
 
@@ -16,14 +16,17 @@ from actors.execution.http.numbers import Amount
 from actors.execution.risk.limits import RiskLimits
 from actors.execution.risk.sizing import Method, SizingSettings
 from actors.strategies.status import ROSTER, ListStrategies, StartStrategy
+from protocols.agents import AGENT_STRATEGY, ListAgents
 from protocols.control import Refused
 from protocols.deployments import DEPLOYMENTS
 from protocols.execution import CloseAccount, DeploymentView, StartDeployment
+from protocols.paths import AGENT_ROSTER
 
 T = TypeVar("T")
 
 START_S: Final = 60.0
 ASK_S: Final = 15.0
+SHOWN: Final = 20
 RUNS: Final = frozenset({"active", "loading", "paused"})
 
 
@@ -31,7 +34,9 @@ class RunRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     """How a strategy is run and deployed. A run of its name that is there already is taken as it is.
 
     `symbols` empty: those of the run. `capital_share`: the part of the account's equity that is its own. `opposite`:
-    what a signal against its position does. `limits`: RiskLimits of this deployment.
+    what a signal against its position does. `entries`: how many signals may add to one position (null:
+    any number). `limits`: RiskLimits of this deployment. `decisions`: the path of the
+    decision server that is asked about its signals; empty: none is. `gate`: `thresholds`, where no server decides.
     """
 
     symbols: tuple[str, ...] = ()
@@ -46,6 +51,9 @@ class RunRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     opposite: Literal["close", "flip", "ignore"] = "close"
     allow_short: bool = True
     min_confidence: float = 0.0
+    entries: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    decisions: str = ""
+    gate: Literal["", "thresholds"] = ""
     limits: RiskLimits | None = None
     name: str = ""
     auto_start: bool = True
@@ -68,7 +76,12 @@ def _converted(fields: dict[str, Any], kind: type[T], field: str) -> T:
 
 
 async def running(call: Call, strategy_id: str, request: RunRequest) -> tuple[str, ...]:
-    """The markets of the strategy's run, which is started if there is none. Raises Refused, HttpError 400."""
+    """The markets of the strategy's run, which is started if there is none. Raises Refused, HttpError 400.
+
+    An agent is started by its own routes, so its markets are those that it was last started with.
+    """
+    if strategy_id.startswith(AGENT_STRATEGY):
+        return await _markets_of_agent(call, strategy_id)
     roster = call.ref(ROSTER)
     try:
         [found] = (await roster.ask(ListStrategies(strategy_id), ASK_S)).strategies
@@ -95,6 +108,15 @@ async def running(call: Call, strategy_id: str, request: RunRequest) -> tuple[st
     return symbols
 
 
+async def _markets_of_agent(call: Call, strategy_id: str) -> tuple[str, ...]:
+    agents = (await call.ref(AGENT_ROSTER).ask(ListAgents(), ASK_S)).agents
+    for each in agents:
+        if each.strategy_id == strategy_id:
+            return each.symbols
+    expected = ", ".join(each.strategy_id for each in agents[:SHOWN]) or "none was started"
+    raise HttpError(400, "invalid", f"expected that of an agent ({expected}), got {strategy_id}", "strategy_id")
+
+
 async def deployed(
     call: Call, account: str, strategy_id: str, request: RunRequest, *, user: str = "local", mode: str = "paper"
 ) -> DeploymentView:
@@ -114,6 +136,9 @@ async def deployed(
         "allow_short": request.allow_short,
         "capital_share": request.capital_share,
         "min_confidence": request.min_confidence,
+        "entries": request.entries,
+        "decisions": request.decisions,
+        "gate": request.gate,
         "limits": msgspec.to_builtins(request.limits or RiskLimits()),
     }
     settings = _converted(fields, DeploymentSettings, "deployment")

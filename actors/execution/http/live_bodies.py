@@ -27,8 +27,9 @@ class DeploymentRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     `allocated_capital` is opened. Live needs an account of the configuration.
 
     `capital_share`: of the account; null: `allocated_capital` over what the account began with, at most 1; without
-    that all of it. `execution_config`: `opposite`, `min_confidence`, `allow_short`, `use_brackets`, `source`,
-    `parameters`, `configuration`. `monitoring_config` must be empty: limits and alerts are those of the account.
+    that all of it. `execution_config`: `opposite`, `min_confidence`, `allow_short`, `entries`, `source`,
+    `parameters`, `configuration`, `decisions`, `gate`. `monitoring_config` must be empty: limits and alerts are those
+    of the account.
     """
 
     strategy_id: str | int
@@ -74,6 +75,10 @@ class LiveDeployment(msgspec.Struct, frozen=True):
     positions: tuple[PositionBody, ...]
     created_at: str | None
     settings: FreeObject
+    decisions: str = ""
+    """The decision server that is asked about its signals; empty: none is."""
+    gate: str = ""
+    """`thresholds`, where they are asked instead."""
 
 
 class ExecutionPage(msgspec.Struct, frozen=True):
@@ -322,6 +327,8 @@ def execution_body(view: DeploymentView, account: AccountView | None, *, figures
         positions=tuple(map(position_body, view.positions)),
         created_at=moment(view.created),
         settings=view.settings,
+        decisions=settings.decisions,
+        gate=settings.gate,
     )
 
 

@@ -66,7 +66,19 @@ BASE: Final = "/api/live-execution"
 ONE: Final = f"{BASE}/deployments/{{deployment_id}}"
 EXECUTION: Final = f"{BASE}/executions/{{execution_id}}"
 ORCHESTRATION: Final = f"{BASE}/orchestrations/{{orchestration_id}}"
-OPTIONS: Final = frozenset({"opposite", "min_confidence", "allow_short", "source", "parameters", "configuration"})
+OPTIONS: Final = frozenset(
+    {
+        "opposite",
+        "min_confidence",
+        "allow_short",
+        "entries",
+        "source",
+        "parameters",
+        "configuration",
+        "decisions",
+        "gate",
+    }
+)
 """What `execution_config` may say."""
 
 To = Literal["active", "paused", "stopped"]

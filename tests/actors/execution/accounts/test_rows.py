@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import TypeVar
@@ -28,8 +28,9 @@ from protocols.nanos import exact_nanos
 from protocols.orders import Order, OrderEvent, Why
 from protocols.storage import RunQuery
 from runtime.log_reader import LogReader
+from tests.actors.databases import Databases
 from tests.actors.execution.accounts.kit import Marked, account, instrument, n, order, trade
-from tests.actors.storage.kit import ServerThread, call, fetch, small_log
+from tests.actors.storage.kit import call, fetch, small_log
 
 R = TypeVar("R", bound=Row)
 NUMERIC = frozenset({"notional", "realized", "amount", "equity", "cash", "unrealized", "peak", "day_start"})
@@ -37,13 +38,8 @@ MIGRATIONS = Path(actors.execution.__file__).parent / "migrations"
 
 
 @pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    server = ServerThread(tmp_path_factory.mktemp("postgres"))
-    try:
-        call(server.url, lambda connection: schema.upgrade(connection, [schema.OWN, MIGRATIONS]))
-        yield server.url
-    finally:
-        server.stop()
+def database(databases: Databases) -> str:
+    return databases.new([schema.OWN, MIGRATIONS])
 
 
 def moved(url: str, log: Path, rows: Sequence[Row]) -> list[str]:

@@ -1,14 +1,16 @@
-"""Health and metrics: what an operator, a load balancer or Prometheus asks.
+"""Health, metrics, alerts, drift: what an operator, a load balancer or Prometheus asks.
 
 `GET /`, `/health`, `/health/live`, `/health/ready`, `/health/status`, `/health/metrics`, `/metrics` and
-`/api/v1/system/config`. Every figure is read when it is asked for.
+`/api/v1/system/config`. Every figure is read when it is asked for. What is watched all the time is in the parts:
+alerts and drift.
 """
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import msgspec
 import trio
@@ -16,11 +18,13 @@ from prometheus_client import generate_latest
 
 from actors.edge.call import Call
 from actors.edge.responses import Response
-from actors.edge.routing import get
+from actors.edge.routing import Route, get
+from actors.monitor.alerts import part as alerts
+from actors.monitor.drift import part as drift
 from actors.monitor.health import Component, GetConfiguration, GetHealth, Health, process_figures
 from actors.monitor.inference_metrics import InferenceMetrics, NodeFacts, RouteFigures
 from protocols.control import Refused, Row, Unknown
-from protocols.paths import MONITOR
+from protocols.paths import MONITOR, THRESHOLDS
 from runtime import ChildSpec
 from runtime.capability import Whole
 from runtime.metrics import CONTENT_TYPE
@@ -39,6 +43,27 @@ class Service(msgspec.Struct, frozen=True):
     endpoints: tuple[str, ...]
 
 
+class Check(msgspec.Struct, frozen=True):
+    """One component's probe, as the threshold service tells it. `critical`: where it has failed the node is unhealthy,
+    which is so of every component. `failure_count`: in a row."""
+
+    healthy: bool
+    execution_time_ms: float
+    failure_count: int
+    critical: bool
+    description: str
+
+
+class Checks(msgspec.Struct, frozen=True):
+    """All probes."""
+
+    overall_healthy: bool
+    critical_failures: tuple[str, ...]
+    checks: dict[str, Check]
+    ml_service: dict[str, str]
+    """The components of the adaptive thresholds."""
+
+
 class HealthAnswer(msgspec.Struct, frozen=True):
     """The node as a whole and its components by name."""
 
@@ -47,6 +72,7 @@ class HealthAnswer(msgspec.Struct, frozen=True):
     timestamp: str
     version: str
     components: dict[str, str]
+    checks: Checks
 
 
 class Alive(msgspec.Struct, frozen=True):
@@ -120,8 +146,21 @@ async def index(call: Call) -> Service:
 async def health(call: Call) -> Response:
     """Answer 200 while nothing has failed, 503 otherwise."""
     found = await _health(call)
-    body = HealthAnswer(found.status, "troupe", _time(found.at), VERSION, {c.name: c.status for c in found.components})
+    states: dict[str, str] = {c.name: c.status for c in found.components}
+    body = HealthAnswer(found.status, "troupe", _time(found.at), VERSION, states, _checks(found))
     return _json(503 if found.status == "unhealthy" else 200, body)
+
+
+def _checks(found: Health) -> Checks:
+    return Checks(
+        overall_healthy=found.status != "unhealthy",
+        critical_failures=tuple(c.name for c in found.components if c.status == "failed"),
+        checks={
+            c.name: Check(c.status != "failed", round(c.took_ms, 3), c.failures, True, c.detail or c.path)
+            for c in found.components
+        },
+        ml_service={c.name: c.status for c in found.components if c.path.startswith(f"{THRESHOLDS}/")},
+    )
 
 
 async def live(call: Call) -> Alive:
@@ -195,7 +234,8 @@ async def configuration(call: Call) -> Response:
 
 
 TAGS = ("health",)
-routes = [
+PARTS: Final = (alerts, drift)
+routes: list[Route] = [
     get("/", index, summary="What this is", tags=TAGS),
     get("/health", health, summary="Health", tags=TAGS),
     get("/health/live", live, summary="Liveness", tags=TAGS),
@@ -204,19 +244,24 @@ routes = [
     get("/health/metrics", inference_metrics, summary="Metrics by the inference service's names", tags=TAGS),
     get("/metrics", metrics, summary="Prometheus metrics", tags=TAGS),
     get("/api/v1/system/config", configuration, summary="The resolved configuration", tags=TAGS),
+    *(route for part in PARTS for route in part.routes),
 ]
-sections: dict[str, Any] = {}
-migrations: str | None = None
-rows: tuple[type[Row], ...] = ()
-commands: dict[str, str] = {}
+sections: dict[str, Any] = {name: kind for part in PARTS for name, kind in part.sections.items()}
+migrations: str | None = str(Path(__file__).parent / "migrations")
+rows: tuple[type[Row], ...] = tuple(row for part in PARTS for row in part.rows)
+commands: dict[str, str] = {
+    "monitoring check": "actors.monitor.generating.command:check",
+    "monitoring generate": "actors.monitor.generating.command:generate",
+}
 
 
 def children(configuration: Configuration, whole: Whole) -> list[ChildSpec]:
-    """Return the monitor over all probes."""
+    """Return the monitor over all probes, and the parts. Raises ConfigurationError for alerts that cannot be."""
     shown = msgspec.json.encode(configuration.resolved(), enc_hook=str)
-    return [ChildSpec("monitor", "actors.monitor.health:Monitor", {"probes": whole.probes, "configuration": shown})]
+    monitor = ChildSpec("monitor", "actors.monitor.health:Monitor", {"probes": whole.probes, "configuration": shown})
+    return [monitor, *(spec for part in PARTS for spec in part.children(configuration))]
 
 
 def probes(configuration: Configuration) -> list[tuple[str, str]]:
-    """Nobody has to ask the one who asks."""
-    return []
+    """Who answers for the parts; nobody has to ask the one who asks."""
+    return [probe for part in PARTS for probe in part.probes(configuration)]

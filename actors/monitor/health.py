@@ -26,6 +26,10 @@ class Component(Message, frozen=True, gc=False, tag="component"):
     ready: bool
     detail: str
     figures: tuple[tuple[str, str | int | float | bool | None], ...]
+    took_ms: float = 0.0
+    """How long the answer took."""
+    failures: int = 0
+    """How often in a row it has failed."""
 
 
 class Health(Message, frozen=True, gc=False, tag="health"):
@@ -59,6 +63,7 @@ class Monitor(Actor):
         self.configuration = configuration
         self.last: Health | None = None
         self.asked_ns = 0
+        self.failures: dict[str, int] = {}
 
     @receive
     async def health(self, request: GetHealth) -> Health:
@@ -76,11 +81,16 @@ class Monitor(Actor):
         return self.last
 
     async def _probe(self, name: str, path: str, found: dict[str, Component]) -> None:
+        begun = time.perf_counter()
         try:
             report = await self.lookup(path).ask(Probe(), PROBE_S)
         except (Refused, Unknown) as error:
             report = ProbeReport("failed", f"no answer from {path}: {error}", ready=False)
-        found[name] = Component(name, path, report.status, report.ready, report.detail, report.figures)
+        took_ms = 1000 * (time.perf_counter() - begun)
+        failures = self.failures[name] = self.failures.get(name, 0) + 1 if report.status == "failed" else 0
+        found[name] = Component(
+            name, path, report.status, report.ready, report.detail, report.figures, took_ms, failures
+        )
 
     @receive
     def resolved(self, request: GetConfiguration) -> bytes:

@@ -1,0 +1,117 @@
+"""Made-up streams of feedback: decisions with a known best threshold, and hostile ones."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from actors.thresholds.gate import GateSettings
+from actors.thresholds.learner import Learner, LearningSettings
+from actors.thresholds.meta_gate import MetaGateSettings
+from actors.thresholds.parameters import DEFAULTS, Parameter
+from actors.thresholds.safeguards import HOUR_NS
+from protocols.thresholds import AdaptationRecord
+
+START = 1_700_000_000 * 10**9
+BY_NAME = {each.name: each for each in DEFAULTS}
+
+RESTLESS = LearningSettings(
+    gate=GateSettings(block=4, warmup=10, evidence=0.1, rate=0.5, max_step=1.0, deadband=0.0),
+    meta_gate=MetaGateSettings(open_above=0.3, close_below=-0.3, served_blocks=1, memory=0.5, shrink=0.01),
+)
+"""Learns much too fast, with all safeguards: so that a few hundred decisions try them all."""
+
+ODD = (None, math.nan, math.inf, -math.inf, 1e300, -1e300, 900.0, -900.0, 0.0)
+
+
+class Event(NamedTuple):
+    """One thing that happens to a learner. `wait_h` may be negative: a clock that goes back."""
+
+    kind: str
+    wait_h: float
+    score: float = 0.0
+    outcome: float | None = None
+    acted: bool = True
+
+
+def hostile(parameter: Parameter, seed: int, count: int) -> Iterator[Event]:
+    """Heavy tails, sign flips, outliers, unknown and impossible outcomes, gaps, clocks that go back, cycles of several
+    askers one upon the other, freezes, poor performance, resets."""
+    rng = np.random.default_rng(seed)
+    low, high = sorted((parameter.gate(parameter.lower), parameter.gate(parameter.upper)))
+    width = high - low
+    best = low + width * rng.random()
+    tail = float(rng.choice([1.1, 2.0, 4.0, 30.0]))
+    sign = 1.0
+    for _ in range(count):
+        wait = float(
+            rng.choice([0.0, 0.5, 3.0, 13.0, 30.0, 400.0, -5.0, -300.0], p=[0.3, 0.3, 0.2, 0.1, 0.04, 0.01, 0.04, 0.01])
+        )
+        kind = str(
+            rng.choice(
+                ["observe", "adapt", "force", "poor", "freeze", "thaw", "reset"],
+                p=[0.85, 0.06, 0.06, 0.01, 0.005, 0.01, 0.005],
+            )
+        )
+        if rng.random() < 0.01:
+            sign = -sign
+        if rng.random() < 0.01:
+            best = low + width * rng.random()
+        score = low + width * float(rng.normal(0.5, 0.4))
+        outcome: float | None = sign * (score - best) / width * 0.05 + 0.01 * float(rng.standard_t(tail))
+        if rng.random() < 0.03:
+            outcome = ODD[rng.integers(len(ODD))]
+        if rng.random() < 0.01:
+            score = float(rng.choice([np.nan, np.inf, -1e308, 1e308, 0.0]))
+        yield Event(kind, wait, score, outcome, bool(rng.random() < 0.6))
+
+
+def apply(learner: Learner, event: Event, now: int) -> list[AdaptationRecord]:
+    """Let it happen; the records that it leaves."""
+    match event.kind:
+        case "observe":
+            return list(learner.observe(event.score, event.outcome, now, now, acted=event.acted))
+        case "adapt":
+            return [learner.adapt(now)]
+        case "force":
+            return [learner.adapt(now, force=True)]
+        case "poor":
+            learner.poor(now)
+        case "freeze":
+            learner.freeze("kill_switch")
+        case "thaw":
+            learner.thaw("kill_switch")
+        case "reset":
+            return [learner.reset(now)]
+    return []
+
+
+def taught(
+    learner: Learner,
+    seed: int,
+    count: int,
+    *,
+    best: float = 0.8,
+    noise: float = 1.0,
+    sign: float = 1.0,
+    every_h: float = 0.5,
+    cycle_every: int = 100,
+    start: int = START,
+    scale: float = 0.01,
+    spread: float = 1.0,
+    centre: float = 0.0,
+) -> list[AdaptationRecord]:
+    """Decisions with normal scores around `centre` on the gate axis, whose best threshold is `best`, and cycles."""
+    rng = np.random.default_rng(seed)
+    records: list[AdaptationRecord] = []
+    for number in range(count):
+        now = start + int(number * every_h * HOUR_NS)
+        score = centre + spread * float(rng.standard_normal())
+        outcome = scale * (sign * (score - best) / spread + noise * float(rng.standard_t(4)) / 2**0.5)
+        records += learner.observe(score, outcome, now, now)
+        if number % cycle_every == cycle_every - 1:
+            records.append(learner.adapt(now))
+    return records

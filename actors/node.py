@@ -27,9 +27,12 @@ from runtime.telemetry import TelemetrySettings
 CAPABILITIES = (
     "actors.storage.capability",
     "actors.signals.capability",
+    "actors.thresholds.capability",
+    "actors.decisions.capability",
     "actors.execution.capability",
     "actors.strategies.capability",
     "actors.market.capability",
+    "actors.agents.capability",
     "actors.research.capability",
     "actors.monitor.capability",
     "actors.edge.capability",

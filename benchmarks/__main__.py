@@ -38,6 +38,9 @@ BENCHMARKS = (
     "execution",
     "cluster",
     "link",
+    "decisions",
+    "thresholds",
+    "thresholds_serving",
 )
 """In the order of the page."""
 

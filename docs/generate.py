@@ -3,10 +3,11 @@
     command-line.md     the parser of actors/cli
     configuration.md    the settings structs of every capability
     http.md             the OpenAPI document
-    metrics.md          what a scrape of a node holds
+    metrics.md          what a scrape of a node holds, and the registry of the capabilities' metrics
     messages.md         protocols/control.py and runtime/administration.py
     runtime.md          what `runtime` exports
     strategy-sdk.md     what `actors.strategies.sdk` offers the authors of strategies
+    features.md         the table of features, actors/decisions/features/table.py
 
 A test compares the committed pages with what this writes.
 """
@@ -32,6 +33,10 @@ import runtime
 from actors import node
 from actors.cli import installation, parser
 from actors.cli.config import docstrings_of, structs_in
+from actors.decisions.features import names
+from actors.decisions.features.aggregate import KEYS
+from actors.decisions.features.table import AGES, FEATURES, HOUR
+from actors.monitor.registry import CAPABILITIES, DECISIONS, MONITOR
 from actors.strategies import sdk
 from actors.strategies.library_sdk import SdkItem, SdkMember, sdk_documentation
 from protocols import control
@@ -65,6 +70,7 @@ def pages() -> dict[str, str]:
         "messages.md": messages,
         "runtime.md": python_interface,
         "strategy-sdk.md": strategy_sdk,
+        "features.md": features,
     }
     return {name: _page(maker()) for name, maker in makers.items()}
 
@@ -209,6 +215,10 @@ def _schema_type(schema: dict[str, Any]) -> str:
         return " or ".join(_schema_type(each) for each in schema["anyOf"] if each.get("type") != "null")
     if "enum" in schema:
         return ", ".join(f"`{each}`" for each in schema["enum"] if each is not None)
+    if "prefixItems" in schema:
+        return f"array of {len(schema['prefixItems'])}: " + ", ".join(
+            _schema_type(each) for each in schema["prefixItems"]
+        )
     if schema.get("type") == "array":
         return f"array of {_schema_type(schema.get('items', {})) or 'anything'}"
     words = {"object": "table", "": "anything"}
@@ -327,6 +337,16 @@ def metrics() -> Iterator[str]:
             (name, family.type, ", ".join(f"`{each}`" for each in labels if each != "le"), family.documentation)
         )
     yield _table(("Metric", "Kind", "Labels", "Meaning"), rows)
+    yield "Capabilities add theirs. A line of one appears once there is something to count."
+    for title, entries in (("Decisions", DECISIONS), ("Monitor", MONITOR), ("Others", CAPABILITIES)):
+        yield f"## {title}"
+        yield _table(
+            ("Metric", "Kind", "Labels", "Meaning"),
+            [
+                (f"`{each.name}`", each.kind, ", ".join(f"`{label}`" for label in each.labels), each.help)
+                for each in entries
+            ],
+        )
     yield "An actor can add its own: `self.node.metrics.counter(name, documentation, labels)`, `gauge`, `histogram`."
 
 
@@ -502,6 +522,59 @@ def _sdk_member(member: SdkMember) -> tuple[str, str]:
     # Inside of `Parameter` these names are its own methods, so it knows the types by others.
     shown = re.sub(r"\b_(Int|Float|Bool|Str)\b", lambda found: found[1].lower(), shown)
     return f"`{shown}`", _literal(" ".join(member.description.split()))
+
+
+# --- Features ---------------------------------------------------------------------------------------------
+
+_GROUPS: dict[str, tuple[str, ...]] = {
+    "Price": names.PRICE,
+    "Indicators": names.INDICATORS,
+    "Momentum": names.MOMENTUM,
+    "Chain": names.ON_CHAIN,
+    "Whales": names.WHALES,
+    "Funding": names.FUNDING,
+    "Smart money": names.SMART_MONEY,
+    "Liquidations": names.LIQUIDATIONS,
+}
+
+
+def features() -> Iterator[str]:
+    """What policies see."""
+    yield "# Features"
+    yield (
+        "What a policy sees of a market, by name. One builder makes them of bars and of figures from elsewhere, in "
+        "training, over tables of past bars and on a node, so the same bars give the same numbers everywhere.\n\n"
+        "A **raw field** has the unit that is given here. A request for a decision (`POST /api/v1/predict`) says raw "
+        "fields in `signal_data`, under these names: `macd` and `atr` there in units of the price, with `price` beside "
+        "them; a `market_data.candles` says all that come of bars. The **feature** is the raw field scaled into its "
+        "range. A field that is not known is missing: never 0, never a default, and a policy is told that it is "
+        "missing. [Train a policy](../how-to/train-a-policy.md) shows them in use."
+    )
+    yield f"## `{names.MARKET_29}`"
+    yield f"The {len(names.FEATURE_SETS[names.MARKET_29])} features of one market, in the order of an observation."
+    first = 1
+    for group, members in _GROUPS.items():
+        yield f"### {group}"
+        if members[0] in AGES:
+            block = KEYS[members[0]][0]
+            yield (
+                f"From elsewhere: the block `{block}` of a data aggregator's answer, or the request itself. A value is "
+                f"missing again after {AGES[members[0]] // HOUR} h."
+            )
+        yield _features(members, first)
+        first += len(members)
+    yield f"## `{names.BOOK}`"
+    yield f"The {len(names.FEATURE_SETS[names.BOOK])} features of one order book, in the order of an observation."
+    yield _features(names.FEATURE_SETS[names.BOOK], 1)
+
+
+def _features(members: Sequence[str], first: int) -> str:
+    rows = []
+    for number, feature in enumerate((FEATURES[name] for name in members), first):
+        source = "" if feature.source == "external" else feature.source
+        span = f"{feature.low:g} to {feature.high:g}"
+        rows.append((str(number), f"`{feature.name}`", feature.meaning, feature.unit, source, feature.transform, span))
+    return _table(("", "Name", "Meaning of the raw field", "Its unit", "Made of", "Scaled", "Range"), rows)
 
 
 # --- Markdown ---------------------------------------------------------------------------------------------

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -38,6 +41,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         needs_recordings = item.get_closest_marker("recordings") or "recordings" in getattr(item, "fixturenames", ())
         if needs_recordings and no_recordings is not None:
             item.add_marker(no_recordings)
+
+
+class ByFileAndPage(LoadFileScheduling):
+    """Whole files to one process; of the documents, which take longest of all, half of the pages to one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file, _, rest = nodeid.partition("::")
+        if not file.endswith("docs/test_documents.py"):
+            return file
+        page = rest.partition("[")[2].rpartition(":")[0]
+        return f"{file} {zlib.crc32(page.encode()) % 2}"
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling | None:
+    return ByFileAndPage(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 @pytest.fixture(scope="session")

@@ -184,7 +184,7 @@ PASSED_ON: dict[str, tuple[str, str]] = {
 }
 """Verbs whose arguments belong to another program; the two that install an extra on first use."""
 
-INSTALL = "install or update .venv, with extras: troupe install [dev] [bench] [redis] [kafka]"
+INSTALL = "install or update .venv, with extras: troupe install [dev] [bench] [redis] [kafka] [onnx]"
 
 EXAMPLES = """\
 examples:

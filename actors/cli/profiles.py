@@ -8,10 +8,14 @@ A variable `TROUPE__…` of the environment and `--set` win over the profile.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Final, NamedTuple
 
 from actors.cli.report import Exit, failure
+from actors.thresholds.old_service import VARIABLES as THRESHOLD_VARIABLES
+from actors.thresholds.old_service import FileError, with_file
 from runtime.settings import PREFIX
 
 Environ = Mapping[str, str]
@@ -35,6 +39,8 @@ class Profile(NamedTuple):
 
     config: str
     variables: tuple[Variable, ...]
+    read_file: Callable[[Environ], Environ] = lambda environ: environ
+    """What a file of the old system, if the environment names one, says as variables; raises FileError."""
 
 
 def _names(text: str, environ: Environ) -> str | None:
@@ -132,6 +138,46 @@ def _origins(text: str, environ: Environ) -> str | None:
     return _names(text, environ)
 
 
+def _first_choice(text: str, environ: Environ) -> str | None:
+    """The threshold service is asked where there is one, unless this says false: then there is none."""
+    return "" if _switch(text, environ) == "false" else None
+
+
+def _share(text: str, environ: Environ) -> str | None:
+    """A share of 0 to 1, said as one and not as a percentage."""
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise ValueError(f"expected a share of 0 to 1, got {text!r}")
+    return text.strip()
+
+
+def _number(least: float, most: float, *, whole: bool = False) -> Callable[[str, Environ], str | None]:
+    """A reader of numbers within bounds, so that the error names the old variable."""
+    words = f"{'a whole number' if whole else 'a number'} of at least {least:g}"
+    words += f" and at most {most:g}" if most < math.inf else ""
+
+    def read(text: str, environ: Environ) -> str | None:
+        try:
+            found = int(text) if whole else float(text)
+        except ValueError:
+            found = math.nan
+        if not least <= found <= most or found == math.inf:
+            raise ValueError(f"expected {words}, got {text!r}")
+        return text.strip()
+
+    return read
+
+
+def _folder(text: str, environ: Environ) -> str | None:
+    folder = Path(text.strip()).expanduser().absolute()
+    if text.strip() and not folder.is_dir():
+        raise ValueError(f"expected a folder of policy bundles, got {text!r}, which is none")
+    return str(folder) if text.strip() else None
+
+
 def _mebibytes(text: str, environ: Environ) -> str | None:
     try:
         return str(int(text) * 1024 * 1024)
@@ -152,11 +198,15 @@ def _quoted(text: str) -> str:
 _SERVICE: Final = "inference-service"
 _STRATEGY_SERVICE: Final = "ai-ml-strategy-service"
 _STOCKS: Final = "a feed of stocks needs its markets, and its key in a file: add one of the venue"
+_RESERVED: Final = 4
+"""Places that `config/rl-service.toml` keeps for risk exits."""
+_TRAINS: Final = "no node trains by itself: `bin/troupe train`"
 _LATER: Final = "read by the training and trading parts, which this version does not have"
 _TRAINING: Final = "read by the training parts, which this version does not have"
 _REQUEST: Final = "each backtest says its own; what it leaves out has the default of its route"
 
 PROFILES: Final[dict[str, Profile]] = {
+    "threshold": Profile("threshold", tuple(Variable(*each) for each in THRESHOLD_VARIABLES), with_file),
     "kalshi": Profile(
         "kalshi",
         (
@@ -224,6 +274,78 @@ PROFILES: Final[dict[str, Profile]] = {
             Variable("WEBSOCKET_PING_INTERVAL", "edge.limits.websocket_ping_s", "how often a silent client is pinged"),
             Variable("WEBSOCKET_MAX_MESSAGE_SIZE", "edge.limits.websocket_message_bytes", "of a client, in bytes"),
             Variable("LOG_LEVEL", "telemetry.level", "the least level that is logged", _level_word),
+        ),
+    ),
+    "rl-service": Profile(
+        "rl-service",
+        (
+            Variable(
+                "HOST", "edge.host", "where HTTP is served; beyond loopback only with edge.authentication = token"
+            ),
+            Variable("PORT", "edge.port", "where HTTP is served"),
+            Variable("LOG_LEVEL", "telemetry.level", "the least level that is logged", _level_word),
+            Variable("WORKERS", None, "one process serves: its actors and the threads of its models share the work"),
+            Variable("AB_TESTING_ENABLED", "experiments.0.enabled", "whether users are assigned to arms", _switch),
+            Variable(
+                "RL_TRAFFIC_PERCENTAGE",
+                "experiments.0.rl_traffic_percentage",
+                "the share of users that the model serves, 0 to 1",
+                _share,
+            ),
+            Variable(
+                "PREDICTION_TIMEOUT_SECONDS",
+                "decisions.timeout_s",
+                "until when a request is answered that does not say it, in seconds",
+                _number(0.001, 30.0),
+            ),
+            Variable(
+                "MAX_CONCURRENT_REQUESTS",
+                "decisions.capacity",
+                "predictions that may wait",
+                _number(_RESERVED + 1, 1_000_000, whole=True),
+            ),
+            Variable(
+                "CACHE_TTL_SECONDS",
+                "decisions.cache_ttl_s",
+                "how long an equal question is not decided again",
+                _number(0.0, math.inf),
+            ),
+            Variable(
+                "RL_MODELS_PATH",
+                "decisions.models_dir",
+                "the folder whose `<name>.bundle` serves the name, at the first start",
+                _folder,
+            ),
+            Variable("TRADING_SERVICE_URL", "bridges.trading_url", "the trading service; unset: none is called"),
+            Variable("DATA_AGGREGATOR_URL", "bridges.data_url", "the data aggregator; unset: none is called"),
+            Variable(
+                "FALLBACK_TO_ADAPTIVE_THRESHOLD",
+                "bridges.threshold_url",
+                "false: no threshold service is called, whatever ADAPTIVE_THRESHOLD_URL says",
+                _first_choice,
+            ),
+            Variable("ADAPTIVE_THRESHOLD_URL", "bridges.threshold_url", "the threshold service; unset: none is called"),
+            Variable("DATABASE_URL", "database.url", "the database; unset: an embedded one", _plain_url),
+            Variable("REDIS_URL", None, "what is cached is in memory; signals go there by [[channels]]"),
+            *(
+                Variable(f"RL_{name}", None, f"{_TRAINS} {option}")
+                for name, option in (
+                    ("ALGORITHM", "--algorithm"),
+                    ("TOTAL_TIMESTEPS", "--timesteps"),
+                    ("RANDOM_SEED", "--seed"),
+                    ("TRAIN_SPLIT", "--train-share"),
+                    ("LEARNING_RATE", "--hyperparameter learning_rate=…"),
+                    ("BATCH_SIZE", "--hyperparameter batch_size=…"),
+                    ("LOOKBACK_WINDOW", "--lookback"),
+                    ("EPISODE_LENGTH", "--episode-steps"),
+                    ("MAX_EPISODE_STEPS", "--episode-steps"),
+                    ("INITIAL_BALANCE", "--cash"),
+                    ("MIN_TRADE_AMOUNT", "--min-trade"),
+                    ("TRANSACTION_COST", "--fee"),
+                    ("SLIPPAGE_RATE", "--slippage"),
+                    ("REWARD_SCALING", "--reward-scale"),
+                )
+            ),
         ),
     ),
     "ml-strategy": Profile(
@@ -305,6 +427,10 @@ def profile(name: str) -> Profile:
 
 def translate(wanted: Profile, environ: Environ) -> list[Translated]:
     """What each of its variables gives, in order. Raises CommandError (usage) for a text that cannot be read."""
+    try:
+        environ = wanted.read_file(environ)
+    except FileError as error:
+        raise failure(Exit.USAGE, "invalid", str(error), field=error.field or None) from None
     done: list[Translated] = []
     given: dict[str, str] = {}
     for variable in wanted.variables:

@@ -189,6 +189,7 @@ class Connection:
         except HttpError as error:
             self._admission = admission = None
             self.phase = Phase.HANDLER  # so that the time until the next request is counted from here
+            error.flagged = self._server.router.flagged(request.path)
             self._out.put_error(error, request)
             self._unread = error.close or not request.complete
         self._admission = None
@@ -244,6 +245,7 @@ class Connection:
 
     def _fail(self, error: HttpError, request: HttpRequest, endpoint: Endpoint) -> None:
         endpoint.failures += 1
+        error.flagged = self._server.router.flagged(request.path)
         self._out.put_error(error, request)
         self._unread = error.close or not request.complete
 
@@ -401,6 +403,7 @@ class Connection:
             error = HttpError(504, "timed_out", "the request took too long; whether it was performed is unknown")
         else:
             return
+        error.flagged = self._current is not None and server.router.flagged(self._current.path)
         self._out.put_error(error, None)
         self._out.write_now()
         self._unread = True

@@ -47,13 +47,16 @@ class HttpError(Exception):
         self.field = field
         self.headers = headers
         self.close = close
+        self.flagged = False
+        """Whether the body says `"success": false`, too: on the paths of a service whose clients look for it."""
 
     def __str__(self) -> str:
         return f"{self.status} {self.code}: {self.message}"
 
     def body(self) -> bytes:
         """The answer's JSON body."""
-        return _encode(ErrorBody(ErrorDetail(self.code, self.message, self.field)))
+        body = _encode(ErrorBody(ErrorDetail(self.code, self.message, self.field)))
+        return b'{"success":false,' + body[1:] if self.flagged else body
 
 
 RETRY_AFTER = ("retry-after", "1")

@@ -35,6 +35,7 @@ class Route:
 
     __slots__ = (
         "body_bytes",
+        "flagged",
         "handler",
         "method",
         "path",
@@ -73,6 +74,8 @@ class Route:
         self.body_bytes = body_bytes
         self.timeout_s = timeout_s
         self.stores = stores
+        self.flagged = False
+        """Whether errors on its path say `"success": false`, too."""
 
     def __repr__(self) -> str:
         return f"<Route {'WS' if self.websocket else self.method} {self.path}>"
@@ -251,6 +254,14 @@ class _Node:
 
 Match = tuple[Endpoint, dict[str, str]]
 
+
+def _flagged(router: Router) -> tuple[tuple[bytes, ...], frozenset[bytes]]:
+    """Of flagged routes: how paths with a parameter begin, and those without one."""
+    paths = {each.route.path for each in router.endpoints if each.route.flagged}
+    prefixes = {path.partition("{")[0].encode() for path in paths if "{" in path}
+    return tuple(prefixes), frozenset(path.encode() for path in paths if "{" not in path)
+
+
 _NO_PARAMETERS: dict[str, str] = {}
 
 
@@ -277,6 +288,11 @@ class Router:
             self._memo[key] = build(self)
         result: T = self._memo[key]
         return result
+
+    def flagged(self, path: bytes) -> bool:
+        """Whether errors on this path say `"success": false`: one of a flagged route, or one below such a route."""
+        prefixes, whole = self.once("flagged", _flagged)
+        return path.startswith(prefixes) or path in whole
 
     def find(self, method: bytes, path: bytes) -> Match:
         """The endpoint for a request and its path parameters. Raises HttpError 404, 405 (with `Allow`) or 400."""

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.cli.test_command_line import envelope, troupe
+from tests.cli.test_command_line import envelope
+from tests.cli.test_command_line import in_a_process as troupe
 
 
 def cluster(data_dir: Path, *arguments: str) -> tuple[int, Any, str]:

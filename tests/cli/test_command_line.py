@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import shlex
@@ -11,16 +13,31 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
 from actors.cli import parser
+from actors.cli.__main__ import main
 from tests.cli.conftest import REPOSITORY
 
 ENVIRONMENT = {name: text for name, text in os.environ.items() if not name.startswith("TROUPE_")}
 
 
 def troupe(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The command line in this process: most of a process of its own is its start."""
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        mock.patch.dict(os.environ, ENVIRONMENT | environment, clear=True),
+        contextlib.chdir(REPOSITORY),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        status = main(arguments)
+    return subprocess.CompletedProcess(arguments, status, out.getvalue(), err.getvalue())
+
+
+def in_a_process(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "actors.cli", *arguments],
         cwd=REPOSITORY,
@@ -42,7 +59,7 @@ def envelope(answer: subprocess.CompletedProcess[str]) -> Any:
 
 
 def test_help_names_every_common_verb_and_every_exit_status() -> None:
-    answer = troupe("--help")
+    answer = in_a_process("--help")
     assert (answer.returncode, answer.stderr) == (0, "")
     for verb in [*parser.VERBS, *parser.PASSED_ON, "install"]:
         assert f"\n  {verb} " in answer.stdout

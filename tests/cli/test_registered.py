@@ -7,7 +7,8 @@ import pytest
 from actors.cli.registered import error_of
 from actors.cli.report import Exit
 from protocols.control import Refused, Unknown
-from tests.cli.test_command_line import envelope, troupe
+from tests.cli.test_command_line import envelope
+from tests.cli.test_command_line import in_a_process as troupe
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import zlib
 from pathlib import Path
 from typing import Any
 
 import pytest
 from xdist.scheduler import LoadFileScheduling
+
+from tests.docs.sharing import shares
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -44,14 +45,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 class ByFileAndPage(LoadFileScheduling):
-    """Whole files to one process; of the documents, which take longest of all, half of the pages to one."""
+    """Whole files to one process; of the documents, which take longest of all, the pages that share a node to one."""
 
     def _split_scope(self, nodeid: str) -> str:
         file, _, rest = nodeid.partition("::")
         if not file.endswith("docs/test_documents.py"):
             return file
-        page = rest.partition("[")[2].rpartition(":")[0]
-        return f"{file} {zlib.crc32(page.encode()) % 2}"
+        page = REPOSITORY / rest.partition("[")[2].rpartition(":")[0]
+        return f"{file} {page.is_file() and shares(page)}"
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling | None:

@@ -164,6 +164,7 @@ def test_a_folder_of_the_same_name_where_one_stands_is_not_taken_for_a_package(i
     assert (status, err) == (7, "")
 
 
+@pytest.mark.long
 def test_a_verb_that_needs_an_extra_installs_it_once(installed: Path) -> None:
     status, _, err = finished(start(installed, "test"))
     assert status == 7
@@ -173,6 +174,7 @@ def test_a_verb_that_needs_an_extra_installs_it_once(installed: Path) -> None:
     assert (status, err) == (7, "")
 
 
+@pytest.mark.long
 def test_a_failed_update_leaves_no_stamp_and_the_next_try_repairs_it(installed: Path) -> None:
     (installed / "constraints.txt").write_text("# changed\n")
     status, out, err = finished(start(installed, "x", environment={"SMALL_BUILD_FAILS": "1"}))
@@ -193,6 +195,7 @@ def test_two_first_uses_at_once_make_one_installation(tmp_path: Path) -> None:
     assert sum(err.count("creating .venv") for _, _, err in answers) == 1
 
 
+@pytest.mark.long
 def test_ctrl_c_leaves_no_stamp_and_no_process(tmp_path: Path) -> None:
     repository = small_repository(tmp_path / "repository")
     fifo = tmp_path / "fifo"

@@ -204,6 +204,7 @@ def by_the_profile(folder: Path, *arguments: str) -> NodeProcess:
     return node
 
 
+@pytest.mark.long
 async def test_a_node_runs_by_the_profile_and_what_is_made_of_mock_data_is_marked_synthetic(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:

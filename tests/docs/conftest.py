@@ -1,4 +1,4 @@
-"""The one node that the documents talk to, and a reader for every page."""
+"""The node that pages of the documents share, and a reader for every page."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.reader import Reader, RunningNode, lay_out
+from tests.docs.reader import REPOSITORY, Reader, RunningNode, lay_out
+from tests.docs.sharing import shares
 
 
 @pytest.fixture(scope="module")
@@ -22,25 +23,12 @@ def folders() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-@pytest.fixture(scope="module")
-def shared_node(folders: Path) -> Iterator[RunningNode]:
-    """`bin/troupe run` as the README says it, once, for as long as documents are read."""
-    folder = folders / "node"
-    lay_out(folder)
-    node = RunningNode(folder, folder / "data")
-    try:
-        yield node
-    finally:
-        node.stop()
-        node.ended()
-
-
 class Library:
     """Page to its reader. One reads at a time; nodes that pages have started may still be stopping meanwhile."""
 
-    def __init__(self, folders: Path, shared: RunningNode) -> None:
+    def __init__(self, folders: Path) -> None:
         self._folders = folders
-        self._shared = shared
+        self._shared: RunningNode | None = None
         self._closed: list[Reader] = []
         self._page = ""
         self._reader: Reader | None = None
@@ -50,8 +38,17 @@ class Library:
         if self._reader is None or page != self._page:
             self.turn_over()
             self._page = page
-            self._reader = Reader(self._folders / f"page-{len(self._closed)}", self._shared)
+            shared = self.shared() if shares(REPOSITORY / page) else None
+            self._reader = Reader(self._folders / f"page-{len(self._closed)}", shared)
         return self._reader
+
+    def shared(self) -> RunningNode:
+        """`bin/troupe run` as the README says it, once, for as long as documents are read."""
+        if self._shared is None:
+            folder = self._folders / "node"
+            lay_out(folder)
+            self._shared = RunningNode(folder, folder / "data")
+        return self._shared
 
     def turn_over(self) -> None:
         """The page is read."""
@@ -60,17 +57,22 @@ class Library:
             self._reader = None
             self._closed[-1].close()
 
-    def ended(self) -> None:
-        """Wait until nothing is left that a page has started."""
-        for node in (node for reader in self._closed for node in reader.own):
+    def close(self) -> None:
+        """Stop whatever pages have started, and wait until nothing is left of it."""
+        self.turn_over()
+        nodes = [node for reader in self._closed for node in reader.own]
+        if self._shared is not None:
+            self._shared.stop()
+            nodes.append(self._shared)
+        for node in nodes:
             node.ended()
 
 
 @pytest.fixture(scope="module")
-def library(folders: Path, shared_node: RunningNode) -> Iterator[Library]:
+def library(folders: Path) -> Iterator[Library]:
     """The readers of all pages."""
-    library = Library(folders, shared_node)
-    yield library
-    library.turn_over()
-    shared_node.stop()
-    library.ended()
+    library = Library(folders)
+    try:
+        yield library
+    finally:
+        library.close()

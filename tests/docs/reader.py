@@ -19,6 +19,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
 
+from tests.docs.sharing import RUN
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 SHOWN = "127.0.0.1:8001"
 SHOWN_FOLDER = "/home/you/troupe"
@@ -27,7 +29,6 @@ READY_S = 60.0
 COMMAND_S = 30.0
 STOP_S = 10.0
 _LISTENING = re.compile(r"listening on http://(\S+)")
-_RUN = re.compile(r"(?P<variables>(?:\w+=\S+ )*)bin/troupe run\b(?P<arguments>.*)")
 
 
 def environment(folder: Path, data: Path) -> dict[str, str]:
@@ -115,9 +116,9 @@ class RunningNode:
 
 
 class Reader:
-    """One page's reader, in a folder of its own."""
+    """One page's reader, in a folder of its own. `shared`: the node that it talks to until it starts its own."""
 
-    def __init__(self, folder: Path, shared: RunningNode) -> None:
+    def __init__(self, folder: Path, shared: RunningNode | None) -> None:
         self.folder = folder
         self.shared = shared
         self.node = shared
@@ -125,7 +126,8 @@ class Reader:
         self.saved: dict[str, str] = {}
         self.typed: list[str] = []
         lay_out(folder)
-        (folder / "data").symlink_to(shared.data)
+        if shared is not None:
+            (folder / "data").symlink_to(shared.data)
         self.shell = subprocess.Popen(
             ["bash", "--noprofile", "--norc"],
             cwd=folder,
@@ -168,7 +170,7 @@ class Reader:
         self.typed.append(command)
         if "actors/" in command:
             self.take_packages()
-        if run := _RUN.fullmatch(command):
+        if run := RUN.fullmatch(command):
             printed = self.run_node(run["arguments"].split(), run["variables"].split())
         else:
             printed = self._type(self.translated(command))
@@ -176,12 +178,12 @@ class Reader:
 
     def run_node(self, arguments: list[str], variables: list[str]) -> str:
         """Start the node that the page starts, or fall in with the shared one if that is what it would be."""
-        if arguments == variables == [] and not (self.folder / "actors").exists():
+        if self.shared is not None and arguments == variables == [] and not (self.folder / "actors").exists():
             return self.shared.printed.decode()
         self.leave()
         data = self.folder / f"data-{len(list(self.folder.iterdir()))}"
         data.mkdir()  # a link to nothing could not be named as the data folder
-        (self.folder / "data").unlink()
+        (self.folder / "data").unlink(missing_ok=True)
         (self.folder / "data").symlink_to(data)
         try:
             self.node = RunningNode(self.folder, data, *arguments, variables=variables)
@@ -208,13 +210,15 @@ class Reader:
 
     def translated(self, text: str) -> str:
         """What the page says, for here."""
-        return text.replace(SHOWN, self.node.address).replace(SHOWN_FOLDER, str(self.folder))
+        if self.node is not None:
+            text = text.replace(SHOWN, self.node.address)
+        return text.replace(SHOWN_FOLDER, str(self.folder))
 
     def shown(self, text: str) -> str:
         """What came, as the page would show it."""
         for folder in (self.folder, REPOSITORY):
             text = text.replace(str(folder), SHOWN_FOLDER)
-        return text.replace(self.node.address, SHOWN)
+        return text if self.node is None else text.replace(self.node.address, SHOWN)
 
     def _type(self, command: str) -> str:
         assert self.shell.stdin is not None

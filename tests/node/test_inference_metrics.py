@@ -50,6 +50,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("n")
 
 
+@pytest.mark.long
 async def test_all_names_are_there_and_say_what_has_happened(folder: Path) -> None:
     with NodeProcess(folder, CONFIGURATION + CHANNEL) as node:
         await node.ready()

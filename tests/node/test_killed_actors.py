@@ -109,6 +109,7 @@ def paths(view: dict[str, Any]) -> list[str]:
     return [path for child in view["children"] for path in paths(child)] + [view["path"]]
 
 
+@pytest.mark.long
 async def test_every_path_of_the_tree_comes_back(prepared: Path) -> None:
     with NodeProcess(prepared) as node:
         await node.ready()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.actors.market.test_recordings import FILES, SESSION, raw_frames, reconstructed
+from tests.actors.market.test_recordings import FILES, raw_frames, reconstructed
 from tests.node.kit import NodeProcess, until
 
 pytestmark = pytest.mark.recordings
@@ -47,9 +47,7 @@ NOTHING_OF = (
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(
-            name, marks=() if name in (SESSION, WITH_REMOVALS) else pytest.mark.long, id=name.partition(".")[0]
-        )
+        pytest.param(name, marks=() if name == WITH_REMOVALS else pytest.mark.long, id=name.partition(".")[0])
         for name in FILES
     ],
 )

@@ -61,10 +61,10 @@ async def test_a_second_start_goes_on_where_the_first_one_ended(prepared: Path) 
 @pytest.mark.parametrize(
     ("moment", "number"),
     [
-        ("log/lock", signal.SIGTERM),
+        pytest.param("log/lock", signal.SIGTERM, marks=pytest.mark.long),
         ("log/lock", signal.SIGINT),
         ("postgres/cluster.new", signal.SIGTERM),
-        ("node.json", signal.SIGINT),
+        pytest.param("node.json", signal.SIGINT, marks=pytest.mark.long),
     ],
 )
 async def test_a_signal_during_the_start_stops_in_order(folder: Path, moment: str, number: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
+import pytest
 import trio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -135,9 +136,8 @@ class Chaos(Run):
                 await self.check(here, part)
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
 @given(tree=trees(), data=st.data())
-def test_a_tree_comes_to_rest_as_the_rules_say(tree: Sup, data: st.DataObject) -> None:
+def _comes_to_rest(tree: Sup, data: st.DataObject) -> None:
     names = [part.name for _, part in walk(tree) if isinstance(part, W)]
     starts = {name: " ".join(["ok", *data.draw(WORDS), "ok"]) for name in names}
     actions = data.draw(st.lists(st.tuples(st.sampled_from(ACTIONS), st.integers(0, 20)), min_size=1, max_size=25))
@@ -148,3 +148,8 @@ def test_a_tree_comes_to_rest_as_the_rules_say(tree: Sup, data: st.DataObject) -
         assert trio.lowlevel.current_statistics().tasks_living == before
 
     trio.run(main, clock=MockClock(autojump_threshold=0))
+
+
+@pytest.mark.parametrize("examples", [30, pytest.param(300, marks=pytest.mark.long)])
+def test_a_tree_comes_to_rest_as_the_rules_say(examples: int) -> None:
+    settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck))(_comes_to_rest)()

@@ -46,6 +46,7 @@ def trading(desk: Client, account: str, state: str) -> Any:
     return desk.until(f"{BASE}/{account}", lambda shown: shown["trading"] == state)
 
 
+@pytest.mark.long
 def test_accounts_that_pass_a_limit_together_may_only_reduce_until_they_are_within_it(desk: Client) -> None:
     one, two, three, flat = (desk.session(initial_capital="1000", symbols=[MARKET]) for _ in range(4))
     # Each alone is within the limit, both together are not.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 
 from actors.strategies.sandbox import wire
 from actors.strategies.sandbox.zygote import Limits, Zygote
@@ -13,6 +14,7 @@ LIMITS = Limits(memory_mb=128)
 WITHIN_S = 30.0
 
 
+@pytest.mark.long
 async def test_all_ordinary_strategies_give_the_same_signals_in_a_locked_worker() -> None:
     given = inputs()
     zygote = await Zygote.start()

@@ -63,6 +63,8 @@ def from_aggregate(
     """
     found: dict[str, float] = {}
     blocks = {name: block for name, block in _blocks(body, symbol, field) if _usable(name, block, ts, field)}
+    if not blocks:
+        return found
     for feature, (name, *keys) in KEYS.items():
         block = blocks.get(name, {})
         for key in keys:

@@ -32,7 +32,8 @@ ACTIONS: Final[tuple[DecisionAction, ...]] = get_args(DecisionAction)
 CANDLES: Final = ("candles", "bars", "data")
 CLOSES: Final = ("prices", "closes")
 _IN_PRICE: Final = ("macd", "atr")
-_SAID: Final = frozenset({"confidence", "volume", "action", "price", "timestamp", "symbol", *FEATURE_SETS[MARKET_29]})
+_FEATURES: Final = frozenset(FEATURE_SETS[MARKET_29])
+_SAID: Final = frozenset({"confidence", "volume", "action", "price", "timestamp", "symbol", *_FEATURES})
 _AROUND: Final = frozenset({*CANDLES, *CLOSES, "price", "timestamp", "symbol", "metadata"})
 
 
@@ -122,14 +123,14 @@ def _positive(field: str, value: object) -> float:
 
 def _of_signal(signal: Mapping[str, object], price: float | None) -> dict[str, float]:
     raw: dict[str, float] = {}
-    for name in FEATURE_SETS[MARKET_29]:
-        if name not in signal:
+    for name, value in signal.items():
+        if name not in _FEATURES:
             continue
         field = f"signal_data.{name}"
         if name not in _IN_PRICE:
-            raw[name] = checked(name, signal[name], field)
+            raw[name] = checked(name, value, field)
             continue
-        found = number(field, signal[name], 0.0 if name == "atr" else -1e15, 1e15)
+        found = number(field, value, 0.0 if name == "atr" else -1e15, 1e15)
         if price is not None:
             raw[name] = checked(name, found / price, field)
     return raw

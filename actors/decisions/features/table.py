@@ -197,7 +197,7 @@ _BOOKS: Final = (
 FEATURES: Final[dict[str, Feature]] = {each.name: each for each in (*_MARKET, *_BOOKS)}
 """Every feature by its name."""
 
-_ORDERED: Final = {name: tuple(FEATURES[each] for each in names) for name, names in FEATURE_SETS.items()}
+_PLACES: Final = {name: {each: place for place, each in enumerate(names)} for name, names in FEATURE_SETS.items()}
 
 
 def scale(raw: Mapping[str, float], feature_set: str) -> tuple[float, ...]:
@@ -205,9 +205,14 @@ def scale(raw: Mapping[str, float], feature_set: str) -> tuple[float, ...]:
 
     Raises FeatureError for an unknown set.
     """
-    if feature_set not in _ORDERED:
-        names_of(feature_set)
-    return tuple([each.scaled(raw.get(each.name, NAN)) for each in _ORDERED[feature_set]])
+    names_of(feature_set)
+    places = _PLACES[feature_set]
+    scaled = [NAN] * len(places)
+    for name, value in raw.items():
+        place = places.get(name)
+        if place is not None:
+            scaled[place] = FEATURES[name].scaled(value)
+    return tuple(scaled)
 
 
 def checked(name: str, value: object, field: str = "") -> float:

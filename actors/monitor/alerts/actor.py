@@ -237,7 +237,7 @@ class Alerts(Actor):
                 self.logger.error("alerts are not taken: too many are active", title=alert.title, count=self.dropped)
             return False
         self._fired.labels(alert.severity).inc()
-        self.logger.warning("alert", title=alert.title, severity=alert.severity, source=alert.source, value=alert.value)
+        self.logger.warning("alert", title=alert.title, severity=alert.severity, source=alert.source, what=alert.description)
         self._tell(alert, alert.ts)
         return True
 

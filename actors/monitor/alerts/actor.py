@@ -237,7 +237,8 @@ class Alerts(Actor):
                 self.logger.error("alerts are not taken: too many are active", title=alert.title, count=self.dropped)
             return False
         self._fired.labels(alert.severity).inc()
-        self.logger.warning("alert", title=alert.title, severity=alert.severity, source=alert.source, what=alert.description)
+        said = alert.description
+        self.logger.warning("alert", title=alert.title, severity=alert.severity, source=alert.source, text=said)
         self._tell(alert, alert.ts)
         return True
 

@@ -39,6 +39,7 @@ from benchmarks.harness import (
     quantiles,
     times_at_least,
     times_at_most,
+    under_load,
 )
 from protocols.decisions import Decide
 from protocols.paths import DECISIONS, EDGE
@@ -410,23 +411,9 @@ SERVERS = {TROUPE: "serve_troupe", FASTAPI: "serve_fastapi", SERVE: "serve_ray"}
 
 def loaded(server: str, load: str, model: str, bundle: str, **parameters: Any) -> Sample:
     """One run of the load generator against one server. Ray Serve, which is many processes, may use both cores."""
-    server_core, client_core = cores()
-    core = "any" if server == "serve_ray" else server_core
+    core = "any" if server == "serve_ray" else cores()[0]
     with Child(f"benchmarks.decisions:{server}", core, model=model, bundle=bundle) as serving:
-        port = serving.announced()["port"]
-        if load == "closed_loop":
-            parameters["server_pid"] = serving.pid
-        with Child(
-            f"benchmarks.load:{load}",
-            client_core,
-            port=port,
-            path=PATH,
-            body=BODY,
-            connections=CONNECTIONS,
-            **parameters,
-        ) as client:
-            found: Sample = client.result()
-            return found
+        return under_load(serving, load, path=PATH, body=BODY, connections=CONNECTIONS, **parameters)
 
 
 def run(scale: Scale) -> Findings:

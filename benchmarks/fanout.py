@@ -29,7 +29,7 @@ from actors.signals.capability import Settings as SignalSettings
 from actors.signals.capability import branch
 from actors.signals.fanout import FanOut
 from actors.signals.subscriber import Frame, Subscriber
-from benchmarks.harness import TROUPE, Child, Findings, Row, Sample, Scale, cores, in_turns, times_at_least
+from benchmarks.harness import TROUPE, Child, Findings, Row, Sample, Scale, cores, in_turns, times_at_least, under_load
 from protocols.control import Probe
 from protocols.paths import HUB, STREAM
 from protocols.signal_stream import encode_signal
@@ -259,29 +259,16 @@ SLOW = frozenset({"trio-websocket"})
 
 def fanned(server: str, frames: int, burst: int, connections: int = SUBSCRIBERS, **more: int) -> Sample:
     """One run of a server with its subscribers, each on a core of its own."""
-    server_core, client_core = cores()
     numbers: dict[str, Any] = {"connections": connections, "frames": frames}
-    with Child(f"benchmarks.fanout:{server}", server_core, burst=burst, **numbers, **more) as serving:
-        port = serving.announced()["port"]
-        with Child(
-            "benchmarks.load:subscribers", client_core, port=port, path=PATH, server_pid=serving.pid, **numbers
-        ) as client:
-            found: Sample = client.result()
-            return found
+    with Child(f"benchmarks.fanout:{server}", cores()[0], burst=burst, **numbers, **more) as serving:
+        return under_load(serving, "subscribers", path=PATH, **numbers)
 
 
 def fanned_signals(frames: int, connections: int = SUBSCRIBERS) -> Sample:
     """One run of hub, stream and edge with their subscribers."""
-    server_core, client_core = cores()
     numbers: dict[str, Any] = {"connections": connections, "frames": frames}
-    with Child("benchmarks.fanout:serve_hub", server_core, **numbers) as serving:
-        port = serving.announced()["port"]
-        subscribing: dict[str, Any] = {"path": SIGNAL_PATH, "greeting": SUBSCRIBE, "greetings": 2}
-        with Child(
-            "benchmarks.load:subscribers", client_core, port=port, server_pid=serving.pid, **subscribing, **numbers
-        ) as client:
-            found: Sample = client.result()
-            return found
+    with Child("benchmarks.fanout:serve_hub", cores()[0], **numbers) as serving:
+        return under_load(serving, "subscribers", path=SIGNAL_PATH, greeting=SUBSCRIBE, greetings=2, **numbers)
 
 
 def signal_bytes() -> int:

@@ -235,3 +235,10 @@ def measured(function: str, cpu: str = "any", **parameters: Any) -> Sample:
     with Child(function, cpu, **parameters) as child:
         found: Sample = child.result()
         return found
+
+
+def under_load(serving: Child, load: str, **parameters: Any) -> Sample:
+    """Run a load generator of `benchmarks.load`, on a core of its own, against a server that announces its port."""
+    if load != "open_loop":  # the others look at the server's use of its core too
+        parameters["server_pid"] = serving.pid
+    return measured(f"benchmarks.load:{load}", cores()[1], port=serving.announced()["port"], **parameters)

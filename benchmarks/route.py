@@ -30,6 +30,7 @@ from benchmarks.harness import (
     in_turns,
     times_at_least,
     times_at_most,
+    under_load,
 )
 from runtime import ChildSpec, NodeSettings, open_node
 from runtime.collector import GarbageCollector
@@ -153,22 +154,8 @@ SERVERS = {TROUPE: "benchmarks.route:serve_troupe", "uvicorn + FastAPI": "benchm
 
 def loaded(server: str, load: str, **parameters: Any) -> Sample:
     """One run of the load generator against one server, each on a core of its own."""
-    server_core, client_core = cores()
-    with Child(server, server_core) as serving:
-        port = serving.announced()["port"]
-        if load == "closed_loop":
-            parameters["server_pid"] = serving.pid
-        with Child(
-            f"benchmarks.load:{load}",
-            client_core,
-            port=port,
-            path=PATH,
-            body=BODY,
-            connections=CONNECTIONS,
-            **parameters,
-        ) as client:
-            found: Sample = client.result()
-            return found
+    with Child(server, cores()[0]) as serving:
+        return under_load(serving, load, path=PATH, body=BODY, connections=CONNECTIONS, **parameters)
 
 
 def run(scale: Scale) -> Findings:

@@ -15,6 +15,7 @@ from trio_websocket import (
     open_websocket_url,
 )
 
+from actors.edge.clients import websocket_tls
 from actors.market.budget import Bucket
 from actors.market.rest_client import Headers, retry_after
 from actors.market.venue_clock import VenueClock
@@ -108,8 +109,10 @@ class Connection:
         given = [(name.encode(), value.encode()) for name, value in headers(sent + self.venue_clock.offset)]
         with self._scope:
             try:
+                tls = await websocket_tls(self.url)
                 async with open_websocket_url(
                     self.url,
+                    ssl_context=tls,
                     extra_headers=given,
                     message_queue_size=512,
                     max_message_size=MAX_FRAME_BYTES,

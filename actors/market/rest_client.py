@@ -14,6 +14,7 @@ import httpx
 import msgspec
 import trio
 
+from actors.edge.clients import body_of, http_tls
 from actors.market.venue_clock import VenueClock
 from protocols.budget import NORMAL, REST, CloseBudget, TakeBudget
 from protocols.control import Refused, Unknown
@@ -98,11 +99,15 @@ class RestClient:
                 await self.budget.ask(TakeBudget(REST, float(call.cost), priority), timeout=self.budget_s)
             except (Refused, Unknown) as error:
                 raise CallFailed(f"no budget: {error}") from None
-        sent = self.clock.now()
+        tls = await http_tls(self.base_url)
         if self._client is None:
             self._client = httpx.AsyncClient(
-                timeout=httpx.Timeout(TIMEOUT_S, connect=CONNECT_S), follow_redirects=False, trust_env=True
+                verify=tls,
+                timeout=httpx.Timeout(TIMEOUT_S, connect=CONNECT_S),
+                follow_redirects=False,
+                trust_env=True,
             )
+        sent = self.clock.now()
         begun = self.clock.monotonic()
         try:
             status, answered, body = await self._send(call, headers(sent + self.venue_clock.offset))
@@ -125,14 +130,7 @@ class RestClient:
             async with self._client.stream(
                 call.method, url, content=call.body or None, headers=[*headers, ("accept", "application/json")]
             ) as response:
-                parts: list[bytes] = []
-                size = 0
-                async for part in response.aiter_bytes(64 * 1024):
-                    size += len(part)
-                    if size > MOST_BYTES:
-                        raise ValueError(f"an answer of more than {MOST_BYTES} bytes")
-                    parts.append(part)
-                return response.status_code, response.headers, b"".join(parts)
+                return response.status_code, response.headers, await body_of(response, MOST_BYTES)
 
 
 def retry_after(text: str | None, now: int) -> float | None:

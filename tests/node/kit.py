@@ -22,6 +22,7 @@ import trio
 
 from actors.storage.embedded import server_url
 from runtime.orphans import ProcessEntry, processes
+from tests.http_client import http_client
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PATIENCE_S = 30.0
@@ -229,7 +230,7 @@ class NodeProcess:
     def client(self) -> httpx.AsyncClient:
         if self._client is None:
             headers = {"Authorization": f"Bearer {self.token}"}
-            self._client = httpx.AsyncClient(base_url=self.url, headers=headers, timeout=20.0, trust_env=False)
+            self._client = http_client(base_url=self.url, headers=headers, timeout=20.0)
         return self._client
 
     def refreshed(self) -> Self:

@@ -8,10 +8,10 @@ import signal
 import socket
 from pathlib import Path
 
-import httpx
 import msgspec
 import pytest
 
+from tests.http_client import http_client
 from tests.node.kit import DEFAULT, NodeProcess, command, until, with_pid
 from tests.node.subscriber import subscribed
 
@@ -23,7 +23,7 @@ async def test_a_first_start_prints_one_line_when_it_is_ready_and_says_503_befor
     with NodeProcess(folder) as node:
         await until(lambda: (node.data / "node.json").exists(), "node.json")
         url = msgspec.json.decode((node.data / "node.json").read_bytes())["url"]
-        async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
+        async with http_client(base_url=url) as client:
             before = []
             while (answer := await client.get("/health/ready")).status_code != 200:
                 before.append(answer)

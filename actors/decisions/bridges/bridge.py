@@ -10,12 +10,12 @@ import math
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Any, ClassVar, Final, TypeVar
 
-import httpx
 import msgspec
 
 from actors.decisions.bridges.kept import Kept
 from actors.decisions.bridges.settings import Settings
 from actors.decisions.bridges.upstream import Call, Meter, Upstream
+from actors.edge.clients import http_tls
 from protocols.bridges import BridgeState, GetBridge
 from protocols.control import ExitReason, Message, Probe, ProbeReport, Refused, Unknown
 from runtime import Actor, Mailbox, receive
@@ -25,8 +25,6 @@ from runtime.promise import Promise
 
 T = TypeVar("T")
 SECOND: Final = 1_000_000_000
-TLS_S: Final = 30.0
-"""How long reading the certificates that are trusted may take."""
 Wanted = Callable[[], bool]
 
 
@@ -58,19 +56,16 @@ class Bridge(Actor):
 
     async def on_start(self) -> None:
         """Make the client; it connects with the first call."""
-        tls = None
-        if self.url.startswith("https:"):
-            tls = await self.offload(httpx.create_ssl_context, timeout=TLS_S)
         self.upstream = Upstream(
             self.title,
             self.url,
+            await http_tls(self.url),
             self.settings,
             self.clock,
             self.node.random.uniform,
             self.token_file,
             meter_of(self.node.metrics, self.title),
             self._breaker_moved,
-            tls,
         )
 
     def _breaker_moved(self, moved: Transition) -> None:

@@ -33,6 +33,7 @@ from actors.decisions.bridges.answers import Malformed, SaidNo, words
 from actors.decisions.bridges.call_record import OK, REFUSED, CallRecord
 from actors.decisions.bridges.retrying import BUSY, RETRIED, Backoff, Repeat, Uniform, retry_after
 from actors.decisions.bridges.settings import Settings
+from actors.edge.clients import NOT_SENT, body_of
 from protocols.bridges import (
     TIMED_OUT,
     UPSTREAM_ERROR,
@@ -51,16 +52,6 @@ logging.getLogger("httpx").setLevel(logging.WARNING)
 T = TypeVar("T")
 MOST_BYTES: Final = 16 * 1024 * 1024
 MOST_TOKEN_BYTES: Final = 65_536
-# Raised before the first byte of a request can have left.
-_NOT_SENT: Final = (
-    httpx.ConnectError,
-    httpx.ConnectTimeout,
-    httpx.PoolTimeout,
-    httpx.UnsupportedProtocol,
-    httpx.LocalProtocolError,
-    httpx.ProxyError,
-    httpx.InvalidURL,
-)
 _TURNED_AWAY: Final = frozenset({429, 503})
 """Statuses of a request that was certainly not performed."""
 
@@ -112,20 +103,20 @@ class Upstream:
     """One service, `name` in errors. Close it with `aclose`.
 
     `meter` is told of every attempt: outcome, seconds. `moved` is told when the breaker changes its state.
-    `tls`: for an https URL; making one takes longer than the event loop may be held.
+    `tls`: of `actors.edge.clients.http_tls`.
     """
 
     def __init__(
         self,
         name: str,
         url: str,
+        tls: ssl.SSLContext,
         settings: Settings,
         clock: Clock,
         uniform: Uniform,
         token_file: str = "",
         meter: Meter = lambda outcome, seconds: None,
         moved: Callable[[Transition], None] | None = None,
-        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.name = name
         self.url = url.rstrip("/")
@@ -156,8 +147,7 @@ class Upstream:
         self._token = ""
         self._slots = trio.CapacityLimiter(settings.max_concurrent)
         self._client = httpx.AsyncClient(
-            # Redirects are not followed: without https in the URL nothing is ever encrypted.
-            verify=tls if tls is not None else self.url.startswith("https:"),
+            verify=tls,
             timeout=httpx.Timeout(settings.deadline_s, connect=min(settings.connect_s, settings.deadline_s)),
             follow_redirects=False,
             limits=httpx.Limits(max_connections=settings.max_concurrent, keepalive_expiry=20.0),
@@ -253,7 +243,7 @@ class Upstream:
         with trio.move_on_at(deadline):
             try:
                 return await self._send(call, await self._authorization())
-            except _NOT_SENT as error:
+            except NOT_SENT as error:
                 raise self._broken(error, arrived=False) from None
             except (httpx.HTTPError, ValueError) as error:
                 raise self._broken(error, arrived=True) from None
@@ -271,14 +261,7 @@ class Upstream:
         async with self._client.stream(
             call.method, self.url + call.target, content=call.body or None, headers=given
         ) as response:
-            parts: list[bytes] = []
-            size = 0
-            async for part in response.aiter_bytes(64 * 1024):
-                size += len(part)
-                if size > MOST_BYTES:
-                    raise ValueError(f"an answer of more than {MOST_BYTES} bytes")
-                parts.append(part)
-            return _Answer(response.status_code, response.headers, b"".join(parts))
+            return _Answer(response.status_code, response.headers, await body_of(response, MOST_BYTES))
 
     async def _authorization(self) -> tuple[tuple[str, str], ...]:
         """The header of the token, which is read again after the upstream has not taken it."""

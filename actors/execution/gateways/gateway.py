@@ -12,6 +12,7 @@ from typing import Final
 
 import trio
 
+from actors.edge.clients import http_tls
 from actors.execution.gateways.core import GatewayCore
 from actors.execution.gateways.gateway_link import GatewayLink
 from actors.execution.gateways.gateway_messages import (
@@ -77,6 +78,7 @@ class Gateway(GatewayLink):
         settings = self.settings
         try:
             rest_url, self._url, key_id, key_file = await self._find()
+            tls = await http_tls(rest_url)
             secret = await self.offload(Path(key_file).read_bytes, timeout=_ASK_S)
             venue = open_venue(settings, rest_url, key_id, secret)
         except (Refused, Unknown, OSError, ValueError, trio.TooSlowError) as error:
@@ -90,6 +92,7 @@ class Gateway(GatewayLink):
         self.core.instruments |= self._instruments
         self._http = GatewayHttp(
             rest_url,
+            tls,
             self.clock,
             self.venue_clock,
             self._budget(),

@@ -6,6 +6,7 @@ An order must never be sent twice, so nothing is repeated here: not after a refu
 from __future__ import annotations
 
 import logging
+import ssl
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -13,6 +14,7 @@ import httpx
 import msgspec
 import trio
 
+from actors.edge.clients import NOT_SENT, body_of
 from actors.execution.gateways.findings import Call
 from actors.execution.gateways.own_budget import OwnBudget
 from actors.market.venue_clock import VenueClock
@@ -29,16 +31,6 @@ MOST_BYTES: Final = 16 * 1024 * 1024
 _RETRY_S: Final = 1.0
 _IDLE_S: Final = 20.0
 _PRIORITIES: Final = {"cancel": CANCEL, "recovery": RECOVERY, "normal": NORMAL}
-# Raised before the first byte of a request can have left.
-_NOT_SENT: Final = (
-    httpx.ConnectError,
-    httpx.ConnectTimeout,
-    httpx.PoolTimeout,
-    httpx.UnsupportedProtocol,
-    httpx.LocalProtocolError,
-    httpx.ProxyError,
-    httpx.InvalidURL,
-)
 Headers = tuple[tuple[str, str], ...]
 
 
@@ -64,11 +56,15 @@ class HttpAnswer(msgspec.Struct, frozen=True):
 
 
 class GatewayHttp:
-    """`prepare(call, ts)`: the call signed for the venue's time, and its headers."""
+    """`prepare(call, ts)`: the call signed for the venue's time, and its headers.
+
+    `tls`: of `actors.edge.clients.http_tls`.
+    """
 
     def __init__(
         self,
         base_url: str,
+        tls: ssl.SSLContext,
         clock: Clock,
         venue_clock: VenueClock,
         budget: ActorRef,
@@ -89,6 +85,7 @@ class GatewayHttp:
         self._timeout_s = timeout_s
         self._budget_s = budget_s
         self._client = httpx.AsyncClient(
+            verify=tls,
             timeout=httpx.Timeout(timeout_s),
             follow_redirects=False,
             limits=httpx.Limits(max_connections=32, max_keepalive_connections=16, keepalive_expiry=_IDLE_S),
@@ -127,7 +124,7 @@ class GatewayHttp:
         try:
             with trio.fail_after(self._timeout_s):
                 status, answered, body = await self._send(rest, headers)
-        except _NOT_SENT as error:
+        except NOT_SENT as error:
             raise NotSent(f"{type(error).__name__}: {error}") from None
         except (httpx.HTTPError, trio.TooSlowError, ValueError) as error:
             raise NoAnswer(f"{type(error).__name__}: {error}".rstrip(": "), left) from None
@@ -144,14 +141,7 @@ class GatewayHttp:
         async with self._client.stream(
             rest.method, self.base_url + rest.target, content=rest.body or None, headers=given
         ) as response:
-            parts: list[bytes] = []
-            size = 0
-            async for part in response.aiter_bytes(64 * 1024):
-                size += len(part)
-                if size > MOST_BYTES:
-                    raise ValueError(f"an answer of more than {MOST_BYTES} bytes")
-                parts.append(part)
-            return response.status_code, response.headers, b"".join(parts)
+            return response.status_code, response.headers, await body_of(response, MOST_BYTES)
 
     def _close(self, call: Call, retry_after: str) -> None:
         """The venue has counted more than we have: nobody who shares the account calls for a while."""

@@ -15,6 +15,7 @@ from trio_websocket import (
     open_websocket_url,
 )
 
+from actors.edge.clients import websocket_tls
 from protocols.venues.simulated import MARKS_HEADER
 
 _CONNECT_S: Final = 10.0
@@ -46,8 +47,10 @@ class PrivateStream:
         raw = [(name.encode(), value.encode()) for name, value in headers]
         with self._scope:
             try:
+                tls = await websocket_tls(self.url)
                 async with open_websocket_url(
                     self.url,
+                    ssl_context=tls,
                     extra_headers=raw,
                     message_queue_size=256,
                     max_message_size=_MOST_BYTES,

@@ -72,18 +72,28 @@ class Notifier(Actor):
         self.saving = self.unsaved = False
         self.ended = dict.fromkeys(("taken", "refused", "given_up", "overflow", "lagged"), 0)
 
-    def on_start(self) -> None:
-        """Make the client, and listen."""
+    async def on_start(self) -> None:
+        """Listen, and make the client."""
         import httpx
+
+        from actors.edge import clients
 
         settings = self.settings
         self.key = secret_key(settings)
         self.url = address(settings)
-        timeout = httpx.Timeout(settings.timeout_s, connect=min(CONNECT_S, settings.timeout_s))
         self.failed = (httpx.HTTPError, httpx.InvalidURL)
         _addresses.add(str(httpx.URL(self.url)))
         logging.getLogger("httpx").addFilter(_without_addresses)
-        self.client = httpx.AsyncClient(timeout=timeout, follow_redirects=False, trust_env=True)
+        self._listen()
+        self.client = httpx.AsyncClient(
+            verify=await clients.http_tls(self.url),
+            timeout=httpx.Timeout(settings.timeout_s, connect=min(CONNECT_S, settings.timeout_s)),
+            follow_redirects=False,
+            trust_env=True,
+        )
+
+    def _listen(self) -> None:
+        settings = self.settings
         failures = settings.breaker_failures
         self.breaker = CircuitBreaker(
             self.path,

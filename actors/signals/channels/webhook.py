@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from email.utils import parsedate_to_datetime
-from typing import ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 import msgspec
 import trio
@@ -30,6 +30,9 @@ from actors.signals.channels.signing import request_id, secret_bytes, signature
 from protocols.control import ExitReason, Refused
 from protocols.signal_stream import timestamp
 from runtime import Actor, Mailbox, receive
+
+if TYPE_CHECKING:
+    import httpx
 
 MOST_ANSWER_BYTES: Final = 65_536
 SHOWN: Final = 200
@@ -57,20 +60,28 @@ class WebhookTarget(Actor):
     def __init__(self, settings: ChannelSettings) -> None:
         self.settings = settings
         self.key = secret_bytes(settings.secret)
+        self.client: httpx.AsyncClient | None = None
 
     async def on_continue(self) -> None:
         """Make the client; it connects with the first request."""
         import httpx
 
+        from actors.edge import clients
+
         timeout = httpx.Timeout(self.settings.timeout_s, connect=min(CONNECT_S, self.settings.timeout_s))
         self.failed = (httpx.HTTPError, httpx.InvalidURL)
         self.client = httpx.AsyncClient(
-            timeout=timeout, follow_redirects=False, limits=httpx.Limits(max_connections=2), trust_env=True
+            verify=await clients.http_tls(self.settings.url),
+            timeout=timeout,
+            follow_redirects=False,
+            limits=httpx.Limits(max_connections=2),
+            trust_env=True,
         )
 
     async def on_stop(self, reason: ExitReason) -> None:
         """Close its connection."""
-        await self.client.aclose()
+        if self.client is not None:  # it may end before it has begun
+            await self.client.aclose()
 
     @receive
     async def deliver(self, request: Deliver) -> Answer:
@@ -99,6 +110,7 @@ class WebhookTarget(Actor):
         return judged(status, retry_after(answered, now), text)
 
     async def _post(self, body: bytes, headers: dict[str, str]) -> tuple[int, str | None, str]:
+        assert self.client is not None
         async with self.client.stream("POST", self.settings.url, content=body, headers=headers) as response:
             text = b""
             async for part in response.aiter_bytes(MOST_ANSWER_BYTES):

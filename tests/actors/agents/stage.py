@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
-import httpx
 import trio
 
 import actors.edge.capability
@@ -28,6 +27,7 @@ from protocols.paths import AGENT_ROSTER, DECISIONS, EDGE, HUB
 from protocols.signals import ReadSignals, SignalStored, StoredSignal
 from runtime import Actor, ChildSpec, Done, KillChild, Node, NodeSettings, Tap, open_node, receive, supervisor
 from runtime.log import open_log
+from tests.http_client import http_client
 
 LIMIT_S = 15.0
 MINUTE = 60 * NANO
@@ -81,7 +81,7 @@ class Desk:
         self.tap = tap
         headers = {"authorization": f"Bearer {token}"}
         self.base = f"http://127.0.0.1:{port}/api/v1/agents"
-        self.http = httpx.AsyncClient(base_url=self.base, headers=headers, timeout=LIMIT_S)
+        self.http = http_client(base_url=self.base, headers=headers, timeout=LIMIT_S)
 
     async def call(self, method: str, path: str, expected: int = 200, /, **body: Any) -> Any:
         """The JSON of an answer with this status."""

@@ -22,6 +22,7 @@ from protocols.market import FeedStatus, GetBookPosition, ListMarkets
 from protocols.market_data import BARS, DERIVATIVES, ORDERBOOK_STREAM
 from protocols.paths import MARKET_INDEX
 from runtime import ChildSpec, Node, NodeSettings, open_node, supervisor
+from tests.http_client import http_client
 
 FEED = "kalshi"
 SPOT, PERPETUAL, YES = "BTCUSDT.BINANCE", "BTCUSDT.BINANCE-USDM", "KXA"
@@ -79,7 +80,7 @@ async def open_api(
     with TemporaryDirectory() as folder:
         async with open_node(NodeSettings(data_dir=folder), (tree, *beside, EDGE)) as node:
             address = await node.ref("/edge").ask(GetEdgeAddress())
-            async with httpx.AsyncClient(base_url=address.url(), timeout=20.0) as client:
+            async with http_client(base_url=address.url(), timeout=20.0) as client:
                 api = Api(node, address.url(), client, token_of(Path(folder)))
                 await api.say(FeedStatus(FEED, "live", f"{FEED}-1.1-1", "", node.clock.now()))
                 with trio.fail_after(60):

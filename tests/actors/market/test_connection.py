@@ -9,6 +9,7 @@ from functools import partial
 
 import pytest
 import trio
+from trio.testing import MockClock
 from trio_websocket import WebSocketRequest, serve_websocket
 
 from actors.market.connection import Connection, NotConnected
@@ -16,6 +17,8 @@ from actors.market.rest_client import CallFailed, RestClient
 from actors.market.venue_clock import SECOND, VenueClock
 from protocols.venues.rest import RestCall
 from runtime.clock import SystemClock
+from tests.actors.authority import Authority, greeting, leap
+from tests.actors.authority import serving as serving_https
 
 Handler = Callable[[WebSocketRequest], Awaitable[None]]
 
@@ -153,3 +156,29 @@ async def test_no_answer_is_one_error_that_says_why() -> None:
     with pytest.raises(CallFailed, match="ConnectError"):
         await client.perform(RestCall(purpose="time", path="/time"))
     await client.aclose()
+
+
+async def test_a_venue_whose_authority_nobody_knows_is_not_called(authority: Authority, mock_clock: MockClock) -> None:
+    tls = authority.server()
+    async with serving_https(tls) as url:
+        client = RestClient(url, SystemClock(), VenueClock(), None)
+        with pytest.raises(CallFailed, match="ConnectError"):
+            await client.perform(RestCall(purpose="time", path="/time"))
+        await client.aclose()
+    await leap(mock_clock)
+    async with greeting(tls) as server:
+        with pytest.raises(NotConnected, match="ConnectionTimeout"):
+            await run(server.url, Heard())
+        assert server.met == 0
+
+
+async def test_a_venue_whose_authority_the_user_trusts_is_called(trusted_authority: Authority) -> None:
+    tls = trusted_authority.server()
+    async with serving_https(tls) as url:
+        client = RestClient(url, SystemClock(), VenueClock(), None)
+        assert (await client.perform(RestCall(purpose="time", path="/time"))).body == b"hello"
+        await client.aclose()
+    heard = Heard()
+    async with greeting(tls) as server:
+        await run(server.url, heard)
+    assert heard.frames == [b"hello"]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import httpx
-
 from actors.edge.edge import GetEdgeAddress
 from actors.market.feed_settings import FeedSettings, VenueSettings
 from actors.market.instrument_master import InstrumentSettings
@@ -14,6 +12,7 @@ from protocols.market import FollowMarkets
 from protocols.paths import feed_session
 from tests.actors.market.kit import ALPHA, BETA, open_market
 from tests.actors.market.test_routes import EDGE
+from tests.http_client import http_client
 
 
 async def test_definitions_come_from_the_venues_and_follow_the_feeds(tmp_path: Path) -> None:
@@ -30,7 +29,7 @@ async def test_definitions_come_from_the_venues_and_follow_the_feeds(tmp_path: P
         await market.node.ref(feed_session("k")).ask(FollowMarkets((BETA,)))
         await market.next(Instrument, lambda found: found.market == BETA)
         address = await market.node.ref("/edge").ask(GetEdgeAddress())
-        async with httpx.AsyncClient(base_url=address.url()) as client:
+        async with http_client(base_url=address.url()) as client:
             listed = (await client.get("/api/v1/instruments")).json()
             assert [each["market"] for each in listed["instruments"]] == ["BTCUSDT.BINANCE", ALPHA, BETA]
             assert {tuple(each["marks"]) for each in listed["instruments"]} == {("synthetic",)}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import httpx
 import msgspec
 
 from actors.edge.edge import GetEdgeAddress
@@ -17,6 +16,7 @@ from protocols.nanos import NANO
 from runtime import Actor, ChildSpec, receive, supervisor
 from tests.actors.market.kit import ALPHA, open_market
 from tests.actors.market.routes_kit import EDGE, FEED, MARKETS, SPOT, YES, open_api
+from tests.http_client import http_client
 
 CENT = 10_000_000
 
@@ -147,7 +147,7 @@ async def test_the_simulated_venues_books_are_there_too(tmp_path: Path) -> None:
         await market.state("live")
         await market.run(50)
         address = await market.node.ref("/edge").ask(GetEdgeAddress())
-        async with httpx.AsyncClient(base_url=address.url()) as client:
+        async with http_client(base_url=address.url()) as client:
             snapshot = (await client.get("/rl/orderbook/snapshot", params={"market": ALPHA})).json()["snapshot"]
             assert snapshot["yes_bids"]
             assert {100 - float(price) for price in snapshot["yes_bids"]} == set(map(float, snapshot["no_asks"]))

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import httpx
-
 from actors.edge.edge import GetEdgeAddress
 from actors.market.feed_settings import FeedSettings
 from protocols.market import GetBook
 from runtime import ChildSpec
 from tests.actors.market.kit import ALPHA, BETA, open_market
 from tests.actors.market.test_sample import SAMPLE
+from tests.http_client import http_client
 
 EDGE = ChildSpec(
     name="edge",
@@ -25,7 +24,7 @@ async def test_markets_and_books_over_http(tmp_path: Path) -> None:
     async with open_market(tmp_path, past, beside=(EDGE,)) as market:
         await market.state("ended", "past")
         address = await market.node.ref("/edge").ask(GetEdgeAddress())
-        async with httpx.AsyncClient(base_url=address.url()) as client:
+        async with http_client(base_url=address.url()) as client:
             listed = (await client.get("/api/v1/markets")).json()
             assert [each["market"] for each in listed["markets"]] == [ALPHA, BETA]
             assert listed["markets"][0]["marks"] == ["delayed", "synthetic"]
@@ -55,7 +54,7 @@ async def test_a_stale_book_says_so_over_http(tmp_path: Path) -> None:
         await market.state("live")
         await market.node.ref("/market/sim/session").stop()
         address = await market.node.ref("/edge").ask(GetEdgeAddress())
-        async with httpx.AsyncClient(base_url=address.url()) as client:
+        async with http_client(base_url=address.url()) as client:
             book = (await client.get(f"/api/v1/markets/{ALPHA}/book")).json()
             assert book["stale"] == "feed_down"
             assert book["marks"] == ["synthetic", "stale"]

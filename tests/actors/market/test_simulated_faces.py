@@ -33,6 +33,7 @@ from protocols.venues import (
     kalshi_signing,
 )
 from protocols.venues.simulated import FaultOrder
+from tests.http_client import http_client
 
 PEM = kalshi_signing.generate_ed25519_pem()
 SIGNER = kalshi_signing.Signer(KEY_ID, PEM)
@@ -62,12 +63,12 @@ async def client(standin: StandIn, word: str, path: str = "", skew_ms: int = 0) 
 
 async def get(standin: StandIn, word: str, target: str, **headers: str) -> httpx.Response:
     base = standin.control_url if word == "control" else f"http://127.0.0.1:{standin.faces[word].port}"
-    async with httpx.AsyncClient() as http:
+    async with http_client() as http:
         return await http.get(base + target, headers=headers)
 
 
 async def post(standin: StandIn, target: str, body: Any) -> httpx.Response:
-    async with httpx.AsyncClient() as http:
+    async with http_client() as http:
         return await http.post(standin.control_url + target, json=body)
 
 
@@ -236,7 +237,7 @@ async def test_binance_closes_on_who_says_too_much() -> None:
 async def test_binance_bans_who_goes_on_beyond_the_limit() -> None:
     async with standing(faces=("binance-usdm",)) as standin:
         seen = []
-        async with httpx.AsyncClient() as http:
+        async with http_client() as http:
             for _ in range(245):
                 url = f"http://127.0.0.1:{standin.faces['binance-usdm'].port}/fapi/v1/aggTrades?symbol=BTCUSDT&limit=1"
                 answer = await http.get(url)
@@ -316,7 +317,7 @@ async def test_the_control_port_takes_orders_shows_them_and_takes_them_back() ->
         assert (await get(standin, "binance", "/api/v3/time")).status_code == 503
         shown = (await get(standin, "control", "/sim/faults")).json()["faults"]
         assert [(each["kind"], each["hits"]) for each in shown] == [("http", 1)]
-        async with httpx.AsyncClient() as http:
+        async with http_client() as http:
             assert (await http.delete(f"{standin.control_url}/sim/faults")).json() == {"cleared": 1}
         assert (await get(standin, "binance", "/api/v3/time")).status_code == 200
 

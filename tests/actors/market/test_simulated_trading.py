@@ -22,6 +22,7 @@ from protocols.nanos import NANO
 from protocols.venues import binance_signing, kalshi_signing
 from protocols.venues import kalshi_orders as wire
 from protocols.venues.rest import RestCall
+from tests.http_client import http_client
 
 PEM = kalshi_signing.generate_ed25519_pem()
 CENT = NANO // 100
@@ -49,7 +50,7 @@ class Member:
         self.face = face
         self.skew_ms = 0
         self.signer = kalshi_signing.Signer(KEY_ID, PEM)
-        self.http = httpx.AsyncClient()
+        self.http = http_client()
 
     async def call(self, method: str, path: str, body: Any = None) -> httpx.Response:
         headers = dict(self.signer.headers(time.time_ns() // 1_000_000 + self.skew_ms, method, f"/trade-api/v2{path}"))
@@ -175,7 +176,7 @@ class Trader:
         assert isinstance(face, BinanceSpotFace)
         self.face = face
         self.signer = binance_signing.Signer(KEY_ID, PEM)
-        self.http = httpx.AsyncClient()
+        self.http = http_client()
 
     async def call(self, method: str, path: str, skew_ms: int = 0, spoil: bool = False, **query: Any) -> httpx.Response:
         pairs = tuple((name, str(value)) for name, value in query.items())

@@ -21,6 +21,7 @@ from runtime import Actor, ChildSpec, Node, NodeSettings, open_node, receive
 from runtime.clock import SECOND, VirtualClock
 from runtime.log import open_log
 from runtime.metrics import Metrics
+from tests.http_client import http_client
 
 LIMIT_S = 20.0
 NEVER_S = 600.0
@@ -105,10 +106,8 @@ async def ask(
     port: int, method: str, path: str, token: str = "", body: dict[str, Any] | None = None
 ) -> tuple[int, Any]:
     """The status and the body that a node's edge answers."""
-    import httpx
-
     headers = {"content-type": "application/json", **({"authorization": f"Bearer {token}"} if token else {})}
     content = None if body is None else json.dumps(body)
-    async with httpx.AsyncClient(timeout=LIMIT_S, trust_env=False) as client:
+    async with http_client(timeout=LIMIT_S) as client:
         answer = await client.request(method, f"http://127.0.0.1:{port}{path}", headers=headers, content=content)
         return answer.status_code, answer.json()

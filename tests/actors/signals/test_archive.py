@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
 import msgspec
 import pytest
 import trio
@@ -33,6 +32,7 @@ from runtime.clock import Clock, VirtualClock
 from tests.actors.signals.samples import NOW, SECOND, signal
 from tests.actors.signals.stage import LIMIT_S, Desk, desk
 from tests.actors.storage.kit import afetch
+from tests.http_client import http_client
 
 RICH = {
     "metadata": msgspec.Raw(b'{"note":  "kept as it is", "big": 12345678901234567890}'),
@@ -141,7 +141,7 @@ async def test_http_lists_filters_and_shows_signals(tmp_path: Path, database: st
         signal(4, "B"),
         signal(5, "C"),
     ]
-    async with archived(tmp_path, database, signals) as at, httpx.AsyncClient() as http:
+    async with archived(tmp_path, database, signals) as at, http_client() as http:
         await at.node.ref(HUB).ask(UpdateSignal(signal_id="sig_4", status="cancelled"))
         await moved(at, "signal_updates", 1)
 

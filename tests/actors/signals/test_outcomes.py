@@ -21,6 +21,7 @@ from runtime.clock import VirtualClock
 from tests.actors.signals.samples import NOW, SECOND, signal
 from tests.actors.signals.stage import Desk, desk
 from tests.actors.signals.test_archive import storage
+from tests.http_client import http_client
 
 HOUR = 3600 * SECOND
 
@@ -48,7 +49,7 @@ async def api(
     moment = clock or VirtualClock(NOW)
     async with (
         desk(folder, Settings(**settings), storage(database), clock=moment) as at,
-        httpx.AsyncClient(headers={"authorization": f"Bearer {token_of(folder)}"}) as http,
+        http_client(headers={"authorization": f"Bearer {token_of(folder)}"}) as http,
     ):
         await at.submit(signals)
         yield Api(at, http)

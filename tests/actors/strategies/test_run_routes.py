@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import httpx
 import trio
 import trio.testing
 
 from tests.actors.strategies.sandbox_desk import LIMIT_S, OPEN, SandboxDesk, bar, sandbox_desk
 from tests.actors.strategies.test_sandboxed import TUNED, UP
+from tests.http_client import http_client
 
 TALKS = """
 def generate_signal(data, parameters):
@@ -21,7 +21,7 @@ def generate_signal(data, parameters):
 
 async def answered(desk: SandboxDesk, method: str, path: str, status: int, **body: Any) -> Any:
     token = (desk.folder.parent / "token").read_text().strip()
-    async with httpx.AsyncClient(base_url=await desk.url(), headers={"authorization": f"Bearer {token}"}) as client:
+    async with http_client(base_url=await desk.url(), headers={"authorization": f"Bearer {token}"}) as client:
         answer = await client.request(method, path, json=body if method == "POST" else None, timeout=LIMIT_S)
     assert answer.status_code == status, answer.text
     return answer.json()

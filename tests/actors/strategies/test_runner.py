@@ -5,7 +5,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
 import msgspec
 import trio
 
@@ -24,6 +23,7 @@ from protocols.signals import ReadSignals, SignalStored, StoredSignal
 from runtime import ChildSpec, KillChild, Node, NodeSettings, RestartChild, Tap, TerminateChild, open_node, supervisor
 from runtime.log import open_log
 from tests.actors.strategies.quotes import NOW, quote
+from tests.http_client import http_client
 
 ECHO = "tests.actors.strategies.samples:Echo"
 LIMIT_S = 15.0
@@ -222,7 +222,7 @@ async def test_http_lists_strategies_in_the_inherited_shape(tmp_path: Path) -> N
         at.node.publish(quote(1, market="A"))
         await at.signals(1)
         address = await at.node.ref(EDGE).ask(GetEdgeAddress())
-        async with httpx.AsyncClient(base_url=address.url()) as client:
+        async with http_client(base_url=address.url()) as client:
             [shown] = (await client.get("/api/strategies/active/list")).json()
             assert (await client.get("/api/strategies/echo/status")).json() == shown
             missing = await client.get("/api/strategies/none/status")

@@ -24,6 +24,7 @@ from protocols.bridges import (
 from protocols.control import Probe, Refused, Request, Unknown
 from protocols.paths import DATA_BRIDGE, TRADING_BRIDGE
 from runtime import Node
+from tests.actors.authority import Authority
 from tests.actors.decisions.bridges.kit.nodes import bridged, state_of
 from tests.actors.decisions.bridges.kit.service import STATUS, Service, backend, plain, reply, service
 
@@ -370,6 +371,24 @@ async def test_a_service_that_does_not_speak_tls_is_unavailable_and_harms_nobody
         refusal = await refused(node, GetTradingState("ann"))
         assert (refusal.code, "SSL" in refusal.message) == ("upstream_unavailable", True)
         assert (await state_of(node, TRADING_BRIDGE)).statistics.by_outcome == (("unreachable", 1),)
+
+
+async def test_a_service_whose_authority_nobody_knows_is_not_called(authority: Authority) -> None:
+    async with (
+        service(backend, authority.server()) as there,
+        bridged(Settings(trading_url=there.url, retries=0)) as node,
+    ):
+        refusal = await refused(node, GetTradingState("ann"))
+        assert (refusal.code, "CERTIFICATE_VERIFY_FAILED" in refusal.message) == ("upstream_unavailable", True)
+        assert there.asked == []
+
+
+async def test_a_service_whose_authority_the_user_trusts_is_called(trusted_authority: Authority) -> None:
+    async with (
+        service(backend, trusted_authority.server()) as there,
+        bridged(Settings(trading_url=there.url, retries=0)) as node,
+    ):
+        assert (await node.ref(TRADING_BRIDGE).ask(GetTradingState("ann"))).is_active is True
 
 
 async def test_a_bridge_that_is_killed_begins_anew_and_serves(leaping: MockClock) -> None:

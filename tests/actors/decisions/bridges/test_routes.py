@@ -16,6 +16,7 @@ from actors.edge.auth import token_of
 from actors.edge.edge import GetEdgeAddress
 from runtime import ChildSpec, NodeSettings, open_node, supervisor
 from tests.actors.decisions.bridges.kit.service import Service, backend, reply, service
+from tests.http_client import http_client
 
 EDGE = ChildSpec(
     name="edge",
@@ -45,7 +46,7 @@ async def api(folder: Path, *without: str, token: bool = True) -> AsyncIterator[
         async with open_node(NodeSettings(data_dir=str(folder)), (tree, EDGE)) as node:
             url = (await node.ref("/edge").ask(GetEdgeAddress())).url()
             headers = {"authorization": f"Bearer {token_of(folder)}"} if token else {}
-            async with httpx.AsyncClient(base_url=url, headers=headers, timeout=20.0) as client:
+            async with http_client(base_url=url, headers=headers, timeout=20.0) as client:
                 with trio.fail_after(30):
                     yield Api(client, there)
 

@@ -14,6 +14,7 @@ from actors.edge.auth import token_of
 from actors.edge.edge import GetEdgeAddress
 from runtime import ChildSpec
 from tests.actors.decisions.experiments.stage import BEGIN, Stage, experiment, stage
+from tests.http_client import http_client
 
 EDGE = ChildSpec(
     name="edge",
@@ -40,7 +41,7 @@ async def api(folder: Path, *experiments: ExperimentSettings) -> AsyncIterator[A
     async with stage(folder, *(experiments or (DEFAULT,)), others=(EDGE,)) as at:
         url = (await at.node.ref("/edge").ask(GetEdgeAddress())).url()
         headers = {"authorization": f"Bearer {token_of(folder)}"}
-        async with httpx.AsyncClient(base_url=url, headers=headers, timeout=20.0) as client:
+        async with http_client(base_url=url, headers=headers, timeout=20.0) as client:
             yield Api(client, at)
 
 

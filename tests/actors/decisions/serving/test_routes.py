@@ -25,6 +25,7 @@ from runtime.log import open_log
 from tests.actors.decisions.serving.policies import Mlp, Slow, Sure
 from tests.actors.decisions.serving.stage import plan
 from tests.actors.decisions.serving.test_models import broken, written
+from tests.http_client import http_client
 
 EDGE = ChildSpec(
     name="edge",
@@ -74,7 +75,7 @@ async def api(
         async with open_node(NodeSettings(data_dir=str(folder)), (branch, EDGE), log=log) as node:
             url = (await node.ref("/edge").ask(GetEdgeAddress())).url()
             headers = {"authorization": f"Bearer {token_of(folder)}"} if token else {}
-            async with httpx.AsyncClient(base_url=url, headers=headers, timeout=20.0) as client:
+            async with http_client(base_url=url, headers=headers, timeout=20.0) as client:
                 with trio.fail_after(60):
                     yield Api(client, node, url)
     finally:

@@ -20,6 +20,7 @@ from protocols.paths import ALERTS
 from runtime import KillChild
 from runtime.clock import SECOND
 from runtime.settings import load
+from tests.actors.authority import Authority
 from tests.actors.monitor.stage import LIMIT_S, Stage, stage
 from tests.actors.signals.channels.kit import Posted, Receiver, receiver, until
 
@@ -311,3 +312,20 @@ def test_a_secret_that_is_none_is_told_without_being_shown_and_names_are_ones_ow
         "alerts_to.1.secret_file",
     ]
     assert not any("topsecret" in issue.message for issue in found)
+
+
+async def test_a_receiver_whose_authority_nobody_knows_is_told_nothing(tmp_path: Path, authority: Authority) -> None:
+    tls = authority.server()
+    async with receiver(tls=tls) as to, stage(tmp_path, targets=(target(tmp_path, to.url, attempts=1),)) as at:
+        raise_alert(at, "a")
+        await figures(at, given_up=1, waiting=0)
+        assert (await report(at)).detail == "messages do not get through: ConnectError"
+    assert to.posted + to.refused == []
+
+
+async def test_a_receiver_whose_authority_the_user_trusts_is_told(tmp_path: Path, trusted_authority: Authority) -> None:
+    tls = trusted_authority.server()
+    async with receiver(tls=tls) as to, stage(tmp_path, targets=(target(tmp_path, to.url),)) as at:
+        raise_alert(at, "a")
+        await figures(at, taken=1, waiting=0)
+    assert [body["data"]["title"] for body in bodies(to)] == ["Title of a"]

@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
 import trio
 
 import actors.edge.capability
@@ -27,6 +26,7 @@ from protocols.paths import EDGE
 from runtime import ChildSpec, Node, NodeSettings, open_node, supervisor
 from runtime.cluster.settings import ClusterSettings
 from runtime.log import open_log
+from tests.http_client import http_client
 
 MIGRATIONS = [
     actors.storage.capability.OWN_MIGRATIONS,
@@ -42,9 +42,7 @@ class Desk:
 
     def __init__(self, node: Node, url: str, token: str) -> None:
         self.node = node
-        self.http = httpx.AsyncClient(
-            base_url=f"{url}/api", headers={"authorization": f"Bearer {token}"}, timeout=LIMIT_S
-        )
+        self.http = http_client(base_url=f"{url}/api", headers={"authorization": f"Bearer {token}"}, timeout=LIMIT_S)
 
     async def answered(self, method: str, path: str, status: int = 200, **sent: Any) -> Any:
         """The JSON of an answer with this status; asked again while something is not read back."""

@@ -9,6 +9,7 @@ import inspect
 import os
 import signal as signals
 import socket
+import ssl
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -159,16 +160,17 @@ class Receiver:
         self.refused: list[Posted] = []
         self.keep = True
         self.port = 0
+        self.scheme = "http"
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/signals"
+        return f"{self.scheme}://127.0.0.1:{self.port}/signals"
 
     @property
     def messages(self) -> list[dict[str, Any]]:
         return [message for posted in self.posted for message in posted.messages]
 
-    async def serve(self, stream: trio.SocketStream) -> None:
+    async def serve(self, stream: trio.abc.Stream) -> None:
         """Serve one connection until either side ends it."""
         connection = h11.Connection(h11.SERVER)
         async with stream:
@@ -191,7 +193,7 @@ class Receiver:
                     connection.start_next_cycle()
 
 
-async def _request(connection: h11.Connection, stream: trio.SocketStream) -> Posted | None:
+async def _request(connection: h11.Connection, stream: trio.abc.Stream) -> Posted | None:
     headers: dict[str, str] = {}
     body = b""
     while True:
@@ -209,13 +211,17 @@ async def _request(connection: h11.Connection, stream: trio.SocketStream) -> Pos
 
 
 @asynccontextmanager
-async def receiver(port: int = 0, into: Receiver | None = None) -> AsyncIterator[Receiver]:
+async def receiver(
+    port: int = 0, into: Receiver | None = None, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[Receiver]:
     """A server while the block lasts; `into` goes on with what an earlier one has."""
     found = into or Receiver()
     async with trio.open_nursery() as nursery:
         [listener] = await trio.open_tcp_listeners(port, host="127.0.0.1")
         found.port = listener.socket.getsockname()[1]
-        nursery.start_soon(trio.serve_listeners, found.serve, [listener])
+        found.scheme = "http" if tls is None else "https"
+        listening = listener if tls is None else trio.SSLListener(listener, tls, https_compatible=True)
+        nursery.start_soon(trio.serve_listeners, found.serve, [listening])
         yield found
         nursery.cancel_scope.cancel()
 

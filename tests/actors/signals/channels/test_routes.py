@@ -2,14 +2,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import httpx
-
 import actors.edge.capability
 from actors.edge.edge import GetEdgeAddress
 from protocols.paths import EDGE
 from runtime import ChildSpec
 from tests.actors.signals.channels.kit import desk, receiver, settings
 from tests.actors.signals.samples import signal
+from tests.http_client import http_client
 
 ROUTES = ("actors.signals.channels.routes:routes",)
 
@@ -26,7 +25,7 @@ async def test_http_shows_how_channels_are_and_has_them_tried_again(tmp_path: Pa
         async with desk(tmp_path, *channels, others=(edge(),)) as at:
             address = await at.node.ref(EDGE).ask(GetEdgeAddress())
             token = (tmp_path / "token").read_text().strip()
-            async with httpx.AsyncClient(base_url=address.url(), trust_env=False) as http:
+            async with http_client(base_url=address.url()) as http:
                 await at.delivered("hook")
                 await at.submit(signal(1), signal(2), signal(3))
                 await at.delivered("hook")
@@ -59,5 +58,5 @@ async def test_http_shows_how_channels_are_and_has_them_tried_again(tmp_path: Pa
 async def test_without_channels_there_is_an_empty_list(tmp_path: Path) -> None:
     async with desk(tmp_path, others=(edge(),)) as at:
         address = await at.node.ref(EDGE).ask(GetEdgeAddress())
-        async with httpx.AsyncClient(base_url=address.url(), trust_env=False) as http:
+        async with http_client(base_url=address.url()) as http:
             assert (await http.get("/api/signals/channels")).json() == {"channels": []}

@@ -18,6 +18,7 @@ from actors.signals.channels.signing import SecretError, request_id, secret_byte
 from actors.signals.channels.webhook import judged, retry_after
 from protocols.control import Probe, Refused
 from protocols.paths import HUB
+from tests.actors.authority import Authority
 from tests.actors.signals.channels.kit import SECRET, Receiver, assert_in_order, desk, receiver, settings, until
 from tests.actors.signals.samples import NOW, SECOND, signal
 
@@ -252,3 +253,21 @@ async def test_what_a_channel_does_can_be_read_as_metrics(tmp_path: Path) -> Non
         assert 'troupe_channel_failures_total{channel="hook"} 0.0' in text
         assert 'troupe_channel_behind{channel="hook"}' in text
         assert 'troupe_breaker_state{path="/signals/channels/hook/target",state="closed"} 1.0' in text
+
+
+async def test_a_receiver_whose_authority_nobody_knows_gets_nothing(tmp_path: Path, authority: Authority) -> None:
+    async with receiver(tls=authority.server()) as to, desk(tmp_path, settings("hook", "webhook", to.url)) as at:
+        await at.submit(signal(1))
+        view = await at.viewed("hook", lambda view: view.state == "failing", "a failure")
+        assert "ConnectError" in view.reason
+    assert to.posted + to.refused == []
+
+
+async def test_a_receiver_whose_authority_the_user_trusts_is_posted_to(
+    tmp_path: Path, trusted_authority: Authority
+) -> None:
+    tls = trusted_authority.server()
+    async with receiver(tls=tls) as to, desk(tmp_path, settings("hook", "webhook", to.url)) as at:
+        await at.submit(signal(1))
+        assert (await at.delivered("hook")).delivered == 1
+    assert len(to.messages) == 1

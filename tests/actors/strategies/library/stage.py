@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-import httpx
 import msgspec
 import trio
 
@@ -33,6 +32,7 @@ from protocols.storage import RunQuery
 from runtime import ChildSpec, Done, KillChild, Node, NodeSettings, open_node
 from runtime.log import open_log
 from runtime.topics import Tap
+from tests.http_client import http_client
 
 R = TypeVar("R")
 M = TypeVar("M", bound=Message)
@@ -128,7 +128,7 @@ class Desk:
     def __init__(self, node: Node, port: int, token: str) -> None:
         self.node = node
         headers = {"authorization": f"Bearer {token}"}
-        self.http = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}/api", headers=headers, timeout=LIMIT_S)
+        self.http = http_client(base_url=f"http://127.0.0.1:{port}/api", headers=headers, timeout=LIMIT_S)
 
     async def answered(self, method: str, path: str, expected: int = 200, /, **body: Any) -> Any:
         """The JSON of an answer with this status."""

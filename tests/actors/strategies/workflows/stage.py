@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
 import msgspec
 import trio
 
@@ -31,6 +30,7 @@ from protocols.paths import EDGE, HUB
 from protocols.signals import ReadSignals, SignalStored, StoredSignal
 from runtime import ChildSpec, KillChild, Node, NodeSettings, Tap, open_node, supervisor
 from runtime.log import open_log
+from tests.http_client import http_client
 
 MIGRATIONS = [
     actors.storage.capability.OWN_MIGRATIONS,
@@ -61,7 +61,7 @@ class Desk:
         self.node = node
         self.tap = tap
         headers = {"authorization": f"Bearer {token}"}
-        self.http = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}/api", headers=headers, timeout=LIMIT_S)
+        self.http = http_client(base_url=f"http://127.0.0.1:{port}/api", headers=headers, timeout=LIMIT_S)
 
     async def answered(self, method: str, path: str, status: int = 200, **body: Any) -> Any:
         """The JSON of an answer with this status; asked again while the workflows are not read back."""

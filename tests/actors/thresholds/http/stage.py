@@ -26,6 +26,7 @@ from runtime.clock import VirtualClock
 from runtime.log import open_log
 from tests.actors.thresholds.intake.stage import BEGIN, storage
 from tests.actors.thresholds.stage import QUIET
+from tests.http_client import http_client
 
 LIMIT_S: Final = 30.0
 ADMIN: Final = "key-of-the-administrator"
@@ -108,7 +109,7 @@ async def api(
                 NodeSettings(name="test", data_dir=str(folder)), branches, clock=clock, log=log
             ) as node:
                 at = (await node.ref("/edge").ask(GetEdgeAddress())).url()
-                async with httpx.AsyncClient(base_url=at, timeout=20.0) as client:
+                async with http_client(base_url=at, timeout=20.0) as client:
                     yield Api(client, node, clock, token_of(folder))
     finally:
         log.close()

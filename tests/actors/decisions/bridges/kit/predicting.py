@@ -27,6 +27,7 @@ from runtime import ChildSpec, Node, NodeSettings, open_node, supervisor
 from runtime.log import open_log
 from tests.actors.decisions.bridges.kit.nodes import START, TrioClock
 from tests.actors.decisions.serving.policies import FEATURES, Sure
+from tests.http_client import http_client
 
 HOUR_MS = 3_600_000
 NOW_MS = START // 1_000_000
@@ -89,7 +90,7 @@ async def predicting(
             await node.ref(DECISIONS).ask(UseModel(name="rl", version="1", policy=policy))
             url = (await node.ref("/edge").ask(GetEdgeAddress())).url()
             headers = {"authorization": f"Bearer {token_of(folder)}"}
-            async with httpx.AsyncClient(base_url=url, headers=headers, timeout=60.0) as client:
+            async with http_client(base_url=url, headers=headers, timeout=60.0) as client:
                 with trio.fail_after(600):
                     yield Predicting(node, client, policy)
     finally:

@@ -6,6 +6,7 @@ It speaks the paths of the trading service, the data aggregator and the threshol
 from __future__ import annotations
 
 import json
+import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -53,12 +54,13 @@ class Service:
     asked: list[Asked] = field(default_factory=list)
     port: int = 0
     hold: trio.Event | None = None
+    tls: ssl.SSLContext | None = None
     _grown: trio.Event = field(default_factory=trio.Event)
     _scope: trio.CancelScope | None = None
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'http' if self.tls is None else 'https'}://127.0.0.1:{self.port}"
 
     async def until(self, count: int) -> None:
         """Wait for so many requests."""
@@ -71,7 +73,8 @@ class Service:
         self.port = listeners[0].socket.getsockname()[1]
         with trio.CancelScope() as self._scope:
             async with trio.open_nursery() as nursery:
-                await nursery.start(trio.serve_listeners, self._serve, listeners)
+                listening = [each if self.tls is None else trio.SSLListener(each, self.tls) for each in listeners]
+                await nursery.start(trio.serve_listeners, self._serve, listening)
                 task_status.started()
 
     def down(self) -> None:
@@ -79,7 +82,7 @@ class Service:
         assert self._scope is not None
         self._scope.cancel()
 
-    async def _serve(self, stream: trio.SocketStream) -> None:
+    async def _serve(self, stream: trio.abc.Stream) -> None:
         buffer = b""
         try:
             while True:
@@ -101,7 +104,7 @@ class Service:
         finally:
             await trio.aclose_forcefully(stream)
 
-    async def _answer(self, stream: trio.SocketStream, first: str, headers: dict[str, str], body: bytes) -> bool:
+    async def _answer(self, stream: trio.abc.Stream, first: str, headers: dict[str, str], body: bytes) -> bool:
         method, target, _ = first.split(" ")
         parts = urlsplit(target)
         asked = Asked(
@@ -129,9 +132,9 @@ class Service:
 
 
 @asynccontextmanager
-async def service(answering: Callable[[Asked], bytes]) -> AsyncIterator[Service]:
+async def service(answering: Callable[[Asked], bytes], tls: ssl.SSLContext | None = None) -> AsyncIterator[Service]:
     """One that is up until the end of the block."""
-    made = Service(answering)
+    made = Service(answering, tls=tls)
     async with trio.open_nursery() as nursery:
         await nursery.start(made.run)
         yield made

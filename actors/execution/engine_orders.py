@@ -346,7 +346,6 @@ class OrderDesk(EngineState):
         self.blotter.move(working, state, kind, ts, code, why)  # type: ignore[arg-type]
         if self.external:
             self._cancel_children(working.order.client_order_id, ts)
-        self.ended(working, ts)
 
     def _cancel_children(self, parent: str, ts: int) -> None:
         working = self.blotter.get(parent)
@@ -408,6 +407,3 @@ class OrderDesk(EngineState):
 
     def booked(self, working: Working, fill: Fill, ts: int) -> None:
         """A fill is in the account."""
-
-    def ended(self, working: Working, ts: int) -> None:
-        """An order has ended without being filled whole."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from actors.execution.accounts.round_trips import ClosedTrade
-from actors.execution.engine import Verdict
+from actors.execution.engine_signals import Verdict
 from protocols.control import Row
 from protocols.nanos import NANO, decimal_text
 

@@ -15,6 +15,7 @@ from actors.execution.account_settings import ReadOn, SignalsDecided, SignalsRea
 from actors.execution.deciding import decided as decided_of
 from actors.execution.deciding import gate_question, gated, question
 from actors.execution.deployments import Decided, Deployment
+from actors.execution.engine_signals import takers
 from actors.execution.inputs import TakeSignal
 from actors.execution.live_account import VenueLink
 from protocols.control import Refused, Unknown
@@ -79,12 +80,12 @@ class SignalReading(VenueLink):
         for stored in page.signals:
             if stored.seq <= engine.signal_seq:
                 continue
-            takers = engine.takers(stored.signal)
-            asking = [each for each in takers if each.decides(stored.signal)]
+            meant = takers(engine, stored.signal)
+            asking = [each for each in meant if each.decides(stored.signal)]
             if any((stored.seq, each.id) not in decided for each in asking):
                 self.spawn(self._decide, page, self._questions(page), name="decisions")
                 return
-            if takers:
+            if meant:
                 found = tuple([decided[stored.seq, each.id] for each in asking])
                 self.take(TakeSignal.of(stored.seq, stored.signal, found))
             else:
@@ -104,7 +105,7 @@ class SignalReading(VenueLink):
             (stored.seq, each, stored.signal)
             for stored in page.signals
             if stored.seq > self.engine.signal_seq
-            for each in self.engine.takers(stored.signal)
+            for each in takers(self.engine, stored.signal)
             if each.decides(stored.signal)
         ]
 

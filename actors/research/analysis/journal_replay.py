@@ -18,7 +18,8 @@ from actors.execution.accounts.equity_curve import EquitySample
 from actors.execution.accounts.ledger import Entry
 from actors.execution.accounts.round_trips import ClosedTrade
 from actors.execution.accounts.rows import ExecutionJournalRow, ExecutionLedgerRow
-from actors.execution.engine import Engine, Verdict
+from actors.execution.engine import Engine
+from actors.execution.engine_signals import Verdict
 from actors.execution.engine_state import EngineSettings
 from actors.execution.inputs import Numbered, TakeSignal, decode
 from actors.research.analysis.journal_file import Journal

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from actors.execution.engine import Engine
+from actors.execution.engine_signals import act_on
 from actors.execution.engine_state import NEVER
 from actors.execution.inputs import Deploy
 from actors.research.backtest.recorder import Recorder
@@ -99,7 +100,7 @@ class Session:
             self.left_out += 1
             return
         self.engine.advance(ts)
-        self.engine.signal(DEPLOYMENT, signal, ts)
+        act_on(self.engine, DEPLOYMENT, signal, ts)
 
     def before(self, ts: int) -> int:
         """Do everything that is due before `ts`; returns the next moment to wake at."""
@@ -112,7 +113,7 @@ class Session:
             elif acts < ts and acts <= closes:
                 moment, signal = self._pending.popleft()
                 self.engine.advance(moment)
-                self.engine.signal(DEPLOYMENT, signal, moment)
+                act_on(self.engine, DEPLOYMENT, signal, moment)
             elif closes < ts:
                 self._close(*self._to_close.pop(0))
             else:
@@ -163,4 +164,4 @@ class Session:
         draft = Draft(market=market, action="CLOSE_ALL", confidence=1.0, validity_ns=NEVER - moment)
         signal = self._closer.signal(draft, None, (), moment)
         self.engine.advance(moment)
-        self.engine.signal(DEPLOYMENT, signal, moment)
+        act_on(self.engine, DEPLOYMENT, signal, moment)

@@ -11,7 +11,8 @@ import pytest
 from actors.decisions.features.names import FEATURE_SETS
 from actors.execution.deciding import decided, question
 from actors.execution.deployments import Decided, Deployment, DeploymentSettings
-from actors.execution.engine import Engine, Verdict
+from actors.execution.engine import Engine
+from actors.execution.engine_signals import Verdict
 from actors.execution.inputs import Numbered, TakeSignal, decode, encode
 from protocols.decisions import Decision
 from protocols.nanos import NANO

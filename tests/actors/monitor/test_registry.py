@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import actors
 from actors.monitor.registry import REGISTRY, RUNTIME, MetricEntry
-from docs.generate import OneOfEach
+from docs.generating.metrics import OneOfEach
 from runtime.metrics import Metrics
 
 KINDS = ("counter", "gauge", "histogram")

@@ -37,7 +37,7 @@ from actors.execution.risk.limits import Denial
 from actors.execution.sizing_orders import size_of
 from protocols.instruments import Instrument
 from protocols.market import Bar, BookStale, BookUpdate, Funding, MarketStatus, Quote, Trade
-from protocols.orders import AmendOrder, CancelOrder, CancelOrders, Fill, NewOrder, OrderEvent, Side
+from protocols.orders import Fill, NewOrder, OrderEvent, Side
 from protocols.signals import Signal, UpdateSignal
 
 MOST_ROUNDS: Final = 10_000
@@ -315,9 +315,6 @@ _TIMED: Final[dict[type, Callable[[Engine, Any, int], object]]] = {
     BookStale: Engine.market_event,
     MarketStatus: Engine.market_event,
     Funding: Engine.funding,
-    CancelOrder: lambda engine, item, ts: engine.cancel(item.client_order_id, ts),
-    CancelOrders: lambda engine, item, ts: engine.cancel_many(item.market, item.deployment_id, ts),
-    AmendOrder: Engine.amend,
     Tick: lambda engine, item, ts: engine.advance(ts),
 }
-"""These take the time as it is given: time goes on within them or, for changes of orders, only after them."""
+"""These take the time as it is given: it goes on within them."""

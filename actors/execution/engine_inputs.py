@@ -30,7 +30,16 @@ from actors.execution.inputs import (
 )
 from protocols.instruments import Instrument
 from protocols.market import BookStale
-from protocols.orders import NewOrder, Side, SubmitOrders, VenueFilled, Why
+from protocols.orders import (
+    AmendOrder,
+    CancelOrder,
+    CancelOrders,
+    NewOrder,
+    Side,
+    SubmitOrders,
+    VenueFilled,
+    Why,
+)
 
 if TYPE_CHECKING:
     from actors.execution.engine import Engine
@@ -65,6 +74,18 @@ def _settle_market(engine: Engine, item: SettleMarket) -> None:
 
 def _submit(engine: Engine, item: SubmitOrders) -> None:
     engine.submit(item.orders, engine.now)
+
+
+def _cancel(engine: Engine, item: CancelOrder) -> None:
+    engine.cancel(item.client_order_id, engine.now)
+
+
+def _cancel_many(engine: Engine, item: CancelOrders) -> None:
+    engine.cancel_many(item.market, item.deployment_id, engine.now)
+
+
+def _amend(engine: Engine, item: AmendOrder) -> None:
+    engine.amend(item, engine.now)
 
 
 # -- money -------------------------------------------------------------------------------------------------------------
@@ -194,6 +215,9 @@ HANDLERS: Final[dict[type, Callable[[Engine, Any], None]]] = {
     Instrument: _define,
     SettleMarket: _settle_market,
     SubmitOrders: _submit,
+    CancelOrder: _cancel,
+    CancelOrders: _cancel_many,
+    AmendOrder: _amend,
     Opened: _open,
     Deposit: _deposit,
     AlignCash: _align_cash,

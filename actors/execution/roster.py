@@ -307,6 +307,7 @@ class ExecutionRoster(Actor):
     @receive
     def kill(self, request: KillSwitch) -> None:
         """Flatten one account or all, then stop their strategies."""
+        self.state.require()
         if request.account:
             self.state.account(request.account)
         names = [request.account] if request.account else sorted(self.state.accounts)

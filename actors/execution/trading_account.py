@@ -336,6 +336,7 @@ class TradingAccount(SignalReading):
     @receive
     def limits(self, request: ChangeLimits) -> None:
         """Other limits."""
+        self._check_deployment(request.deployment_id)
         try:
             limits = msgspec.json.decode(request.limits, type=RiskLimits)
         except msgspec.ValidationError as error:
@@ -350,6 +351,7 @@ class TradingAccount(SignalReading):
     @receive
     def locks(self, request: TakeLocksAway) -> None:
         """End locks of protections."""
+        self._check_deployment(request.deployment_id)
         self.take(Unlock(request.market, request.deployment_id))
 
     @receive
@@ -360,6 +362,7 @@ class TradingAccount(SignalReading):
     @receive
     def flatten(self, request: FlattenAccount) -> FlattenView:
         """The kill switch."""
+        self._check_deployment(request.deployment_id)
         self.take(Flatten(request.reason, request.close, request.deployment_id))
         return flatten_view(self.engine)
 
@@ -369,6 +372,11 @@ class TradingAccount(SignalReading):
         return flatten_view(self.engine)
 
     # -- deployments -------------------------------------------------------------------------------------------
+
+    def _check_deployment(self, deployment_id: str) -> None:
+        if deployment_id and deployment_id not in self.engine.deployments:
+            text = f"account {self.engine.account.settings.account_id} has no deployment {deployment_id!r}"
+            raise Refused("not_found", text, "deployment_id")
 
     @receive
     async def apply(self, request: ApplyDeployment) -> None:

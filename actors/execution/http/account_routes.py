@@ -217,8 +217,7 @@ async def _move(request: Money, call: Call, sign: int) -> AccountBody:
 
 async def limits(request: NewLimits, call: Call) -> AccountSettingsBody:
     """Set other limits."""
-    if request.deployment_id and request.deployment_id not in (await view_of(call, request.account_id)).deployments:
-        raise HttpError(404, "not_found", f"there is no deployment {request.deployment_id}", "deployment_id")
+    await view_of(call, request.account_id)
     change = ChangeLimits(raw(request.limits), request.deployment_id)
     await call.ref(account_actor(request.account_id)).ask(change, ASK_S)
     return await account_settings(OneAccount(request.account_id), call)

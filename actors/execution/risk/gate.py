@@ -174,8 +174,9 @@ class RiskGate:
         self._scopes[lock.deployment_id].protections.lock(lock)
 
     def unlock(self, market: str = "*", deployment_id: str = "") -> int:
-        """Take locks of a market away ("*": all). How many there were."""
-        return self._scopes[deployment_id].protections.unlock(market)
+        """Take locks of a market away ("*": all). How many there were; a deployment without limits has none."""
+        scope = self._scopes.get(deployment_id)
+        return 0 if scope is None else scope.protections.unlock(market)
 
     def trip(self, reason: str, ts: int) -> None:
         """Open the breaker by hand; only `reset` closes it."""

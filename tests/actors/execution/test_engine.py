@@ -162,6 +162,23 @@ def test_commands_reach_the_venue_after_the_entry_latency_and_fills_us_after_the
     assert fill.ts - fill.ts_event == 20_000_000
 
 
+@pytest.mark.parametrize("change", ["cancel", "cancel all", "amend"])
+def test_what_was_due_before_an_order_is_changed_is_done_before(change: str) -> None:
+    latency = LatencySettings(entry=Constant(ns=30_000_000), response=Constant(ns=20_000_000))
+    desk = Desk(fills=FillSettings(latency=latency))
+    desk.quote(100, 101)
+    desk.submit(desk.order("o", "buy", 1, kind="limit", price=90))
+    changes = {
+        "cancel": CancelOrder("o"),
+        "cancel all": CancelOrders(),
+        "amend": AmendOrder("o", size=2 * NANO),
+    }
+    told = desk.say(changes[change], later=SECOND)
+    assert kinds(told)[0] == "o:accepted"
+    assert kinds(told)[1:] == (["o:pending_amend"] if change == "amend" else ["o:pending_cancel"])
+    assert told[0].ts < told[1].ts == desk.ts
+
+
 def test_the_venue_message_that_fills_two_orders_is_used_once() -> None:
     desk = Desk()
     desk.quote(100, 101, size=3)

@@ -79,6 +79,7 @@ def test_the_breaker_locks_and_open_orders_are_in_somebodys_hand(client: Client)
     assert order(client, name)["order"]["reason_code"] == "breaker_open"
     assert client("POST", f"{one}/breaker", open=False)["breaker"] == "closed"
     assert client("DELETE", f"{one}/locks")["locks"] == []
+    assert client("DELETE", f"{one}/locks?deployment_id=nobody", 404)["error"]["field"] == "deployment_id"
     assert client("DELETE", f"{one}/orders?market=NONE", 400)["error"]["field"] == "market"
     client("DELETE", f"{one}/orders?symbol=NONE")
     assert client.get(one)["open_orders"] == 3

@@ -59,6 +59,19 @@ async def body_of(response: httpx.Response, most_bytes: int) -> bytes:
     return b"".join(parts)
 
 
+def described(error: BaseException) -> str:
+    """An error's class, with its own words or those of what caused it: httpx says nothing itself of a TLS handshake."""
+    cause: BaseException | None = error
+    for _ in range(8):
+        if cause is None:
+            break
+        # What a cause has for words may be another error without any, shown as its class.
+        if cause.args and not isinstance(cause.args[0], BaseException) and str(cause):
+            return f"{type(error).__name__}: {cause}"
+        cause = cause.__cause__ or cause.__context__
+    return type(error).__name__
+
+
 def _scheme(url: str) -> str:
     return url.partition(":")[0].strip().lower()
 

@@ -14,7 +14,7 @@ import httpx
 import msgspec
 import trio
 
-from actors.edge.clients import body_of, http_tls
+from actors.edge.clients import body_of, described, http_tls
 from actors.market.venue_clock import VenueClock
 from protocols.budget import NORMAL, REST, CloseBudget, TakeBudget
 from protocols.control import Refused, Unknown
@@ -113,7 +113,7 @@ class RestClient:
             status, answered, body = await self._send(call, headers(sent + self.venue_clock.offset))
         except (httpx.HTTPError, httpx.InvalidURL, ValueError, trio.TooSlowError) as error:
             self.meter("failed", (self.clock.monotonic() - begun) / 1e9)
-            raise CallFailed(f"{type(error).__name__}: {error}") from None
+            raise CallFailed(described(error)) from None
         self.meter(str(status), (self.clock.monotonic() - begun) / 1e9)
         received = self.clock.now()
         if "date" in answered:

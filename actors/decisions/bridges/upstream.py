@@ -33,7 +33,7 @@ from actors.decisions.bridges.answers import Malformed, SaidNo, words
 from actors.decisions.bridges.call_record import OK, REFUSED, CallRecord
 from actors.decisions.bridges.retrying import BUSY, RETRIED, Backoff, Repeat, Uniform, retry_after
 from actors.decisions.bridges.settings import Settings
-from actors.edge.clients import NOT_SENT, body_of
+from actors.edge.clients import NOT_SENT, body_of, described
 from protocols.bridges import (
     TIMED_OUT,
     UPSTREAM_ERROR,
@@ -84,19 +84,6 @@ class _Answer(NamedTuple):
     status: int
     headers: httpx.Headers
     body: bytes
-
-
-def _said(error: BaseException) -> str:
-    """An error's own words, or those of what caused it: httpx says nothing itself of a broken TLS handshake."""
-    cause: BaseException | None = error
-    for _ in range(8):
-        if cause is None:
-            break
-        # What a cause has for words may be another error without any, shown as its class.
-        if cause.args and not isinstance(cause.args[0], BaseException) and str(cause):
-            return str(cause)
-        cause = cause.__cause__ or cause.__context__
-    return ""
 
 
 class Upstream:
@@ -251,7 +238,7 @@ class Upstream:
         raise _Failed(TIMED_OUT, why, outcome=TIMED_OUT, arrived=True, again=False)
 
     def _broken(self, error: Exception, *, arrived: bool) -> _Failed:
-        why = f"the {self.name}: {type(error).__name__}: {_said(error)}".rstrip(": ")
+        why = f"the {self.name}: {described(error)}"
         return _Failed(UPSTREAM_UNAVAILABLE, why, outcome="unreachable", arrived=arrived, again=True)
 
     async def _send(self, call: Call, headers: tuple[tuple[str, str], ...]) -> _Answer:

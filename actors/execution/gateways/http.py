@@ -14,7 +14,7 @@ import httpx
 import msgspec
 import trio
 
-from actors.edge.clients import NOT_SENT, body_of
+from actors.edge.clients import NOT_SENT, body_of, described
 from actors.execution.gateways.findings import Call
 from actors.execution.gateways.own_budget import OwnBudget
 from actors.market.venue_clock import VenueClock
@@ -125,9 +125,9 @@ class GatewayHttp:
             with trio.fail_after(self._timeout_s):
                 status, answered, body = await self._send(rest, headers)
         except NOT_SENT as error:
-            raise NotSent(f"{type(error).__name__}: {error}") from None
+            raise NotSent(described(error)) from None
         except (httpx.HTTPError, trio.TooSlowError, ValueError) as error:
-            raise NoAnswer(f"{type(error).__name__}: {error}".rstrip(": "), left) from None
+            raise NoAnswer(described(error), left) from None
         received = self._clock.now()
         if "date" in answered:
             self._venue_clock.observe(answered["date"], sent, received)

@@ -70,6 +70,7 @@ class WebhookTarget(Actor):
 
         timeout = httpx.Timeout(self.settings.timeout_s, connect=min(CONNECT_S, self.settings.timeout_s))
         self.failed = (httpx.HTTPError, httpx.InvalidURL)
+        self.described = clients.described
         self.client = httpx.AsyncClient(
             verify=await clients.http_tls(self.settings.url),
             timeout=timeout,
@@ -106,7 +107,7 @@ class WebhookTarget(Actor):
         except trio.TooSlowError:
             raise Refused(UNREACHABLE, f"no answer within {self.settings.timeout_s:g} s") from None
         except self.failed as error:
-            raise Refused(UNREACHABLE, f"{type(error).__name__}: {error}") from None
+            raise Refused(UNREACHABLE, self.described(error)) from None
         return judged(status, retry_after(answered, now), text)
 
     async def _post(self, body: bytes, headers: dict[str, str]) -> tuple[int, str | None, str]:

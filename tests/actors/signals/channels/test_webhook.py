@@ -260,6 +260,7 @@ async def test_a_receiver_whose_authority_nobody_knows_gets_nothing(tmp_path: Pa
         await at.submit(signal(1))
         view = await at.viewed("hook", lambda view: view.state == "failing", "a failure")
         assert "ConnectError" in view.reason
+        assert "certificate verify failed" in view.reason
     assert to.posted + to.refused == []
 
 

@@ -51,7 +51,7 @@ async def test_an_order_does_not_leave_for_a_venue_whose_authority_nobody_knows(
     tls = authority.server()
     async with serving(tls) as url, open_node(NodeSettings(), ()) as node:
         client = await client_of(url, node.ref("/nobody"))
-        with pytest.raises(NotSent, match="ConnectError: .*certificate verify failed"):
+        with pytest.raises(NotSent, match=r"ConnectError: .*certificate verify failed"):
             await client.send(CALL)
         await client.aclose()
     await leap(mock_clock)

@@ -29,9 +29,11 @@ from numpy.typing import NDArray
 from actors.decisions.experiments.sequences import half_width
 from actors.research.statistics.comparison import holm
 from actors.research.statistics.resampling import generator, optimal_blocks, stationary
-from actors.thresholds.learner import Learner, LearningSettings, moved
+from actors.thresholds.learner import Learner
 from actors.thresholds.outcomes import Quoted, exit_side_return
 from actors.thresholds.parameters import Parameter
+from actors.thresholds.records import moved
+from actors.thresholds.settings import LearningSettings
 from benchmarks.thresholds_table import FREE
 from protocols.thresholds import AdaptationRecord
 

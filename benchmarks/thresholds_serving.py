@@ -28,9 +28,8 @@ import trio
 
 from actors.thresholds import capability
 from actors.thresholds.gate import GateSettings
-from actors.thresholds.learner import LearningSettings
 from actors.thresholds.messages import KeepState, Load
-from actors.thresholds.settings import Settings
+from actors.thresholds.settings import LearningSettings, Settings
 from benchmarks.harness import Findings, Row, Sample, Scale, at_least, at_most, cores, in_turns, measured, quantiles
 from protocols.paths import THRESHOLD_ROSTER, THRESHOLD_STATES, THRESHOLD_USERS
 from protocols.thresholds import AdaptAll, EvaluateSignal, GatedSignal, GetThresholdStats, OutcomeResolved

@@ -23,10 +23,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actors.thresholds.gate import GateSettings
-from actors.thresholds.learner import Learner, LearningSettings
+from actors.thresholds.learner import Learner
 from actors.thresholds.meta_gate import MetaGateSettings
 from actors.thresholds.parameters import Parameter
 from actors.thresholds.safeguards import SafeguardSettings
+from actors.thresholds.settings import LearningSettings
 
 Floats = NDArray[np.float64]
 Truth = Literal["static", "jump", "sine", "placebo"]

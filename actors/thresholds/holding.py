@@ -13,10 +13,11 @@ from typing import Final, NamedTuple
 import msgspec
 
 from actors.thresholds.evaluation import Lesson, evaluate, lessons
-from actors.thresholds.learner import LearnerState, LearningSettings, moved
+from actors.thresholds.learner_state import LearnerState, decode
 from actors.thresholds.messages import Loaded, Served, StoredLesson
 from actors.thresholds.parameters import Registry
-from actors.thresholds.records import changes
+from actors.thresholds.records import changes, moved
+from actors.thresholds.settings import LearningSettings
 from actors.thresholds.threshold_set import ThresholdSet
 from protocols.thresholds import AdaptationRecord, GatedSignal, OutcomeResolved, ThresholdsView, ThresholdView
 
@@ -91,7 +92,7 @@ class Holding:
 
     def states(self) -> dict[str, LearnerState]:
         """A copy of what the learners know, by parameter; those that know nothing are not there."""
-        return msgspec.msgpack.decode(self.thresholds.encode(), type=dict[str, LearnerState])
+        return decode(self.thresholds.encode())
 
     @property
     def due(self) -> bool:

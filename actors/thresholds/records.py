@@ -96,6 +96,11 @@ def changes(record: AdaptationRecord) -> bool:
     return record.kind != "cycle" or record.reason_code in MOVES
 
 
+def moved(record: AdaptationRecord) -> bool:
+    """Whether the record is of a threshold that is served and now is another."""
+    return record.kind != "block" and record.applied != record.old and record.reason_code in MOVES | {"BOUND"}
+
+
 def confidence_of(record: AdaptationRecord) -> float:
     """How sure the evidence is, from 0 to 1: of a candidate that beats the default, Phi(t_D); 0 while not known."""
     t = record.t_candidate

@@ -3,17 +3,54 @@
 from __future__ import annotations
 
 import functools
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import msgspec
 
-from actors.thresholds.learner import LearningSettings
+from actors.monitor.drift.page_hinkley import PageHinkleySettings
+from actors.thresholds.gate import GateSettings
+from actors.thresholds.meta_gate import MetaGateSettings
 from actors.thresholds.parameters import Parameter, Registry
+from actors.thresholds.safeguards import Limits, SafeguardSettings
+from actors.thresholds.spsa import SwitchbackSettings
 
 SECTION: Final = "thresholds"
 
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=10_000_000)]
+
+
+class LearningSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[thresholds.learning]`: how a threshold learns and moves. `mode` switchback: outcomes of declined signals cannot
+    be observed (paired SPSA instead).
+
+    `drift` None: the outcomes are not watched. Its `delta` and `threshold` are in standard deviations of the outcome:
+    with 0.1 and 50 a stream that does not change alarms about once in a million (exp(2 delta threshold) / (2 delta^2)),
+    one that falls by half a standard deviation after about 125.
+    """
+
+    mode: Literal["counterfactual", "switchback"] = "counterfactual"
+    gate: GateSettings = GateSettings()
+    meta_gate: MetaGateSettings = MetaGateSettings()
+    safeguards: SafeguardSettings = SafeguardSettings()
+    switchback: SwitchbackSettings = SwitchbackSettings()
+    drift: PageHinkleySettings | None = PageHinkleySettings(delta=0.1, threshold=50.0)
+
+    def __post_init__(self) -> None:
+        if (
+            self.mode == "switchback"
+            and 3 * self.switchback.most + self.safeguards.min_change >= self.safeguards.max_change
+        ):
+            raise ValueError(
+                "switchback.most: expected so little that a cycle may still move: three times it is taken off"
+            )
+
+    def limits(self, parameter: Parameter) -> Limits:
+        """What one move is held to. A switchback leaves room for its probes, so that both together keep to it."""
+        safeguards, most = self.safeguards, self.safeguards.max_change
+        if self.mode == "switchback":
+            most -= 3 * self.switchback.most
+        return Limits(parameter.lower, parameter.upper, parameter.scale, most, safeguards.min_change)
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

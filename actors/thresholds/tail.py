@@ -87,6 +87,11 @@ class Tail:
         """A record was written."""
         self.records[f"{record.user}\0{record.symbol}\0{record.id}"] = (end, record)
 
+    @property
+    def due(self) -> frozenset[Key]:
+        """Those where a cycle may move something."""
+        return frozenset(key for key, known in self.known.items() if known.due)
+
     def _of(self, key: Key) -> _Known:
         found = self.known.get(key)
         if found is None:

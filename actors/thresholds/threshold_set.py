@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-import msgspec
-
 from actors.thresholds.evaluation import Lesson, evaluate, lessons
-from actors.thresholds.learner import Learner, LearnerState, LearningSettings
+from actors.thresholds.learner import Learner
+from actors.thresholds.learner_state import decode, encode
 from actors.thresholds.parameters import Registry
 from actors.thresholds.pooling import Pool
+from actors.thresholds.settings import LearningSettings
 from protocols.thresholds import AdaptationRecord, GatedSignal, Verdict
 
 _NO_POOLS: Mapping[str, Pool] = {}
@@ -122,14 +122,14 @@ class ThresholdSet:
         self._place()
 
     def encode(self) -> bytes:
-        """All states for storage, bit for bit (msgpack: parameter to `LearnerState`)."""
-        return msgspec.msgpack.encode({name: learner.state for name, learner in self._learners.items()})
+        """All states for storage, bit for bit."""
+        return encode({name: learner.state for name, learner in self._learners.items()})
 
     def restore(self, stored: bytes, now: int) -> list[AdaptationRecord]:
         """Go on from what was stored. Parameters that are gone are left out; a value outside of bounds that have
         changed comes within them, which leaves a record. Raises msgspec.ValidationError for what is no state."""
         records = []
-        for name, state in msgspec.msgpack.decode(stored, type=dict[str, LearnerState]).items():
+        for name, state in decode(stored).items():
             if name in self.registry:
                 learner = Learner(self.user, self.symbol, self.registry[name], self.settings, state)
                 self._learners[name] = learner

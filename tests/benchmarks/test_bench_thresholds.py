@@ -10,8 +10,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from actors.thresholds.learner import LearningSettings
 from actors.thresholds.meta_gate import MetaGateSettings
+from actors.thresholds.settings import LearningSettings
 from benchmarks import thresholds, thresholds_bars
 from benchmarks.thresholds_bars import SCORE, Signals, best_fixed, difference, learned, read, signals, study, trained
 from benchmarks.thresholds_table import (

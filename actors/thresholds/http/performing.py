@@ -9,18 +9,9 @@ import msgspec
 import trio
 
 from actors.edge.call import Call
-from actors.thresholds.http.bodies import (
-    Name,
-    Success,
-    TradeTakenBody,
-    UpdatePerformance,
-    User,
-    named,
-    nanoseconds,
-    share_of,
-    when,
-)
+from actors.thresholds.http.bodies import Name, Success, User, named, when
 from actors.thresholds.http.entrance import admit, bounds
+from actors.thresholds.http.trade_bodies import TradeTakenBody, UpdatePerformance, nanoseconds, share_of
 from actors.thresholds.intake import history
 from actors.thresholds.intake.settings import OutcomeSettings
 from actors.thresholds.performance import DAY_NS, ClosedTrade, Performance, performance, score, trend, windows

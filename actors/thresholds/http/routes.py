@@ -9,33 +9,19 @@ import msgspec
 
 from actors.edge.call import OPERATOR, Call
 from actors.edge.routing import Route, get, post
-from actors.thresholds.http.bodies import (
-    Adapt,
-    AdaptedAllBody,
-    AdaptedBody,
-    AdaptEverybody,
+from actors.thresholds.http.bodies import Success, when
+from actors.thresholds.http.desk import DESK
+from actors.thresholds.http.entrance import administrator, admit
+from actors.thresholds.http.evaluation_bodies import (
+    UNKNOWN_SYMBOL,
     Evaluate,
     EvaluateMany,
     Evaluation,
     Evaluations,
     Following,
-    RecordBody,
-    RecordsBody,
-    Reset,
-    ResetBody,
     SignalBody,
-    Success,
-    ThresholdsBody,
-    WhichRecords,
-    WhichThresholds,
-    adapted_body,
     evaluation,
-    thresholds_body,
-    values_of,
-    when,
 )
-from actors.thresholds.http.desk import DESK
-from actors.thresholds.http.entrance import administrator, admit
 from actors.thresholds.http.exporting import export, stats
 from actors.thresholds.http.messages import Reload
 from actors.thresholds.http.performing import (
@@ -44,6 +30,22 @@ from actors.thresholds.http.performing import (
     get_performance,
     records_since,
     update_performance,
+)
+from actors.thresholds.http.threshold_bodies import (
+    Adapt,
+    AdaptedAllBody,
+    AdaptedBody,
+    AdaptEverybody,
+    RecordBody,
+    RecordsBody,
+    Reset,
+    ResetBody,
+    ThresholdsBody,
+    WhichRecords,
+    WhichThresholds,
+    adapted_body,
+    thresholds_body,
+    values_of,
 )
 from actors.thresholds.records import text_of
 from protocols.control import Refused, Unknown
@@ -65,7 +67,6 @@ TAGS: Final = ("thresholds",)
 ASK_S: Final = 10.0
 FOLLOW_S: Final = 5.0
 ADAPT_ALL_S: Final = 600.0
-ANY: Final = "UNKNOWN"
 
 
 class ReloadedBody(msgspec.Struct, frozen=True):
@@ -144,7 +145,7 @@ async def evaluate_batch(request: EvaluateMany, call: Call) -> Success[Evaluatio
 def _question(user: str, signal: SignalBody) -> tuple[EvaluateSignal, GatedSignal]:
     gated = signal.gated()
     name = signal.signal_id or f"eval_{uuid.uuid4().hex}"
-    return EvaluateSignal(user_id=user, symbol=signal.symbol or ANY, signal=gated, signal_id=name), gated
+    return EvaluateSignal(user_id=user, symbol=signal.symbol or UNKNOWN_SYMBOL, signal=gated, signal_id=name), gated
 
 
 async def _follow(signal: SignalBody, gated: GatedSignal, verdict: Verdict, call: Call) -> Following:

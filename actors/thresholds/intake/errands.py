@@ -1,8 +1,10 @@
-"""What the keeper of outcomes asks of others, beside its mailbox: the hub, the market, the database, the learners."""
+"""What the keeper of outcomes asks of others, beside its mailbox: the hub, the market, the database, the learners.
+
+Each finds a message for the keeper. What could not be read or told is in it, and is asked again.
+"""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -11,78 +13,58 @@ import trio
 
 from actors.thresholds.intake import history
 from actors.thresholds.intake.marking import NOTHING, Priced, Prices
-from actors.thresholds.intake.messages import Found
+from actors.thresholds.intake.messages import (
+    FollowPriced,
+    Found,
+    Judged,
+    OutcomesFound,
+    SignalsFound,
+    Told,
+    TradesFound,
+)
+from actors.thresholds.intake.rows import of_hub
 from actors.thresholds.intake.settings import OutcomeSettings
 from actors.thresholds.outcomes import Quoted, exit_side_return, resolves_at
 from actors.thresholds.performance import DAY_NS, Performance, performance
 from protocols.control import Refused, Unknown
 from protocols.deployments import DEPLOYMENTS
-from protocols.execution import DeploymentView, ListDeployments
+from protocols.execution import OUTCOMES, DeploymentView, ListDeployments
 from protocols.paths import HUB, QUERIES, THRESHOLD_ROSTER
 from protocols.signals import ReadSignals, Signal, SignalPage
-from protocols.threshold_outcomes import THRESHOLD_INTAKE, THRESHOLD_PROGRESS, IntakeRow
+from protocols.threshold_outcomes import THRESHOLD_INTAKE, THRESHOLD_PROGRESS, FollowSignal, IntakeRow
 from protocols.thresholds import GatedSignal, OutcomeResolved, PoorPerformance, Verdict
 from runtime import ActorRef
 
 ASK_S: Final = 10.0
 TELL_S: Final = 30.0
 NS: Final = 1_000_000_000
-AT_ONCE: Final = 64
-FIELDS: Final = ("rsi", "macd", "change_percent", "volume")
 Lookup = Callable[[str], ActorRef]
-
-
-def said(metadata: msgspec.Raw, name: str) -> float | None:
-    """A number of a signal's metadata; what is none is not known."""
-    found = msgspec.json.decode(metadata)
-    value = found.get(name) if isinstance(found, dict) else None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return float(value) if math.isfinite(value) else None
-
-
-def gated(action: str, confidence: float | None, metadata: msgspec.Raw) -> dict[str, Any]:
-    """The columns of a row that say what the rules read."""
-    return {"action": action, "confidence": confidence, **{name: said(metadata, name) for name in FIELDS}}
-
-
-def signal_of(row: IntakeRow) -> GatedSignal:
-    """What the rules read of a row."""
-    return GatedSignal(
-        action=row.action if row.action in ("BUY", "SELL") else None,  # type: ignore[arg-type]
-        confidence=row.confidence,
-        rsi=row.rsi,
-        macd=row.macd,
-        change_percent=row.change_percent,
-        volume=row.volume,
-    )
-
-
-def verdict_of(row: IntakeRow) -> Verdict | None:
-    """What was said of the signal when it came; None: that is not known."""
-    return msgspec.json.decode(row.verdict, type=Verdict | None)
 
 
 class Errands:
     """Asks; changes nothing."""
 
-    def __init__(self, lookup: Lookup, settings: OutcomeSettings, now: Callable[[], int]) -> None:
+    def __init__(self, lookup: Lookup, settings: OutcomeSettings, now: Callable[[], int], logger: Any) -> None:
         self.lookup = lookup
+        self.logger = logger
         self.settings = settings
         self.now = now
         self.prices = Prices(lookup, int(settings.stale_s * NS), settings.bar_spread)
 
     # Signals.
 
-    async def read_signals(self, after: int) -> tuple[SignalPage, tuple[DeploymentView, ...]]:
-        """The next page of signals, and the deployments that there are. Raises Refused, Unknown."""
-        page = await self.lookup(HUB).ask(ReadSignals(after + 1), ASK_S)
-        if not page.signals:
-            return page, ()
-        return page, (await self.lookup(DEPLOYMENTS).ask(ListDeployments(state="active"), ASK_S)).deployments
+    async def signals(self, after: int) -> SignalsFound:
+        """A row for each signal of the next page and each deployment that takes it."""
+        try:
+            page = await self.lookup(HUB).ask(ReadSignals(after + 1), ASK_S)
+            rows = await self._followed(page) if page.signals else ()
+        except (Refused, Unknown) as error:
+            self.logger.info("signals cannot be read", why=str(error))
+            return SignalsFound((), None)
+        return SignalsFound(rows, page.next_seq - 1, page.next_seq <= page.last_seq)
 
-    async def followed(self, page: SignalPage, deployments: Sequence[DeploymentView]) -> tuple[IntakeRow, ...]:
-        """A row without a place for each signal and deployment that takes it. Raises Refused `unavailable`."""
+    async def _followed(self, page: SignalPage) -> tuple[IntakeRow, ...]:
+        deployments = (await self.lookup(DEPLOYMENTS).ask(ListDeployments(state="active"), ASK_S)).deployments
         rows: list[IntakeRow] = []
         prices: dict[tuple[str, int], Priced] = {}
         for stored in page.signals:
@@ -93,30 +75,14 @@ class Errands:
             where = (signal.symbol, signal.ts_created)
             if where not in prices:
                 prices[where] = await self.prices.at(*where, self.now())
+            due = self.due(signal.ts_created, signal.ts_expires)
             for user, deployment in takers.items():
-                rows.append(self._row(signal, stored.seq, user, deployment.deployment_id, prices[where]))
+                rows.append(of_hub(signal, stored.seq, user, deployment.deployment_id, prices[where], due))
         return tuple(rows)
 
-    def _row(self, signal: Signal, seq: int, user: str, deployment: str, price: Priced) -> IntakeRow:
-        return IntakeRow(
-            stream=THRESHOLD_INTAKE,
-            seq=0,
-            ts=0,
-            kind="watched",
-            source="hub",
-            user_id=user,
-            symbol=signal.symbol,
-            signal_id=signal.signal_id,
-            deployment_id=deployment,
-            **gated(signal.action, signal.confidence, signal.metadata),
-            ts_signal=signal.ts_created,
-            ts_due=self.due(signal.ts_created, signal.ts_expires),
-            bid=price.quoted.bid,
-            ask=price.quoted.ask,
-            why=price.why,
-            signal_seq=seq,
-            marks=tuple(sorted({*signal.marks, *price.marks})),
-        )
+    async def priced(self, request: FollowSignal) -> FollowPriced:
+        """The prices when a signal was evaluated. Raises Refused `unavailable`."""
+        return FollowPriced(request, await self.prices.at(request.symbol, request.ts, self.now()))
 
     def due(self, ts: int, expires: int | None) -> int:
         """When what a signal came to is looked up."""
@@ -124,8 +90,16 @@ class Errands:
 
     # Outcomes.
 
-    async def find_out(self, rows: Sequence[IntakeRow], stored: Callable[[], int]) -> tuple[Found, ...]:
-        """What these have come to. `stored`: the place that the database has to have before it is asked.
+    async def trades(self, after: int) -> TradesFound:
+        """The next trades of the runtime that have ended."""
+        try:
+            return TradesFound(await history.executed(self.lookup(QUERIES), OUTCOMES, after))
+        except Refused as refused:
+            self.logger.info("executed trades cannot be read", why=refused.message)
+            return TradesFound(None)
+
+    async def find_out(self, rows: Sequence[IntakeRow], place: int) -> OutcomesFound:
+        """What these have come to. `place`: of the note that the database has to have before it is asked.
 
         Prices are looked up first, while they are new.
         """
@@ -137,8 +111,8 @@ class Errands:
         own = tuple({row.signal_id for row in rows if row.source == "hub"})
         traded: dict[tuple[str, str], bool] | None = {}
         if own:
-            traded = await self._traded(own, stored())
-        return tuple(self._found(row, prices[row.symbol, row.ts_due], traded) for row in rows)
+            traded = await self._traded(own, place)
+        return OutcomesFound(tuple(self._found(row, prices[row.symbol, row.ts_due], traded) for row in rows))
 
     async def _price(self, market: str, ts: int) -> Priced | None:
         try:
@@ -178,12 +152,29 @@ class Errands:
 
     # Learners.
 
-    async def tell(self, row: IntakeRow, check: bool) -> str:
-        """Tell the learner; empty: it knows, or it is not to. `check`: the database has to say that it is the first."""
+    async def tell(self, rows: Sequence[IntakeRow], check: bool) -> Told:
+        """Tell the learners. `check`: the database has to say of a trade that it is the first of its kind."""
+        told: list[IntakeRow] = []
+        failures: list[str] = []
+
+        async def tell(row: IntakeRow) -> None:
+            failed = await self._tell(row, check)
+            if failed:
+                failures.append(failed)
+            else:
+                told.append(row)
+
+        async with trio.open_nursery() as nursery:
+            for row in rows:
+                nursery.start_soon(tell, row)
+        return Told(tuple(told), failures[0] if failures else "")
+
+    async def _tell(self, row: IntakeRow, check: bool) -> str:
+        """Why the learner could not be told; empty: it knows, or it is not to."""
         try:
             if row.kind == "trade" and check and not await history.is_first(self.lookup(QUERIES), row):
                 return ""
-            await self.lookup(THRESHOLD_ROSTER).ask(_told(row), TELL_S)
+            await self.lookup(THRESHOLD_ROSTER).ask(_news(row), TELL_S)
         except Refused as refused:
             # What it takes for no outcome will not become one.
             return "" if refused.code == "invalid" else refused.message
@@ -193,7 +184,7 @@ class Errands:
 
     # Performance.
 
-    async def judge(self, users: Sequence[tuple[str, str, int]]) -> tuple[tuple[str, str, int, Performance], ...]:
+    async def judge(self, users: Sequence[tuple[str, str, int]]) -> Judged:
         """How these users do on these symbols. Left out: those whose trades cannot be read, or whose newest one, the
         place behind the symbol, the database does not have yet."""
         found: list[tuple[str, str, int, Performance]] = []
@@ -208,8 +199,8 @@ class Errands:
                     figures = performance(trades, since, now + 1, minimum=self.settings.min_trades)
                     found.append((user, symbol, place, figures))
         except Refused:
-            return tuple(found)  # the others are judged when the database is back
-        return tuple(found)
+            pass  # the others are judged when the database is back
+        return Judged(tuple(found))
 
 
 def _takes(deployment: DeploymentView, signal: Signal) -> bool:
@@ -221,7 +212,7 @@ def _takes(deployment: DeploymentView, signal: Signal) -> bool:
     return not markets or signal.symbol in markets
 
 
-def _told(row: IntakeRow) -> OutcomeResolved | PoorPerformance:
+def _news(row: IntakeRow) -> OutcomeResolved | PoorPerformance:
     if row.kind == "poor":
         return PoorPerformance(user_id=row.user_id, symbol=row.symbol, ts=row.ts, reason=row.why)
     return OutcomeResolved(
@@ -229,10 +220,17 @@ def _told(row: IntakeRow) -> OutcomeResolved | PoorPerformance:
         symbol=row.symbol,
         seq=row.seq,
         signal_id=row.signal_id,
-        signal=signal_of(row),
+        signal=GatedSignal(
+            action=row.action if row.action in ("BUY", "SELL") else None,  # type: ignore[arg-type]
+            confidence=row.confidence,
+            rsi=row.rsi,
+            macd=row.macd,
+            change_percent=row.change_percent,
+            volume=row.volume,
+        ),
         outcome=row.outcome,
         ts=row.ts_resolved,
         acted=row.acted,
-        verdict=verdict_of(row),
+        verdict=msgspec.json.decode(row.verdict, type=Verdict | None),
         source=row.source,
     )

@@ -9,17 +9,17 @@ database has of lives before is waited for; meanwhile trades are taken (they are
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+from collections.abc import Awaitable, Callable
+from typing import Any, ClassVar, Final
 
-import msgspec
 import trio
 from msgspec.structs import replace
 
-from actors.storage.streams import read_settled
-from actors.thresholds.intake import history
-from actors.thresholds.intake.errands import NS, Errands, gated
+from actors.thresholds.intake import rows
+from actors.thresholds.intake.errands import NS, Errands
 from actors.thresholds.intake.history import Executed
-from actors.thresholds.intake.ledger import Ledger, teaches
+from actors.thresholds.intake.intake_log import IntakeLog
+from actors.thresholds.intake.ledger import teaches
 from actors.thresholds.intake.marking import NOTHING
 from actors.thresholds.intake.messages import (
     FollowPriced,
@@ -31,25 +31,21 @@ from actors.thresholds.intake.messages import (
     Told,
     TradesFound,
 )
+from actors.thresholds.intake.recovery import recover
 from actors.thresholds.intake.settings import OutcomeSettings
-from actors.thresholds.intake.telling import after, check, columns, id_of, why_not
-from actors.thresholds.outcomes import usable
 from actors.thresholds.performance import is_poor, score
 from protocols.alerts import RaiseAlert
-from protocols.control import Lagged, Probe, ProbeReport, Refused, Unknown
+from protocols.control import Lagged, Message, Probe, ProbeReport, Refused
 from protocols.execution import OUTCOMES, OutcomeStored
 from protocols.paths import ALERTS, QUERIES
 from protocols.signals import SIGNALS, SignalStored
 from protocols.storage import DatabaseReady
 from protocols.threshold_outcomes import (
-    THRESHOLD_INTAKE,
-    THRESHOLD_PROGRESS,
     FollowSignal,
     GetOutcomeFigures,
     IntakeKind,
     IntakeRow,
     OutcomeFigures,
-    ProgressRow,
     ReportTrade,
     SignalFollowed,
     TradeTaken,
@@ -59,16 +55,12 @@ from runtime import Actor, Mailbox, receive
 from runtime.log import LogFull
 
 LOOK_S: Final = 0.5
-PATIENCE_S: Final = 30.0
 RETRY_S: Final = 5.0
-NOTE_S: Final = 10.0
-"""How far everything is, is noted no more often: what is told or read again is recognised by its place."""
 AT_ONCE: Final = 200
 TOLD_AT_ONCE: Final = 64
 TELL_FIRST_S: Final = 0.25
 TELL_MOST_S: Final = 15.0
 VERDICTS: Final = 100_000
-SOURCE: Final = "thresholds"
 
 
 class OutcomeKeeper(Actor):
@@ -78,15 +70,12 @@ class OutcomeKeeper(Actor):
 
     def __init__(self, settings: OutcomeSettings = OutcomeSettings()) -> None:  # noqa: B008 - frozen
         self.settings = settings
-        self.ledger = Ledger()
-        self.recovering = "what lives before have left is being read"
-        self.early: list[IntakeRow] = []
         self.verdicts: dict[tuple[str, str], Verdict] = {}
-        self.outcomes = self.signals = 0
-        self.noted = (0, 0, 0)
-        self.note_after = 0.0
+        """Of signals that nobody follows yet, by user and signal."""
         self.busy: set[str] = set()
+        """The errands that are under way."""
         self.dirty: dict[tuple[str, str], int] = {}
+        """Users and symbols with trades that were not judged yet, and the place of the newest."""
         self.backoff_s = TELL_FIRST_S
         self.not_before = self.due_not_before = 0.0
         self.counts = dict.fromkeys(("told", "resolved", "unknown", "trades"), 0)
@@ -96,69 +85,28 @@ class OutcomeKeeper(Actor):
         metrics = self.node.metrics
         self._resolved = metrics.counter("threshold_outcomes", "Outcomes that learners are told", ("source", "known"))
         self._open = metrics.gauge("threshold_signals_followed", "Signals whose outcome is awaited")
-        self.errands = Errands(self.lookup, self.settings, self.clock.now)
+        self.intake = IntakeLog(self.log, self.clock.now)
+        self.errands = Errands(self.lookup, self.settings, self.clock.now, self.logger)
         for topic in (OutcomeStored, SignalStored, SignalEvaluated, DatabaseReady):
             self.subscribe(topic)
         self.every(LOOK_S, Look())
-        self.spawn(self._recover, name="recovery")
+        self.spawn(self._bring, recover, self.log, self.lookup(QUERIES), self.logger, name="recovery")
 
-    # Recovery.
-
-    async def _recover(self) -> None:
-        log = self.log
-        last, fresh = log.last_seq(THRESHOLD_INTAKE), not log.last_seq(THRESHOLD_PROGRESS)
-        if not last and fresh:
-            # Nothing was ever learned here: what came before is no evidence that thresholds have let through.
-            places = history.Recalled(0, log.last_seq(OUTCOMES), log.last_seq(SIGNALS), 0, True, (), (), (), ())
-            await self.ref.send(Recovered(places))
-            return
-        queries = self.lookup(QUERIES)
-
-        async def read() -> history.Recalled:
-            while True:
-                try:
-                    return await history.recall(queries)
-                except Refused as refused:
-                    self.logger.info("outcomes wait for the database", why=refused.message)
-                    await trio.sleep(LOOK_S)
-
-        recalled, remark = await read_settled(queries, IntakeRow, THRESHOLD_INTAKE, last, read, PATIENCE_S)
-        await self.ref.send(Recovered(recalled, remark))
+    async def _bring(self, errand: Callable[..., Awaitable[Message]], *about: Any) -> None:
+        """What an errand has found comes as a message."""
+        await self.ref.send(await errand(*about))
 
     @receive
     def recovered(self, message: Recovered) -> None:
-        """Go on from there, with what was taken meanwhile."""
-        recalled, ledger = message.recalled, Ledger()
-        ledger.told, ledger.last = recalled.told, recalled.last
-        ledger.done.all = ledger.trades.all = recalled.whole
-        ledger.poor = {(user, symbol): poor for user, symbol, poor in recalled.poor}
-        for seq, kind, user, signal, trade in recalled.done:
-            if kind == "trade":
-                ledger.trades.add((user, trade), seq)
-            if signal:
-                ledger.done.add((user, signal), seq)
-        for row in sorted((*recalled.open, *recalled.untold), key=lambda each: each.seq):
-            ledger.take(row)
-        early, self.early, self.ledger = self.early, [], ledger
-        for row in early:
-            if row.seq > recalled.last:
-                ledger.take(row)
-        self.outcomes, self.signals = recalled.outcomes, recalled.signals
-        self.recovering = ""
+        """Go on from what lives before have left."""
+        self.intake.recovered(message.recalled)
         if message.remark:
             self.logger.warning("outcomes are missing", why=message.remark)
-        self._progress()
+        self.intake.progress()
         self.look(Look())
 
-    # Rows.
-
     def _store(self, row: IntakeRow) -> IntakeRow:
-        """Into the log, then into the ledger."""
-        stored = replace(row, stream=THRESHOLD_INTAKE, seq=self.log.last_seq(THRESHOLD_INTAKE) + 1, ts=self.clock.now())
-        self.log.append(stored)
-        self.ledger.take(stored)
-        if self.recovering:
-            self.early.append(stored)
+        stored = self.intake.store(row)
         if stored.kind == "resolved":
             self.counts["resolved"] += 1
             self.counts["unknown"] += stored.outcome is None
@@ -170,73 +118,23 @@ class OutcomeKeeper(Actor):
             self.dirty[stored.user_id, stored.symbol] = stored.seq
         return stored
 
-    def _stored(self, row: IntakeRow) -> bool:
-        """Whether the log has room for it."""
-        try:
-            self._store(row)
-        except LogFull as full:
-            self.logger.warning("an outcome waits for room in the log", why=full.message)
-            self.due_not_before = trio.current_time() + RETRY_S
-            return False
-        return True
-
-    def _progress(self) -> int:
-        """Note how far everything is, if that is news; returns the place of the newest note."""
-        places = (self.ledger.told_up_to, self.outcomes, self.signals)
-        seq = self.log.last_seq(THRESHOLD_PROGRESS)
-        now = trio.current_time()
-        if seq and (places == self.noted or now < self.note_after):
-            return seq
-        self.note_after = now + NOTE_S
-        told, outcomes, signals = self.noted = places
-        return self._note(seq + 1, told, outcomes, signals)
-
-    def _note(self, seq: int, told: int, outcomes: int, signals: int) -> int:
-        now = self.clock.now()
-        self.log.append(
-            ProgressRow(stream=THRESHOLD_PROGRESS, seq=seq, ts=now, told=told, outcomes=outcomes, signals=signals)
-        )
-        return seq
-
     # Trades of others.
 
     @receive
     def report(self, request: ReportTrade) -> TradeTaken:
         """Take a trade that was made elsewhere."""
-        check(request)
-        now = self.clock.now()
-        closed = request.closed_at or now
-        trade_id = request.trade_id or id_of(request)
-        known = self.ledger.trades.get((request.user_id, trade_id))
+        rows.check(request)
+        trade_id = request.trade_id or rows.id_of(request)
+        ledger = self.intake.ledger
+        known = ledger.trades.get((request.user_id, trade_id))
         if known is not None:
             return TradeTaken(trade_id=trade_id, seq=known, repeated=True)
         key = (request.user_id, request.signal_id)
-        followed = self.ledger.open.get(key) if request.signal_id else None
-        done = bool(request.signal_id) and key in self.ledger.done
-        row = IntakeRow(
-            stream="",
-            seq=0,
-            ts=0,
-            kind="trade",
-            source="http",
-            user_id=request.user_id,
-            symbol=request.symbol,
-            signal_id=request.signal_id,
-            trade_id=trade_id,
-            session_id=request.session_id,
-            **({} if done else columns(request.signal, followed)),
-            acted=True,
-            outcome=request.outcome,
-            ts_signal=request.opened_at or (0 if followed is None else followed.ts_signal),
-            ts_resolved=closed,
-            entry_price=request.entry_price,
-            exit_price=request.exit_price,
-            quantity=request.quantity,
-            pnl=request.pnl,
-            fees=request.fees,
-        )
-        stored = self._store(row)
-        why = "" if teaches(stored) else why_not(request, stored, done)
+        followed = ledger.open.get(key) if request.signal_id else None
+        done = bool(request.signal_id) and key in ledger.done
+        closed = request.closed_at or self.clock.now()
+        stored = self._store(rows.of_report(request, trade_id, closed, followed, done))
+        why = "" if teaches(stored) else rows.why_not(request, stored, done)
         return TradeTaken(trade_id=trade_id, seq=stored.seq, teaches=not why, why=why)
 
     # Signals.
@@ -258,20 +156,20 @@ class OutcomeKeeper(Actor):
             return SignalFollowed(signal_id=request.signal_id, seq=0, due=0, why=why)
         if (known := self._known(request)) is not None:
             return known
-        self._check_room()
+        if len(self.intake.ledger.open) >= self.settings.most_open:
+            raise Refused("overloaded", f"{len(self.intake.ledger.open)} signals are followed already")
         self.answer_later(self._price, request)
         return None
 
     async def _price(self, request: FollowSignal) -> SignalFollowed:
-        price = await self.errands.prices.at(request.symbol, request.ts, self.clock.now())
-        return await self.ref.ask(FollowPriced(request, price))
+        return await self.ref.ask(await self.errands.priced(request))
 
     def _known(self, request: FollowSignal) -> SignalFollowed | None:
-        key = (request.user_id, request.signal_id)
-        if not self.ledger.knows(key):
+        ledger, key = self.intake.ledger, (request.user_id, request.signal_id)
+        if not ledger.knows(key):
             return None
-        row = self.ledger.open.get(key)
-        seq, due = (self.ledger.done.get(key) or 0, 0) if row is None else (row.seq, row.ts_due)
+        row = ledger.open.get(key)
+        seq, due = (ledger.done.get(key) or 0, 0) if row is None else (row.seq, row.ts_due)
         return SignalFollowed(signal_id=request.signal_id, seq=seq, due=due, repeated=True)
 
     @receive
@@ -283,30 +181,8 @@ class OutcomeKeeper(Actor):
         if price.quoted == NOTHING:
             return SignalFollowed(signal_id=request.signal_id, seq=0, due=0, why=price.why)
         due = self.errands.due(request.ts, request.expires)
-        stored = self._store(
-            IntakeRow(
-                stream="",
-                seq=0,
-                ts=0,
-                kind="watched",
-                source="evaluation",
-                user_id=request.user_id,
-                symbol=request.symbol,
-                signal_id=request.signal_id,
-                **columns(request.signal, None),
-                verdict=msgspec.Raw(msgspec.json.encode(request.verdict)),
-                ts_signal=request.ts,
-                ts_due=due,
-                bid=price.quoted.bid,
-                ask=price.quoted.ask,
-                marks=price.marks,
-            )
-        )
+        stored = self._store(rows.of_evaluation(request, price, due))
         return SignalFollowed(signal_id=request.signal_id, seq=stored.seq, due=due)
-
-    def _check_room(self) -> None:
-        if len(self.ledger.open) >= self.settings.most_open:
-            raise Refused("overloaded", f"{len(self.ledger.open)} signals are followed already")
 
     @receive
     def signal_stored(self, message: SignalStored) -> None:
@@ -320,26 +196,14 @@ class OutcomeKeeper(Actor):
         self.busy.discard("signals")
         if message.upto is None:
             return
+        intake, ledger = self.intake, self.intake.ledger
         for row in message.rows:
             key = (row.user_id, row.signal_id)
-            if not self.ledger.knows(key) and len(self.ledger.open) < self.settings.most_open:
-                verdict = self.verdicts.pop(key, None)
-                self._store(replace(row, verdict=msgspec.Raw(msgspec.json.encode(verdict))))
-        self.signals = max(self.signals, message.upto)
+            if not ledger.knows(key) and len(ledger.open) < self.settings.most_open:
+                self._store(replace(row, verdict=rows.judged(self.verdicts.pop(key, None))))
+        intake.signals = max(intake.signals, message.upto)
         if message.more:
             self._begin("signals")
-
-    async def _read_signals(self, after: int) -> None:
-        rows: tuple[IntakeRow, ...] = ()
-        upto: int | None = None
-        more = False
-        try:
-            page, deployments = await self.errands.read_signals(after)
-            rows = await self.errands.followed(page, deployments)
-            upto, more = page.next_seq - 1, page.next_seq <= page.last_seq
-        except (Refused, Unknown) as error:
-            self.logger.info("signals cannot be read", why=str(error))
-        await self.ref.send(SignalsFound(rows, upto, more))
 
     # Trades of the runtime.
 
@@ -354,23 +218,14 @@ class OutcomeKeeper(Actor):
         self.not_before = self.due_not_before = 0.0
         self.look(Look())
 
-    async def _read_trades(self, after: int) -> None:
-        try:
-            found = await history.executed(self.lookup(QUERIES), OUTCOMES, after)
-        except Refused as refused:
-            self.logger.info("executed trades cannot be read", why=refused.message)
-            await self.ref.send(TradesFound(None))
-        else:
-            await self.ref.send(TradesFound(found))
-
     @receive
     def trades_found(self, message: TradesFound) -> None:
         """Each is the outcome of its signal; one whose signal has taught already counts in the performance alone."""
         self.busy.discard("trades")
         for trade in message.trades or ():
-            if trade.seq > self.outcomes:
+            if trade.seq > self.intake.outcomes:
                 self._executed(trade)
-                self.outcomes = trade.seq
+                self.intake.outcomes = trade.seq
         if message.trades:
             self._begin("trades")
 
@@ -378,136 +233,107 @@ class OutcomeKeeper(Actor):
         if trade.user_id is None:
             self.logger.warning("a trade of nobody's deployment", outcome_id=trade.outcome_id)
             return
-        symbol = trade.symbol or trade.market
-        self.dirty.setdefault((trade.user_id, symbol), 0)
-        key = (trade.user_id, trade.signal_id)
-        if trade.action not in ("BUY", "SELL") or key in self.ledger.done:
+        ledger, key = self.intake.ledger, (trade.user_id, trade.signal_id)
+        self.dirty.setdefault((trade.user_id, trade.symbol or trade.market), 0)
+        if trade.action not in ("BUY", "SELL") or key in ledger.done:
             return
-        followed = self.ledger.open.get(key)
+        followed = ledger.open.get(key)
         verdict = self.verdicts.pop(key, None) if followed is None else None
-        columns = gated(trade.action, trade.confidence, trade.metadata)
-        self._store(
-            IntakeRow(
-                stream="",
-                seq=0,
-                ts=0,
-                kind="resolved",
-                source="execution",
-                user_id=trade.user_id,
-                symbol=symbol,
-                signal_id=trade.signal_id,
-                trade_id=trade.outcome_id,
-                deployment_id=trade.deployment_id,
-                **columns,
-                verdict=msgspec.Raw(msgspec.json.encode(verdict)) if followed is None else followed.verdict,
-                acted=True,
-                outcome=trade.return_share if usable(trade.return_share) else None,
-                ts_signal=trade.ts_created or 0,
-                ts_resolved=trade.exit_ts,
-                outcome_seq=trade.seq,
-                marks=trade.marks,
-            )
-        )
+        self._store(rows.of_execution(trade, trade.user_id, followed, verdict))
 
     # What is due.
 
     @receive
     def look(self, message: Look) -> None:
         """Go on with everything that can go on."""
-        if self.recovering:
+        if self.intake.recovering:
             return
-        self._open.set(len(self.ledger.open))
-        self._progress()
+        self._open.set(len(self.intake.ledger.open))
+        self.intake.progress()
         for errand in ("signals", "trades", "due", "tell", "judge"):
             self._begin(errand)
 
     def _begin(self, errand: str) -> None:
-        if self.recovering or errand in self.busy:
+        """Run an errand, unless it is under way already, or there is nothing to it."""
+        if self.intake.recovering or errand in self.busy:
             return
+        intake, now = self.intake, trio.current_time()
         if errand == "signals":
-            if not self.settings.follow_deployments or self.log.last_seq(SIGNALS) <= self.signals:
-                return
-            self.spawn(self._read_signals, self.signals, name=errand)
+            if self.settings.follow_deployments and self.log.last_seq(SIGNALS) > intake.signals:
+                self._run(errand, self.errands.signals, intake.signals)
         elif errand == "trades":
-            if self.log.last_seq(OUTCOMES) <= self.outcomes:
-                return
-            self.spawn(self._read_trades, self.outcomes, name=errand)
+            if self.log.last_seq(OUTCOMES) > intake.outcomes:
+                self._run(errand, self.errands.trades, intake.outcomes)
         elif errand == "due":
-            if trio.current_time() < self.due_not_before:
-                return
-            rows = self.ledger.due(self.clock.now() - int(self.settings.grace_s * NS), AT_ONCE)
-            if not rows:
-                return
-            # What was logged before this note is in the database when the note is.
-            told, outcomes, signals = self.noted
-            try:
-                place = self._note(self.log.last_seq(THRESHOLD_PROGRESS) + 1, told, outcomes, signals)
-            except LogFull:
-                for row in rows:
-                    self.ledger.put_back(row)
-                raise
-            self.spawn(self._find_out, tuple(rows), place, name=errand)
+            if now >= self.due_not_before:
+                self._find_out()
         elif errand == "tell":
-            if not self.ledger.untold or trio.current_time() < self.not_before:
-                return
-            heads = tuple(waiting[0] for waiting in list(self.ledger.untold.values())[:TOLD_AT_ONCE])
-            check = not (self.ledger.trades.all and self.ledger.done.all)
-            self.spawn(self._tell, heads, check, name=errand)
-        else:
-            if not self.dirty:
-                return
-            users = tuple((*key, place) for key, place in list(self.dirty.items())[:AT_ONCE])
-            self.spawn(self._judge, users, name=errand)
+            if intake.ledger.untold and now >= self.not_before:
+                unsure = not (intake.ledger.trades.all and intake.ledger.done.all)
+                self._run(errand, self.errands.tell, intake.ledger.heads(TOLD_AT_ONCE), unsure)
+        elif self.dirty:
+            self._run(errand, self.errands.judge, [(*key, place) for key, place in list(self.dirty.items())[:AT_ONCE]])
+
+    def _run(self, errand: str, function: Callable[..., Awaitable[Message]], *about: Any) -> None:
+        self.spawn(self._bring, function, *about, name=errand)
         self.busy.add(errand)
 
-    async def _find_out(self, rows: tuple[IntakeRow, ...], place: int) -> None:
-        await self.ref.send(OutcomesFound(await self.errands.find_out(rows, lambda: place)))
+    def _find_out(self) -> None:
+        ledger = self.intake.ledger
+        over = ledger.due(self.clock.now() - int(self.settings.grace_s * NS), AT_ONCE)
+        if not over:
+            return
+        try:
+            # What was logged before this note is in the database when the note is.
+            place = self.intake.note()
+        except LogFull:
+            for row in over:
+                ledger.put_back(row)
+            raise
+        self._run("due", self.errands.find_out, over, place)
 
     @receive
     def outcomes_found(self, message: OutcomesFound) -> None:
         """Store what they came to; what nobody can say yet is asked again."""
         self.busy.discard("due")
+        ledger = self.intake.ledger
         for found in message.found:
             row = found.row
-            if (row.user_id, row.signal_id) not in self.ledger.open:
+            if (row.user_id, row.signal_id) not in ledger.open:
                 continue  # a trade was told meanwhile
-            if found.retry or not self._stored(after(found)):
-                self.ledger.put_back(row)
+            if found.retry or not self._stored(rows.after(found)):
+                ledger.put_back(row)
         if any(found.retry for found in message.found):
             self.due_not_before = trio.current_time() + RETRY_S
         else:
             self._begin("due")
         self._begin("tell")
 
+    def _stored(self, row: IntakeRow) -> bool:
+        """Whether the log has room for it."""
+        try:
+            self._store(row)
+        except LogFull as full:
+            self.logger.warning("an outcome waits for room in the log", why=full.message)
+            self.due_not_before = trio.current_time() + RETRY_S
+            return False
+        return True
+
     # Learners.
-
-    async def _tell(self, rows: tuple[IntakeRow, ...], check: bool) -> None:
-        told: list[IntakeRow] = []
-        failures: list[str] = []
-
-        async def tell(row: IntakeRow) -> None:
-            failed = await self.errands.tell(row, check)
-            if failed:
-                failures.append(failed)
-            else:
-                told.append(row)
-
-        async with trio.open_nursery() as nursery:
-            for row in rows:
-                nursery.start_soon(tell, row)
-        await self.ref.send(Told(tuple(told), failures[0] if failures else ""))
 
     @receive
     def told(self, message: Told) -> None:
         """Go on with the next ones; those who could not be told are told again later, the others do not wait."""
         self.busy.discard("tell")
+        ledger = self.intake.ledger
         for row in message.rows:
-            self.ledger.has_told(row)
+            ledger.has_told(row)
             self.counts["told"] += 1
         if message.failed:
             self.logger.info("a learner cannot be told", why=message.failed)
-            for user in [row.user_id for row in self._heads() if row not in message.rows]:
-                self.ledger.untold[user] = self.ledger.untold.pop(user)  # behind the others
+            for row in ledger.heads(TOLD_AT_ONCE):
+                if row not in message.rows:
+                    ledger.put_off(row.user_id)
         if message.failed and not message.rows:
             self.backoff_s = min(TELL_MOST_S, 2 * self.backoff_s)
             self.not_before = trio.current_time() + self.backoff_s
@@ -515,22 +341,16 @@ class OutcomeKeeper(Actor):
             self.backoff_s = TELL_FIRST_S
             self._begin("tell")
 
-    def _heads(self) -> list[IntakeRow]:
-        return [waiting[0] for waiting in list(self.ledger.untold.values())[:TOLD_AT_ONCE]]
-
     # Performance.
 
-    async def _judge(self, users: tuple[tuple[str, str, int], ...]) -> None:
-        await self.ref.send(Judged(await self.errands.judge(users)))
-
     @receive
-    def judged(self, message: Judged) -> None:
+    def performed(self, message: Judged) -> None:
         """A performance that has become poor is told once, and once that it is poor no more. Unknown is not poor."""
         self.busy.discard("judge")
         for user, symbol, place, figures in message.found:
             found = score(figures, self.settings.weights)
             poor = is_poor(figures, self.settings.poor_below, self.settings.weights)
-            if found is not None and poor != self.ledger.poor.get((user, symbol), False):
+            if found is not None and poor != self.intake.ledger.poor.get((user, symbol), False):
                 self._became(user, symbol, poor, found, figures.trades)
             if self.dirty.get((user, symbol)) == place:
                 del self.dirty[user, symbol]
@@ -542,7 +362,7 @@ class OutcomeKeeper(Actor):
         self._store(IntakeRow(stream="", seq=0, ts=0, kind=kind, source="keeper", user_id=user, symbol=symbol, why=why))
         alert = RaiseAlert(
             key=f"poor_performance/{user}/{symbol}",
-            source=SOURCE,
+            source="thresholds",
             title="poor_performance",
             description=f"{user} on {symbol}: {why}",
             severity="warning",
@@ -562,16 +382,18 @@ class OutcomeKeeper(Actor):
     @receive
     def figures(self, request: GetOutcomeFigures) -> OutcomeFigures:
         """How it stands."""
+        ledger = self.intake.ledger
         return OutcomeFigures(
-            open=len(self.ledger.open),
-            untold=self.ledger.waiting,
-            poor=sum(self.ledger.poor.values()),
-            recovering=self.recovering,
+            open=len(ledger.open),
+            untold=ledger.waiting,
+            poor=sum(ledger.poor.values()),
+            recovering=self.intake.recovering,
             **self.counts,
         )
 
     @receive
     def probe(self, request: Probe) -> ProbeReport:
         """It serves always; it is degraded while it waits for what was before."""
-        figures = (("followed", len(self.ledger.open)), ("untold", self.ledger.waiting))
-        return ProbeReport("degraded" if self.recovering else "ok", self.recovering, ready=True, figures=figures)
+        ledger, recovering = self.intake.ledger, self.intake.recovering
+        figures = (("followed", len(ledger.open)), ("untold", ledger.waiting))
+        return ProbeReport("degraded" if recovering else "ok", recovering, ready=True, figures=figures)

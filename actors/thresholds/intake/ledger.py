@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
+from itertools import islice
 from typing import Final
 
 from protocols.threshold_outcomes import IntakeRow
@@ -97,6 +98,14 @@ class Ledger:
             waiting.popleft()
             if not waiting:
                 del self.untold[row.user_id]
+
+    def heads(self, most: int) -> list[IntakeRow]:
+        """The oldest that has to be told of each user, of so many users."""
+        return [waiting[0] for waiting in islice(self.untold.values(), most)]
+
+    def put_off(self, user: str) -> None:
+        """The learner could not be told: the others come first."""
+        self.untold[user] = self.untold.pop(user)
 
     @property
     def told_up_to(self) -> int:

@@ -15,10 +15,9 @@ from actors.signals import capability as signals
 from actors.storage import capability as storage
 from actors.thresholds import capability
 from actors.thresholds.gate import GateSettings
-from actors.thresholds.learner import LearningSettings
 from actors.thresholds.naming import key_of
 from actors.thresholds.safeguards import HOUR_NS
-from actors.thresholds.settings import Settings
+from actors.thresholds.settings import LearningSettings, Settings
 from protocols.paths import THRESHOLD_ROSTER, THRESHOLD_STATES, THRESHOLD_USERS
 from protocols.thresholds import (
     Adapted,

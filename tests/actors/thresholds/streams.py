@@ -1,4 +1,4 @@
-"""Made-up streams of feedback: decisions with a known best threshold, and hostile ones."""
+"""Learners, and made-up streams of feedback: decisions with a known best threshold, and hostile ones."""
 
 from __future__ import annotations
 
@@ -6,23 +6,53 @@ import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 
 from actors.thresholds.gate import GateSettings
-from actors.thresholds.learner import Learner, LearningSettings
+from actors.thresholds.learner import Learner
+from actors.thresholds.learner_state import LearnerState, decode, encode
 from actors.thresholds.meta_gate import MetaGateSettings
 from actors.thresholds.parameters import DEFAULTS, Parameter
-from actors.thresholds.safeguards import HOUR_NS
+from actors.thresholds.safeguards import HOUR_NS, Limits
+from actors.thresholds.settings import LearningSettings
 from protocols.thresholds import AdaptationRecord
 
 START = 1_700_000_000 * 10**9
 BY_NAME = {each.name: each for each in DEFAULTS}
+SCORE = Parameter(name="score", field="confidence", default=0.0, lower=-1.5, upper=2.0)
 
 RESTLESS = LearningSettings(
     gate=GateSettings(block=4, warmup=10, evidence=0.1, rate=0.5, max_step=1.0, deadband=0.0),
     meta_gate=MetaGateSettings(open_above=0.3, close_below=-0.3, served_blocks=1, memory=0.5, shrink=0.01),
 )
 """Learns much too fast, with all safeguards: so that a few hundred decisions try them all."""
+SWITCHBACK = msgspec.structs.replace(RESTLESS, mode="switchback")
+
+
+def learner(parameter: Parameter = SCORE, how: LearningSettings | None = None) -> Learner:
+    return Learner("u1", "BTC", parameter, how or LearningSettings(drift=None))
+
+
+def limits(parameter: Parameter) -> Limits:
+    return Limits(parameter.lower, parameter.upper, parameter.scale, 0.1, 0.005)
+
+
+def accounted(state: LearnerState) -> int:
+    """The decisions that the state says where they are."""
+    pair = state.switchback
+    in_block = state.slopes.n + pair.above.n + pair.below.n
+    return state.learned + len(state.warming) + in_block + state.set_aside
+
+
+def bytes_of(subject: Learner) -> bytes:
+    return encode({"it": subject.state})
+
+
+def read_again(state: LearnerState) -> LearnerState:
+    """The state as another life reads it."""
+    return decode(encode({"it": state}))["it"]
+
 
 ODD = (None, math.nan, math.inf, -math.inf, 1e300, -1e300, 900.0, -900.0, 0.0)
 
@@ -69,28 +99,28 @@ def hostile(parameter: Parameter, seed: int, count: int) -> Iterator[Event]:
         yield Event(kind, wait, score, outcome, bool(rng.random() < 0.6))
 
 
-def apply(learner: Learner, event: Event, now: int) -> list[AdaptationRecord]:
+def apply(subject: Learner, event: Event, now: int) -> list[AdaptationRecord]:
     """Let it happen; the records that it leaves."""
     match event.kind:
         case "observe":
-            return list(learner.observe(event.score, event.outcome, now, now, acted=event.acted))
+            return list(subject.observe(event.score, event.outcome, now, now, acted=event.acted))
         case "adapt":
-            return [learner.adapt(now)]
+            return [subject.adapt(now)]
         case "force":
-            return [learner.adapt(now, force=True)]
+            return [subject.adapt(now, force=True)]
         case "poor":
-            learner.poor(now)
+            subject.poor(now)
         case "freeze":
-            learner.freeze("kill_switch")
+            subject.freeze("kill_switch")
         case "thaw":
-            learner.thaw("kill_switch")
+            subject.thaw("kill_switch")
         case "reset":
-            return [learner.reset(now)]
+            return [subject.reset(now)]
     return []
 
 
 def taught(
-    learner: Learner,
+    subject: Learner,
     seed: int,
     count: int,
     *,
@@ -111,7 +141,18 @@ def taught(
         now = start + int(number * every_h * HOUR_NS)
         score = centre + spread * float(rng.standard_normal())
         outcome = scale * (sign * (score - best) / spread + noise * float(rng.standard_t(4)) / 2**0.5)
-        records += learner.observe(score, outcome, now, now)
+        records += subject.observe(score, outcome, now, now)
         if number % cycle_every == cycle_every - 1:
-            records.append(learner.adapt(now))
+            records.append(subject.adapt(now))
     return records
+
+
+def ready(how: LearningSettings | None = None) -> tuple[Learner, int]:
+    """A learner that wants to go far, just after its first move, and its time."""
+    subject = learner(how=how)
+    taught(subject, 7, 2_000, best=0.8, cycle_every=10**9)
+    now = START + 1_000 * HOUR_NS
+    first = subject.adapt(now)
+    assert first.reason_code == "APPLIED"
+    assert first.clipped_by == ("max_change",)
+    return subject, now

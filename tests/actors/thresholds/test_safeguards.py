@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.thresholds.learner import LearningSettings
 from actors.thresholds.parameters import DEFAULTS, Parameter
 from actors.thresholds.safeguards import (
     DAY_NS,
@@ -18,6 +17,7 @@ from actors.thresholds.safeguards import (
     share,
     travel_left,
 )
+from actors.thresholds.settings import LearningSettings
 from actors.thresholds.spsa import SwitchbackSettings
 from tests.actors.thresholds.streams import BY_NAME
 

@@ -3,11 +3,11 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 
-from actors.thresholds.learner import LearningSettings, moved
 from actors.thresholds.parameters import Parameter, Registry
 from actors.thresholds.pooling import Pool
-from actors.thresholds.records import changes, replay
+from actors.thresholds.records import changes, moved, replay
 from actors.thresholds.safeguards import HOUR_NS
+from actors.thresholds.settings import LearningSettings
 from actors.thresholds.threshold_set import ThresholdSet
 from protocols.thresholds import AdaptationRecord, GatedSignal
 from tests.actors.thresholds.streams import START

@@ -47,11 +47,12 @@ class Candidate:
         self.place()
 
     def place(self) -> None:
-        """Work out what every decision of the next block needs: candidate or value have moved, or a block has ended."""
+        """Work out what every decision of the block needs: candidate or value have moved, or a block has ended."""
         state, parameter = self._state, self._threshold.parameter
         self._gate = parameter.gate(state.candidate)
         self._served_gate = parameter.gate(state.value)
-        self._bandwidth = bandwidth_of(state.n_total, self._settings.gate) * state.score_sd
+        # By complete blocks: in the middle of one, after a restart or a cycle, it is as the block began.
+        self._bandwidth = bandwidth_of(state.learned, self._settings.gate) * state.score_sd
 
     def learn(self, score: float, outcome: float, *, blind: bool) -> tuple[AdaptationRecord, ...]:
         """Take in one resolved decision (`blind`: its outcome cannot be known, and is 0); what it made happen."""

@@ -23,7 +23,7 @@ BY_NAME = {each.name: each for each in DEFAULTS}
 SCORE = Parameter(name="score", field="confidence", default=0.0, lower=-1.5, upper=2.0)
 
 RESTLESS = LearningSettings(
-    gate=GateSettings(block=4, warmup=10, evidence=0.1, rate=0.5, max_step=1.0, deadband=0.0),
+    gate=GateSettings(block=4, warmup=10, evidence=0.1, rate=0.5, max_step=1.0, deadband=0.0, shrink_after=50),
     meta_gate=MetaGateSettings(open_above=0.3, close_below=-0.3, served_blocks=1, memory=0.5, shrink=0.01),
 )
 """Learns much too fast, with all safeguards: so that a few hundred decisions try them all."""

@@ -5,7 +5,7 @@ A threshold `rsi` is called `rsi_threshold` here. Success is `{"success": true, 
 
 from __future__ import annotations
 
-from typing import Annotated, Generic, Literal, TypeVar
+from typing import Annotated, Final, Generic, Literal, TypeVar
 
 import msgspec
 
@@ -14,6 +14,8 @@ from protocols.signal_stream import timestamp
 T = TypeVar("T")
 User = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 Name = Annotated[str, msgspec.Meta(max_length=256)]
+BATCH: Final = 1000
+"""The most signals, or trades, of one request."""
 
 
 class Success(msgspec.Struct, Generic[T], frozen=True, kw_only=True):

@@ -7,24 +7,26 @@ from typing import Annotated, Final
 import msgspec
 
 from actors.edge.errors import HttpError
-from actors.thresholds.http.bodies import Name, User, named
+from actors.thresholds.http.bodies import BATCH, Name, User, named
 from protocols.signal_stream import timestamp
 from protocols.thresholds import GatedSignal, RuleVerdict, ThresholdAction, Verdict
 
 UNKNOWN_SYMBOL: Final = "UNKNOWN"
 ACTIONS: Final = ("BUY", "SELL", "HOLD", "CLOSE_LONG", "CLOSE_SHORT", "CLOSE_ALL")
-BATCH: Final = 1000
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Percent = Annotated[float, msgspec.Meta(ge=0, le=100)]
+Volume = Annotated[float, msgspec.Meta(ge=0)]
 
 
 class SignalBody(msgspec.Struct, frozen=True):
     """A signal. What is left out is missing: it is not taken for zero. Further fields do not matter."""
 
     symbol: Name = UNKNOWN_SYMBOL
-    confidence: float | None = None
-    rsi: float | None = None
+    confidence: Share | None = None
+    rsi: Percent | None = None
     macd: float | None = None
     change_percent: float | None = None
-    volume: float | None = None
+    volume: Volume | None = None
     action: str | None = None
     signal_id: Name = ""
 

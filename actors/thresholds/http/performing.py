@@ -1,4 +1,4 @@
-"""Performance of users over HTTP: figures of a window, trends, trades that are told."""
+"""Performance of users over HTTP: figures of a window, and trends."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ import trio
 from actors.edge.call import Call
 from actors.thresholds.http.bodies import Name, Success, User, named, when
 from actors.thresholds.http.entrance import admit, bounds
-from actors.thresholds.http.trade_bodies import TradeTakenBody, UpdatePerformance, nanoseconds, share_of
 from actors.thresholds.intake import history
 from actors.thresholds.intake.settings import OutcomeSettings
 from actors.thresholds.performance import DAY_NS, ClosedTrade, Performance, performance, score, trend, windows
 from actors.thresholds.records import confidence_of
 from protocols.execution import OUTCOMES
-from protocols.paths import QUERIES, THRESHOLD_OUTCOMES, THRESHOLD_ROSTER
+from protocols.paths import QUERIES, THRESHOLD_ROSTER
 from protocols.signal_stream import timestamp
-from protocols.threshold_outcomes import THRESHOLD_INTAKE, ReportTrade
+from protocols.threshold_outcomes import THRESHOLD_INTAKE
 from protocols.thresholds import MOVES, AdaptationRecord, GetRecords, Records
 
 SETTLE_S: Final = 1.0
@@ -189,43 +188,6 @@ def why_unknown(figures: Performance) -> str | None:
     if figures.trades < figures.minimum:
         return f"{figures.trades} closed trades in the window, at least {figures.minimum} are needed"
     return None
-
-
-async def update_performance(request: UpdatePerformance, call: Call) -> Success[TradeTakenBody]:
-    """Take a closed trade."""
-    await admit(call)
-    trade = request.trade
-    share = share_of(trade)
-    signal = None if request.signal is None else request.signal.gated()
-    signal_id = request.signal_id or ("" if request.signal is None else request.signal.signal_id)
-    report = ReportTrade(
-        user_id=request.user_id,
-        symbol=request.symbol,
-        outcome=share,
-        trade_id=trade.trade_id,
-        signal_id=signal_id,
-        session_id=trade.session_id,
-        signal=signal,
-        entry_price=trade.entry_price,
-        exit_price=trade.exit_price,
-        quantity=trade.quantity,
-        pnl=trade.pnl,
-        fees=trade.fees,
-        opened_at=nanoseconds(trade.opened_at, "trade.opened_at"),
-        closed_at=nanoseconds(trade.closed_at, "trade.closed_at"),
-    )
-    taken = await call.ref(THRESHOLD_OUTCOMES).ask(report)
-    return Success(
-        data=TradeTakenBody(
-            trade_id=taken.trade_id,
-            symbol=request.symbol,
-            pnl_percent=100 * share,
-            repeated=taken.repeated,
-            learning=taken.teaches,
-            remark=taken.why or None,
-            recorded_at=timestamp(call.node.clock.now()),
-        )
-    )
 
 
 async def get_analytics(request: WhichAnalytics, call: Call) -> Success[AnalyticsBody]:

@@ -29,8 +29,8 @@ from actors.thresholds.http.performing import (
     get_analytics,
     get_performance,
     records_since,
-    update_performance,
 )
+from actors.thresholds.http.telling import update_performance, update_performances
 from actors.thresholds.http.threshold_bodies import (
     Adapt,
     AdaptedAllBody,
@@ -215,6 +215,7 @@ routes: list[Route] = [
         _post("/api/v1/evaluate/{user_id}/batch", evaluate_batch, "The same of several", token=False, stores=False),
         get("/api/v1/performance/{user_id}", get_performance, summary="Performance of a user", tags=TAGS),
         _post("/api/v1/performance/{user_id}", update_performance, "A closed trade of a user"),
+        _post("/api/v1/performance/{user_id}/batch", update_performances, "Closed trades of a user"),
         _post("/api/v1/adapt-all", adapt_all, "Adapt everybody's thresholds", timeout_s=ADAPT_ALL_S + 5),
         _post("/api/v1/config/reload", reload, "Read the configuration file again", stores=False),
         get("/api/v1/stats", stats, summary="The threshold service at a glance", tags=TAGS),

@@ -9,7 +9,7 @@ from typing import Annotated
 import msgspec
 
 from actors.edge.errors import HttpError
-from actors.thresholds.http.bodies import Name, User
+from actors.thresholds.http.bodies import BATCH, Name, User
 from actors.thresholds.http.evaluation_bodies import SignalBody
 
 
@@ -31,15 +31,27 @@ class TradeBody(msgspec.Struct, frozen=True, kw_only=True):
     session_id: Name = ""
 
 
-class UpdatePerformance(msgspec.Struct, frozen=True):
-    """A closed trade of a user. `signal` or `signal_id` (of an evaluated one): what it was traded upon; without
-    either the thresholds cannot learn from it."""
+class ToldTrade(msgspec.Struct, frozen=True):
+    """A closed trade. `signal` or `signal_id` (of an evaluated one): what it was traded upon; without either the
+    thresholds cannot learn from it."""
 
-    user_id: User
     symbol: Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
     trade: TradeBody
     signal: SignalBody | None = None
     signal_id: Name = ""
+
+
+class UpdatePerformance(ToldTrade, frozen=True, kw_only=True):
+    """A closed trade of a user."""
+
+    user_id: User
+
+
+class UpdatePerformances(msgspec.Struct, frozen=True):
+    """Closed trades of a user, at most 1000, the oldest first. With an `id` each, they may be told again."""
+
+    user_id: User
+    trades: Annotated[tuple[ToldTrade, ...], msgspec.Meta(min_length=1, max_length=BATCH)]
 
 
 class TradeTakenBody(msgspec.Struct, frozen=True):
@@ -53,6 +65,15 @@ class TradeTakenBody(msgspec.Struct, frozen=True):
     learning: bool
     remark: str | None
     recorded_at: str
+
+
+class TradesTakenBody(msgspec.Struct, frozen=True):
+    """The trades are stored, in their order. `repeated`, `learning`: how many of them."""
+
+    trades: tuple[TradeTakenBody, ...]
+    total: int
+    repeated: int
+    learning: int
 
 
 def share_of(trade: TradeBody) -> float:

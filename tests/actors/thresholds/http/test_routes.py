@@ -144,6 +144,37 @@ async def test_performance_is_that_of_the_trades_and_unknown_below_the_minimum(t
         assert (await at.data("GET", "performance/ada?days_back=7"))["trade_count"] == 0
 
 
+async def test_a_history_of_trades_is_told_at_once_all_of_it_or_nothing(tmp_path: Path, database: str) -> None:
+    async with api(tmp_path, database) as at:
+
+        def told(*shares: float) -> dict[str, Any]:
+            signal = {**README_SIGNAL, "confidence": 0.9}
+            return {
+                "trades": [
+                    {"symbol": "BTCUSD", "trade": {"return": each, "id": f"t{place}"}, "signal": signal}
+                    for place, each in enumerate(shares)
+                ]
+            }
+
+        for wrong in (1e9, None):
+            refused = await at.refused("POST", "performance/ada/batch", told(0.01, wrong))
+            assert refused == (400, "invalid", "trades[1].outcome" if wrong else "trades[1].trade")
+        assert (await at.data("GET", "performance/ada"))["trade_count"] == 0
+        first = await at.data("POST", "performance/ada/batch", told(0.01, -0.02, 0.03))
+        assert (first["total"], first["repeated"], first["learning"]) == (3, 0, 3)
+        assert [(each["trade_id"], each["pnl_percent"]) for each in first["trades"]] == [
+            ("t0", 1),
+            ("t1", -2),
+            ("t2", 3),
+        ]
+        again = await at.data("POST", "performance/ada/batch", told(0.01, -0.02, 0.03, 0.04))
+        assert (again["total"], again["repeated"], again["learning"]) == (4, 3, 1)
+        assert (await at.data("GET", "performance/ada"))["trade_count"] == 4
+        await until_told(at, 4)
+        view = await at.data("GET", "thresholds/ada?symbol=BTCUSD")
+        assert view["parameters"]["confidence_threshold"]["decisions"] == 4
+
+
 async def test_an_evaluation_with_the_token_is_followed_until_its_outcome_is_known(
     tmp_path: Path, database: str
 ) -> None:
@@ -166,12 +197,16 @@ async def test_an_evaluation_with_the_token_is_followed_until_its_outcome_is_kno
 BAD: tuple[tuple[str, str, Any, int, str, str | None], ...] = (
     ("POST", "evaluate/ada", {}, 400, "invalid", "signal"),
     ("POST", "evaluate/ada", {"signal": {"confidence": "high"}}, 400, "invalid", "signal.confidence"),
+    ("POST", "evaluate/ada", {"signal": {"confidence": 1.6}}, 400, "invalid", "signal.confidence"),
+    ("POST", "evaluate/ada", {"signal": {"rsi": -1}}, 400, "invalid", "signal.rsi"),
+    ("POST", "evaluate/ada", {"signal": {"volume": -1}}, 400, "invalid", "signal.volume"),
     ("POST", "evaluate/ada", {"signal": {"action": "HODL"}}, 400, "invalid", "signal.action"),
     ("POST", "evaluate/ada/batch", {"signals": []}, 400, "invalid", "signals"),
     ("GET", "performance/ada?days_back=0", None, 400, "invalid", "days_back"),
     ("GET", "metrics/export?format=xml", None, 400, "invalid", "format"),
     ("POST", "performance/ada", {"symbol": "A", "trade": {"entry_price": 1.0}}, 400, "invalid", "trade"),
     ("POST", "performance/ada", {"symbol": "A", "trade": {"return": 1e9}}, 400, "invalid", "outcome"),
+    ("POST", "performance/ada/batch", {"trades": []}, 400, "invalid", "trades"),
     ("GET", "thresholds/ada/of/nothing", None, 404, "not_found", None),
     ("DELETE", "thresholds/ada", None, 405, "method_not_allowed", None),
     ("POST", "adapt-all", {}, 401, "unauthorized", "x-admin-key"),
@@ -185,7 +220,14 @@ async def test_every_refusal_has_one_shape_and_names_the_field(tmp_path: Path, d
             assert list(await at.refused(method, path, body)) == refusal, path
         wrong = {"X-Admin-Key": ADMIN[:-1]}
         assert await at.refused("POST", "adapt-all", {}, headers=wrong) == (401, "unauthorized", "x-admin-key")
-        for path in ("thresholds/ada/adapt", "thresholds/ada/reset", "performance/ada", "adapt-all"):
+        changing = (
+            "thresholds/ada/adapt",
+            "thresholds/ada/reset",
+            "performance/ada",
+            "performance/ada/batch",
+            "adapt-all",
+        )
+        for path in changing:
             refused = await at.refused("POST", path, {}, token=False, headers={"X-Admin-Key": ADMIN})
             assert refused == (401, "unauthorized", None), path
         large = {"signal": {**README_SIGNAL, "more": "x" * (1 << 20)}}

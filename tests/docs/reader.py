@@ -37,8 +37,6 @@ def environment(folder: Path, data: Path) -> dict[str, str]:
     return kept | {
         "TROUPE__NODE__DATA_DIR": str(data),
         "TROUPE__EDGE__PORT": "0",
-        # Busier than by default: there is something to see sooner.
-        "TROUPE__VENUE__RATE": "200",
         "NO_COLOR": "1",
         # The files of a page are in its folder, and a changed copy of a package comes before the installed one.
         "PYTHONPATH": str(folder),

@@ -119,6 +119,7 @@ async def test_what_comes_after_a_log_that_lost_rows_of_the_database_is_not_lost
         assert await node.query("SELECT count(*) FROM rejected_rows") == [(0,)]
 
 
+@pytest.mark.long
 async def test_a_full_log_refuses_signals_and_loses_none_that_it_took(prepared: Path) -> None:
     with NodeProcess(prepared, DEFAULT, *SMALL_LOG) as node:
         await node.ready()

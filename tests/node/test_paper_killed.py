@@ -161,6 +161,7 @@ async def killed(folder: Path, chance: random.Random, lives: int) -> None:
         assert await node.stop() == 0
 
 
+@pytest.mark.long
 async def test_no_order_is_lost_or_doubled_when_the_node_is_killed(prepared: Path, chance: random.Random) -> None:
     await killed(prepared, chance, 1)
 

@@ -40,6 +40,7 @@ async def test_a_first_start_prints_one_line_when_it_is_ready_and_says_503_befor
         assert not (node.data / "node.json").exists()
 
 
+@pytest.mark.long
 async def test_a_second_start_goes_on_where_the_first_one_ended(prepared: Path) -> None:
     with NodeProcess(prepared) as node:
         await node.ready()

@@ -324,6 +324,7 @@ async def test_one_address_cannot_take_all_connections() -> None:
         other.close()
 
 
+@pytest.mark.long
 async def test_two_thousand_connections_are_open_and_served_at_once() -> None:
     raise_file_limit()
     most = 2_000

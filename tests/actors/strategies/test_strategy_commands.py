@@ -276,6 +276,7 @@ def test_a_wrong_line_in_the_middle_of_the_data_is_told(source: Any, tmp_path: P
         strategy(["run", str(source(EVERY_BAR)), "--data", str(tmp_path / "bad.csv")], None)
 
 
+@pytest.mark.long
 def test_on_the_command_line_failure_is_exit_status_1_with_its_data_in_the_envelope(source: Any) -> None:
     told = troupe("strategy", "check", str(source("import os\n")), "--json")
     found = envelope(told)
@@ -288,6 +289,7 @@ def test_on_the_command_line_failure_is_exit_status_1_with_its_data_in_the_envel
     assert "2 bars, 2 signals" in told.stderr
 
 
+@pytest.mark.long
 def test_the_limits_are_those_of_the_configuration(source: Any) -> None:
     path = source(HALF_A_GIBIBYTE)
     arguments = ("strategy", "run", str(path), "--data", str(SAMPLE), "--limit", "1")

@@ -171,6 +171,7 @@ async def results(at: Desk, job_id: str) -> tuple[bytes, bytes]:
     return encode(msgspec.structs.replace(report, run=run, elapsed_s=0.0)), (folder / ORDERS).read_bytes()
 
 
+@pytest.mark.long
 async def test_a_job_in_a_worker_comes_to_the_same_as_one_in_the_node_byte_for_byte(
     tmp_path: Path, database: str
 ) -> None:

@@ -15,7 +15,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from actors.decisions.policy import Mask, PolicyAnswer, Values
+from actors.decisions.policy import FeaturesMissing, Mask, PolicyAnswer, Values
 from actors.decisions.serving.messages import GetFigures
 from actors.decisions.serving.plans import KnownPlans
 from actors.decisions.serving.recorder import RECORDER
@@ -194,6 +194,41 @@ async def test_an_answer_after_the_deadline_is_the_fallbacks_wherever_it_is_look
         await trio.sleep(1.0)
         assert len(made.all) == 1
         assert (await at.figures()).by_served == ((FALLBACK, 1),)
+
+
+async def test_a_call_that_never_ends_is_a_failure_of_each_request_that_it_was_to_answer(
+    leaping: MockClock, tmp_path: Path
+) -> None:
+    settings = Settings(inference_s=0.5, threads=2, batch=BREAKER.minimum_calls)
+    async with serving(tmp_path, settings) as at, following(at.node, DecisionMade) as made:
+        hanging = Slow()
+        at.use(hanging)
+        try:
+            for _ in range(BREAKER.minimum_calls):
+                assert at.server.tell(at.request(5.0))
+            reasons = {message.decision.reason for message in await made.count(BREAKER.minimum_calls)}
+            assert reasons == {"TIMEOUT"}
+            assert (await at.figures()).models[0].breaker == "open"
+            assert (await at.decide(5.0)).reason == "CIRCUIT_OPEN"
+        finally:
+            hanging.gate.set()
+
+
+async def test_what_an_observation_lacks_is_no_fault_of_the_model(autojump_clock: MockClock, tmp_path: Path) -> None:
+    class Wanting(Sure):
+        def act(self, values: Values, mask: Mask | None = None, regimes: Values | None = None) -> list[PolicyAnswer]:
+            if (values[:, 0] < 0).any():
+                raise FeaturesMissing(("rsi",))
+            return super().act(values, mask, regimes)
+
+    async with serving(tmp_path) as at:
+        at.use(Wanting())
+        for number in range(BREAKER.minimum_calls + 1):
+            decision = await at.decide(observed=observation(-1.0 - number))
+            assert (decision.served_by, decision.reason) == (FALLBACK, "MISSING_FEATURES")
+            assert decision.missing == ("rsi",)
+        assert (await at.figures()).models[0].breaker == "closed"
+        assert (await at.decide()).served_by == "rl"
 
 
 @pytest.mark.parametrize("policy", [Failing(), NotANumber()])

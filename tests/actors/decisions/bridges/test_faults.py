@@ -24,7 +24,7 @@ from protocols.bridges import (
 )
 from protocols.control import Probe, Refused, Request, Unknown
 from protocols.paths import DATA_BRIDGE, TRADING_BRIDGE
-from runtime import Node
+from runtime import KillChild, Node, PauseChild
 from tests.actors.decisions.bridges.kit.nodes import bridged, state_of
 from tests.actors.decisions.bridges.kit.service import STATUS, Service, backend, plain, reply, service
 
@@ -427,3 +427,26 @@ async def test_a_bridge_that_is_killed_begins_anew_and_serves(leaping: MockClock
                 await trio.sleep(0.1)
         assert state.statistics.requests == 0
         assert (await node.ref(TRADING_BRIDGE).ask(GetTradingState("ann"))).is_active is True
+
+
+async def test_what_a_call_of_the_life_before_has_come_to_does_not_crash_the_next(leaping: MockClock) -> None:
+    parent, _, name = TRADING_BRIDGE.rpartition("/")
+    async with service(backend) as there, bridged(Settings(trading_url=there.url)) as node:
+        there.hold = trio.Event()
+        bridge = node.find(TRADING_BRIDGE)
+        assert bridge is not None
+        async with trio.open_nursery() as nursery:
+
+            async def lost() -> None:
+                with pytest.raises(Unknown):
+                    await node.ref(TRADING_BRIDGE).ask(GetTradingState("ann"), ASK_S)
+
+            nursery.start_soon(lost)
+            await there.until(1)
+            await node.ref(parent).ask(PauseChild(name))
+            there.hold.set()
+            while not bridge.queue:  # noqa: ASYNC110 - the answer waits behind the pause, and nothing tells it
+                await trio.sleep(0.1)
+            await node.ref(parent).ask(KillChild(name))
+        assert (await node.ref(TRADING_BRIDGE).ask(GetTradingState("ann"), ASK_S)).status == STATUS["status"]
+        assert bridge.mark.incarnation.count == 2

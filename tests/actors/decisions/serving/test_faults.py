@@ -23,8 +23,8 @@ from actors.decisions.serving.settings import BREAKER, Settings
 from protocols.control import Probe
 from protocols.decisions import FALLBACK, RISK_EXIT, Decision, DecisionMade, LoadModel, PredictionRow, Proposal
 from protocols.experiments import GetPlans, UsePlans
-from protocols.paths import MODELS
-from runtime import Actor, ChildSpec, receive
+from protocols.paths import DECISIONS, MODELS
+from runtime import Actor, ChildSpec, KillChild, PauseChild, receive
 from runtime.log_reader import LogReader
 from tests.actors.decisions.serving.policies import Failing, NotANumber, Picky, Slow, Sure, observation
 from tests.actors.decisions.serving.stage import Serving, following, plan, serving
@@ -461,6 +461,29 @@ async def test_a_server_that_is_killed_under_load_leaves_nobody_without_an_answe
 
 
 # Without a database.
+
+
+async def test_what_a_slow_model_said_to_the_life_before_does_not_crash_the_next(
+    leaping: MockClock, tmp_path: Path
+) -> None:
+    parent, _, name = DECISIONS.rpartition("/")
+    async with serving(tmp_path, Settings(inference_s=60.0)) as at:
+        entered = trio.Event()
+        token = trio.lowlevel.current_trio_token()
+        slow = Slow(entered=lambda: token.run_sync_soon(entered.set))
+        at.use(slow)
+        server = at.node.find(DECISIONS)
+        assert server is not None
+        assert at.server.tell(at.request(60.0))
+        await entered.wait()
+        await at.node.ref(parent).ask(PauseChild(name))
+        slow.gate.set()
+        while not server.queue:  # noqa: ASYNC110 - its answer waits behind the pause, and nothing tells it
+            await trio.sleep(MS)
+        await at.node.ref(parent).ask(KillChild(name))
+        at.use(Sure())
+        assert (await at.decide(60.0)).served_by == "rl"
+        assert server.mark.incarnation.count == 2
 
 
 async def test_without_a_database_every_decision_is_answered_and_in_the_log(

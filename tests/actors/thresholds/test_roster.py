@@ -149,6 +149,16 @@ async def test_a_freeze_survives_and_a_reset_brings_the_defaults_back(tmp_path: 
         assert {each.frozen_by for each in view.thresholds} == {("kill switch",)}
 
 
+async def test_a_freeze_of_a_user_who_has_learned_nothing_survives_too(tmp_path: Path) -> None:
+    async with stage(tmp_path) as at:
+        await at.roster.ask(FreezeThresholds(user_id="anna", symbol="BTC", reason="kill switch"))
+        await at.kill_user()
+        assert {each.frozen_by for each in (await at.view()).thresholds} == {("kill switch",)}
+        await at.teach(200)
+        done = await at.adapt(force=True)
+        assert {record.reason_code for record in done.records} == {"FROZEN"}
+
+
 async def test_what_moves_is_told_by_user(tmp_path: Path) -> None:
     async with stage(tmp_path) as at:
         with at.node.open_tap((ThresholdMoved, "anna"), capacity=100) as tap:

@@ -87,6 +87,20 @@ async def test_a_trade_that_is_told_twice_counts_once_whatever_is_killed_between
         await until_rows(database, 3)
 
 
+async def test_a_signal_teaches_once_though_another_trade_of_it_is_told_before_it_is_remembered(
+    tmp_path: Path, database: str
+) -> None:
+    async with stage(tmp_path, database) as at:
+        await at.trade(0.02, trade_id="t1", signal_id="s1")
+        await until(lambda: len(at.told()) == 1)
+        await at.kill()
+        again = await at.trade(-0.5, trade_id="t2", signal_id="s1")
+        assert not again.repeated
+        await at.trade(0.03, trade_id="t3")
+        await until(lambda: len(at.told()) == 2)
+        assert at.told() == [("s1", 0.02, True), ("", 0.03, True)]
+
+
 async def until_recovered(at: Stage) -> None:
     while (await at.figures()).recovering:
         pass

@@ -359,7 +359,8 @@ class DecisionServer(Actor):
     async def _run(self, lane: Lane, thought: Thought, most_s: float) -> None:
         with trio.move_on_after(most_s):
             await trio.to_thread.run_sync(thought.think, abandon_on_cancel=True, limiter=lane.limiter)
-        self._tell_itself(Thoughts(thought.batch.served.name))
+        # A timer ends with this life: the next one must not take it for the end of a call of its own.
+        self.after(0.0, Thoughts(thought.batch.served.name))
 
     @receive
     def thoughts(self, message: Thoughts) -> None:

@@ -230,7 +230,8 @@ class Notifier(Actor):
             self.spawn(self._save_and_tell, name="save")
 
     async def _save_and_tell(self) -> None:
-        await self.ref.send(QueueSaved(await self._save()))
+        # A timer ends with this life, as a message in the mailbox would not.
+        self.after(0.0, QueueSaved(await self._save()))
 
     async def _save(self) -> str:
         try:
@@ -250,7 +251,8 @@ class Notifier(Actor):
             permit.failure(self.clock.monotonic())
         else:
             permit.success(self.clock.monotonic())
-        await self.ref.send(Attempted(judgement))
+        # The next life must not take it for the outcome of an attempt of its own: it would drop what was never sent.
+        self.after(0.0, Attempted(judgement))
 
     async def _posted(self, message: Outgoing) -> Judgement:
         now = self.clock.now()

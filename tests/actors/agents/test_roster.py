@@ -9,12 +9,13 @@ import msgspec
 import pytest
 import trio
 
+from actors.agents.lives import PauseAgent
 from actors.agents.roster import NOT_YET
 from actors.agents.settings import AgentConfig, AgentsSettings
 from protocols.agents import AgentView, FeatureKnown
-from protocols.control import Probe
+from protocols.control import Lagged, Probe
 from protocols.decisions import Decide, Observation
-from protocols.market import Funding
+from protocols.market import Bar, Funding
 from protocols.nanos import NANO
 from protocols.paths import AGENT_ROSTER, AGENTS, DECISIONS
 from runtime import RestartChild, TerminateChild, WhichChildren
@@ -136,9 +137,9 @@ async def test_a_paused_agent_is_fed_and_decides_nothing_until_it_is_resumed(tmp
         await ready(at)
         await at.control("pause")
         await at.kill(f"{AGENTS}/ada/A")  # its next life is paused, too
-        view = await at.until(lambda view: view.restarts == 1)
-        assert view.state == "paused"
-        await at.until(lambda view: view.error_count == 1)
+        # Before it is ready it would take a bar for one of before, whether it is paused or not.
+        view = await at.until(lambda view: view.restarts == 1 and view.markets[0].ready)
+        assert (view.state, view.error_count) == ("paused", 1)
         # The bar is fed all the same: one that is older is not taken afterwards.
         at.node.publish(now_bar(at.node, 1))
         assert (await at.control("resume"))["status"] == "resumed"
@@ -147,6 +148,30 @@ async def test_a_paused_agent_is_fed_and_decides_nothing_until_it_is_resumed(tmp
         at.node.publish(now_bar(at.node))
         await at.decided(1)
         assert [each.decision_id for each in Oracle.asked] == [f"ada/A@1m@{now_bar(at.node).start}"]
+
+
+async def test_one_that_lost_bars_decides_by_all_of_them(tmp_path: Path) -> None:
+    async with desk(tmp_path, NOWHERE) as at:
+        for user in ("ada", "bob"):
+            await ready(at, user, submit_signals=False)
+        for ago in range(60, 10, -1):
+            at.node.publish(now_bar(at.node, ago))
+        agent = at.node.find(f"{AGENTS}/ada/A")
+        assert agent is not None
+        await at.until(lambda view: view.prediction_count == 50)
+        at.node.topics.unsubscribe(agent, Bar, "A")
+        for ago in range(10, 0, -1):
+            at.node.publish(now_bar(at.node, ago, close=90.0))
+        await at.kept(60)
+        at.node.topics.subscribe(agent, Bar, "A", lossless=True)
+        agent.post_control(Lagged("Bar", "A", 10))
+        await at.node.ref(f"{AGENTS}/ada/A").ask(PauseAgent(False))  # it is done with that when it answers this
+        at.node.publish(now_bar(at.node))
+        view = await at.decided(51)
+        await at.decided(61, "bob")
+        assert (view.error_count, view.last_error) == (1, "10 bars of A were lost")
+        asked = {each.user_id: each for each in Oracle.asked}
+        assert asked["ada"].observation == asked["bob"].observation
 
 
 async def test_without_a_server_the_fallback_decides_and_says_so(tmp_path: Path) -> None:
@@ -231,6 +256,18 @@ async def test_a_roster_that_crashes_finds_the_agents_that_go_on_without_it(tmp_
         assert view.markets[0].last_bar == now_bar(at.node, 1).start
         at.node.publish(now_bar(at.node))
         await at.decided(2)
+
+
+async def test_a_roster_that_crashes_has_agents_do_what_was_written_down_of_them(tmp_path: Path, database: str) -> None:
+    async with desk(tmp_path, database) as at:
+        await ready(at)
+        # As if it had crashed between a resumption's row and its being told.
+        await at.node.ref(f"{AGENTS}/ada/A").ask(PauseAgent(True))
+        await at.kill(AGENT_ROSTER)
+        view = await at.running()
+        assert view.restarts == 0
+        at.node.publish(now_bar(at.node))
+        assert (await at.decided(1)).prediction_count == 1
 
 
 async def test_there_are_no_more_agents_than_the_settings_allow(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from actors.thresholds.safeguards import HOUR_NS
 from protocols.control import Refused
-from protocols.paths import THRESHOLD_ROSTER
+from protocols.paths import THRESHOLD_ROSTER, THRESHOLD_STATES
 from protocols.thresholds import (
     AdaptAll,
     EvaluateBatch,
@@ -20,6 +20,7 @@ from protocols.thresholds import (
     ResetThresholds,
     ThresholdMoved,
 )
+from runtime import RestartChild, TerminateChild
 from runtime.clock import VirtualClock
 from tests.actors.thresholds.stage import BEGIN, LIMIT_S, QUIET, Stage, good, stage
 
@@ -91,6 +92,23 @@ async def test_a_keeper_and_a_roster_that_crash_lose_nothing(tmp_path: Path) -> 
         assert (await at.view()) == shown
 
 
+async def test_a_move_that_cannot_be_written_is_neither_served_nor_remembered(tmp_path: Path) -> None:
+    parent, _, name = THRESHOLD_STATES.rpartition("/")
+    async with stage(tmp_path) as at:
+        await at.evaluate()
+        await at.teach(200)
+        await at.node.ref(parent).ask(TerminateChild(name), LIMIT_S)
+        with pytest.raises(Refused):
+            await at.adapt(force=True)
+        assert dict((await at.evaluate()).thresholds)["confidence"] == 0.65
+        await at.node.ref(parent).ask(RestartChild(name), LIMIT_S)
+        assert (await at.view()).values["confidence"] == 0.65
+        assert "APPLIED" in {record.reason_code for record in (await at.adapt(force=True)).records}
+        value = (await at.view()).values["confidence"]
+        assert value > 0.65
+        assert dict((await at.evaluate()).thresholds)["confidence"] == value
+
+
 async def test_an_outcome_is_learned_from_once_however_often_it_is_told(tmp_path: Path) -> None:
     async with stage(tmp_path) as at:
         assert (await at.learn(1, 0.1, 0.9)).new
@@ -149,6 +167,16 @@ async def test_a_freeze_survives_and_a_reset_brings_the_defaults_back(tmp_path: 
         assert {each.frozen_by for each in view.thresholds} == {("kill switch",)}
 
 
+async def test_a_freeze_of_a_user_who_has_learned_nothing_survives_too(tmp_path: Path) -> None:
+    async with stage(tmp_path) as at:
+        await at.roster.ask(FreezeThresholds(user_id="anna", symbol="BTC", reason="kill switch"))
+        await at.kill_user()
+        assert {each.frozen_by for each in (await at.view()).thresholds} == {("kill switch",)}
+        await at.teach(200)
+        done = await at.adapt(force=True)
+        assert {record.reason_code for record in done.records} == {"FROZEN"}
+
+
 async def test_what_moves_is_told_by_user(tmp_path: Path) -> None:
     async with stage(tmp_path) as at:
         with at.node.open_tap((ThresholdMoved, "anna"), capacity=100) as tap:
@@ -179,6 +207,15 @@ async def test_a_batch_is_judged_in_its_order(tmp_path: Path) -> None:
         answer = await at.roster.ask(EvaluateBatch(user_id="anna", signals=signals))
         assert [verdict.signal_id for verdict in answer.verdicts] == [str(n) for n in range(60)]
         assert [verdict.should_trade for verdict in answer.verdicts] == [0.4 + n / 100 >= 0.65 for n in range(60)]
+
+
+async def test_a_batch_of_one_user_has_no_signals_of_another(tmp_path: Path) -> None:
+    async with stage(tmp_path) as at:
+        signals = tuple(EvaluateSignal(user_id=user, symbol="BTC", signal=good()) for user in ("anna", "ben"))
+        with pytest.raises(Refused) as refused:
+            await at.roster.ask(EvaluateBatch(user_id="anna", signals=signals))
+        assert (refused.value.code, refused.value.field) == ("invalid", "signals[1].user_id")
+        assert (await at.stats()).evaluations == 0
 
 
 @pytest.mark.parametrize(

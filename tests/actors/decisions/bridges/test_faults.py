@@ -10,6 +10,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from actors.decisions.bridges import upstream
 from actors.decisions.bridges.retrying import Backoff
 from actors.decisions.bridges.settings import Settings
 from protocols.bridges import (
@@ -23,7 +24,7 @@ from protocols.bridges import (
 )
 from protocols.control import Probe, Refused, Request, Unknown
 from protocols.paths import DATA_BRIDGE, TRADING_BRIDGE
-from runtime import Node
+from runtime import KillChild, Node, PauseChild
 from tests.actors.authority import Authority
 from tests.actors.decisions.bridges.kit.nodes import bridged, state_of
 from tests.actors.decisions.bridges.kit.service import STATUS, Service, backend, plain, reply, service
@@ -195,6 +196,15 @@ async def test_half_an_answer_is_no_answer_and_is_asked_for_again(leaping: MockC
         assert (await state_of(node, TRADING_BRIDGE)).statistics.by_outcome == (("ok", 1), ("unreachable", 1))
 
 
+async def test_an_answer_that_is_too_long_is_not_taken(leaping: MockClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upstream, "MOST_BYTES", 1000)
+    async with service(backend) as there, bridged(Settings(trading_url=there.url, retries=0)) as node:
+        there.faults.append(reply(200, {**STATUS, "padding": "x" * 1000}))
+        refusal = await refused(node, GetTradingState("ann"))
+        assert (refusal.code, "an answer of more than 1000 bytes" in refusal.message) == ("upstream_unavailable", True)
+        assert (await node.ref(TRADING_BRIDGE).ask(GetTradingState("ann"))).status == STATUS["status"]
+
+
 async def test_a_busy_service_is_left_alone_for_as_long_as_it_says(leaping: MockClock) -> None:
     async with service(backend) as there, bridged(Settings(trading_url=there.url)) as node:
         there.faults.append(reply(429, {}, headers={"retry-after": "4"}))
@@ -258,6 +268,14 @@ async def test_a_change_that_may_be_made_twice_is_made_again_and_then_unknown(
             await node.ref(TRADING_BRIDGE).ask(make(), ASK_S)
         if isinstance(make(), SendFeedback):
             assert len({each.headers["idempotency-key"] for each in there.asked}) == 1
+
+
+async def test_a_change_that_may_have_been_made_by_one_of_its_attempts_is_unknown(leaping: MockClock) -> None:
+    async with service(backend) as there, bridged(Settings(trading_url=there.url)) as node:
+        there.faults.extend([BROKEN, *[reply(503, {})] * 3])
+        with pytest.raises(Unknown, match=r"503.*; it may have been performed"):
+            await node.ref(TRADING_BRIDGE).ask(StopUpstreamTrading("ann"), ASK_S)
+        assert len(there.asked) == 4
 
 
 async def test_a_kept_answer_asks_nobody_until_its_time_is_over(leaping: MockClock) -> None:
@@ -358,6 +376,19 @@ async def test_a_change_that_nobody_waits_for_any_more_is_not_made_late(leaping:
         assert [each.path for each in there.asked] == ["/api/trading/status/ann"]
 
 
+async def test_a_change_whose_asker_has_left_is_not_made_when_its_turn_comes(leaping: MockClock) -> None:
+    async with service(backend) as there, bridged(Settings(trading_url=there.url, max_concurrent=1)) as node:
+        there.hold = trio.Event()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(node.ref(TRADING_BRIDGE).ask, GetTradingState("ann"), ASK_S)
+            await there.until(1)
+            with pytest.raises(Unknown):
+                await node.ref(TRADING_BRIDGE).ask(StartUpstreamTrading(user_id="ann"), 1.0)
+            there.hold.set()
+        await trio.sleep(20.0)
+        assert [each.path for each in there.asked] == ["/api/trading/status/ann"]
+
+
 async def test_feedback_that_is_told_and_not_asked_is_sent_all_the_same(leaping: MockClock) -> None:
     async with service(backend) as there, bridged(Settings(trading_url=there.url)) as node:
         there.faults.append(BROKEN)
@@ -415,3 +446,26 @@ async def test_a_bridge_that_is_killed_begins_anew_and_serves(leaping: MockClock
                 await trio.sleep(0.1)
         assert state.statistics.requests == 0
         assert (await node.ref(TRADING_BRIDGE).ask(GetTradingState("ann"))).is_active is True
+
+
+async def test_what_a_call_of_the_life_before_has_come_to_does_not_crash_the_next(leaping: MockClock) -> None:
+    parent, _, name = TRADING_BRIDGE.rpartition("/")
+    async with service(backend) as there, bridged(Settings(trading_url=there.url)) as node:
+        there.hold = trio.Event()
+        bridge = node.find(TRADING_BRIDGE)
+        assert bridge is not None
+        async with trio.open_nursery() as nursery:
+
+            async def lost() -> None:
+                with pytest.raises(Unknown):
+                    await node.ref(TRADING_BRIDGE).ask(GetTradingState("ann"), ASK_S)
+
+            nursery.start_soon(lost)
+            await there.until(1)
+            await node.ref(parent).ask(PauseChild(name))
+            there.hold.set()
+            while not bridge.queue:  # noqa: ASYNC110 - the answer waits behind the pause, and nothing tells it
+                await trio.sleep(0.1)
+            await node.ref(parent).ask(KillChild(name))
+        assert (await node.ref(TRADING_BRIDGE).ask(GetTradingState("ann"), ASK_S)).status == STATUS["status"]
+        assert bridge.mark.incarnation.count == 2

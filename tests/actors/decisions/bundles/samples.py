@@ -64,10 +64,16 @@ def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     return shares
 
 
-def mlp_bundle(layout: Layout = "values+mask", head: Head | None = None, seed: int = 7, **changes: Any) -> Bundle:
-    """A bundle of a tanh network 4-16-16-3 (8 inputs with mask bits), with 64 golden pairs."""
+def mlp_bundle(
+    layout: Layout = "values+mask", head: Head | None = None, seed: int = 7, *, alike: bool = False, **changes: Any
+) -> Bundle:
+    """A bundle of a tanh network 4-16-16-3 (8 inputs with mask bits), with 64 golden pairs. `alike`: the first two
+    actions have the same weights."""
     inputs = len(FEATURES) * (2 if layout == "values+mask" else 1)
     arrays: dict[str, Any] = dict(weights(inputs, 16, 16, len(ACTIONS), seed=seed))
+    if alike:
+        for name in ("layers.4.weight", "layers.4.bias"):
+            arrays[name][1] = arrays[name][0]
     values = observations(missing=layout == "values+mask")
     outputs = tanh_network(arrays, encoded(values, layout))
     manifest = Manifest(

@@ -260,6 +260,15 @@ def test_what_is_refused_leaves_the_file_that_was_there(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 1
 
 
+def test_who_has_a_file_open_while_another_is_written_in_its_place_reads_what_he_opened(tmp_path: Path) -> None:
+    path = tmp_path / "p.bundle"
+    write(mlp_bundle(), path)
+    with path.open("rb") as opened:
+        sha = write(mlp_bundle(seed=8), path)
+        assert opened.read() == WHOLE
+    assert read(path).sha256 == sha
+
+
 def test_every_field_of_the_manifest_is_described() -> None:
     page = (Path(__file__).parents[4] / "docs" / "reference" / "policy-bundle.md").read_text()
     fields = [field.name for field in msgspec.structs.fields(Manifest)]

@@ -16,10 +16,12 @@ from actors.decisions.bundles.bundle import Bundle, BundleError, encode, write
 from actors.decisions.bundles.loading import load_policy, policy_of, python_policy
 from actors.decisions.bundles.manifest import EnsemblePlan, Manifest, Member, QValues
 from actors.decisions.bundles.mlp import MlpPolicy
-from actors.decisions.policy import ActionMeaning, Policy, PolicyAnswer, PolicyFailed, PolicyInfo
+from actors.decisions.policy import ActionMeaning, FeaturesMissing, Policy, PolicyAnswer, PolicyFailed, PolicyInfo
 from tests.actors.decisions.bundles.samples import (
     ACTIONS,
     FEATURES,
+    MEAN,
+    VARIANCE,
     encoded,
     mlp_bundle,
     observations,
@@ -50,6 +52,25 @@ def test_answers_are_those_of_the_network_written_down_in_the_plainest_way(tmp_p
         assert policy.act(rows[:0]) == []
 
 
+@pytest.mark.parametrize("layout", ["values", "values+mask"])
+def test_values_far_away_are_clipped_as_they_were_in_training(layout: Any) -> None:
+    whole = mlp_bundle(layout)
+    far = np.vstack([MEAN + sign * np.diag(30 * np.sqrt(VARIANCE)) for sign in (1, -1)])
+    expected = softmax(tanh_network(dict(whole.arrays), encoded(far, layout)))
+    answers = policy_of(whole).act(far)
+    np.testing.assert_allclose([answer.probabilities for answer in answers], expected, rtol=0, atol=1e-6)
+
+
+def test_a_network_that_was_trained_without_missing_features_names_those_that_are_missing() -> None:
+    policy = policy_of(mlp_bundle("values"))
+    assert not policy.info.takes_missing
+    row = np.array([MEAN])
+    row[0, [1, 3]] = np.nan
+    with pytest.raises(FeaturesMissing) as missing:
+        policy.act(row)
+    assert missing.value.features == (FEATURES[1], FEATURES[3])
+
+
 def test_a_changed_golden_pair_is_refused_with_its_number_and_the_difference(tmp_path: Path) -> None:
     whole = mlp_bundle()
     outputs = np.array(whole.arrays["golden.outputs"])
@@ -77,6 +98,22 @@ def test_another_action_is_refused_but_where_rounding_may_decide(tmp_path: Path)
     path = saved(with_arrays(whole, golden__actions=actions), tmp_path)
     with pytest.raises(BundleError, match=rf"^golden\[{clear}\]: the policy takes [A-Z]+ where the trained model took"):
         load_policy(path)
+
+
+def test_an_action_is_another_unless_the_best_two_are_nearer_than_rounding() -> None:
+    whole = mlp_bundle()
+    ordered = np.sort(whole.arrays["golden.outputs"], axis=1)
+    gaps = ordered[:, 2] - ordered[:, 1]
+    near = int(np.argmin(np.where(gaps > 1e-4, gaps, np.inf)))
+    actions = np.array(whole.arrays["golden.actions"])
+    actions[near] = np.argsort(whole.arrays["golden.outputs"][near])[1]
+    assert gaps[near] < 0.05
+    with pytest.raises(BundleError, match=rf"^golden\[{near}\]: the policy takes [A-Z]+ where the trained model took"):
+        policy_of(with_arrays(whole, golden__actions=actions))
+    # Of two actions of the same weights the trained model may have taken either.
+    alike = mlp_bundle(alike=True)
+    best = alike.arrays["golden.outputs"].argmax(axis=1)
+    policy_of(with_arrays(alike, golden__actions=np.where(best == 0, 1, best).astype("<i8")))
 
 
 def test_other_statistics_of_the_normaliser_are_refused(tmp_path: Path) -> None:

@@ -10,13 +10,23 @@ import pytest
 from msgspec.structs import replace
 
 from actors.decisions.experiments.facts import Facts
-from actors.decisions.experiments.history import Logged
+from actors.decisions.experiments.history import Logged, Trade
 from actors.decisions.experiments.messages import HistoryFound
+from actors.decisions.experiments.phase import Seen
 from protocols.control import Probe, Refused
 from protocols.decisions import Decision, OutcomeSeen
 from protocols.experiment_reports import AbTestReport
-from protocols.experiments import AbTestRow, AnalysisPlan, AssignmentRow, ExposureRow, Feedback, ShadowPairRow
+from protocols.experiments import (
+    AbTestRow,
+    AnalysisPlan,
+    AssignmentRow,
+    DecisionOutcomeRow,
+    ExposureRow,
+    Feedback,
+    ShadowPairRow,
+)
 from protocols.paths import DECISIONS
+from protocols.rollouts import StageTest
 from tests.actors.decisions.experiments.stage import BEGIN, DAY, LIMIT_S, Stage, experiment, rows, stage, until
 from tests.actors.decisions.serving.policies import Failing, Sure
 from tests.actors.decisions.serving.stage import following
@@ -143,6 +153,21 @@ async def test_a_search_that_has_to_begin_anew_counts_nothing_twice(tmp_path: Pa
         status = facts.ledger.status("t", "")
         assert (status.total_requests, dict(status.users)) == (7, {"control": 1, "treatment": 0})
         assert facts.ledger.tests["t"].before == {"ann": {ts // DAY - 1: 0.5}}
+
+
+async def test_a_trade_that_is_found_twice_is_taken_once(tmp_path: Path) -> None:
+    async with stage(tmp_path) as at:
+        seen = Seen.of(await at.predict("ann"))
+        ended: list[DecisionOutcomeRow] = []
+        facts = Facts(at.log, at.clock, lambda test, arm: None, ended.append)
+        await facts.begin((experiment(),), Logged([], {}), ())
+        facts.decided(seen)
+        first = Trade(seq=1, outcome_id="o1", ts=seen.ts + 1, value=0.25, marks="", seen=seen)
+        # The second part of the same position is closed later: that adds up.
+        for trade in (first, first, replace(first, seq=2, outcome_id="o2", value=0.5)):
+            facts.traded(trade)
+        assert facts.ledger.told[seen.decision_id].outcome == 0.75
+        assert [row.outcome for row in ended] == [0.25]
 
 
 async def test_a_restart_of_the_node_and_of_the_server_leave_everybody_where_they_are(tmp_path: Path) -> None:
@@ -285,6 +310,24 @@ async def test_who_is_seen_in_two_arms_counts_in_none(tmp_path: Path) -> None:
         assert sum(arm.units for arm in report.arms) == 19
         assert sum(arm.exposures for arm in report.arms) == 21
         assert (report.flagged, report.reasons) == (1, ("1 units were seen in several arms",))
+
+
+async def test_what_came_of_decisions_before_the_exposure_or_after_the_rollback_counts_for_no_arm(
+    tmp_path: Path,
+) -> None:
+    async with stage(tmp_path, experiment(coverage=0.0)) as at:
+        before = await at.predict("ann")
+        await at.configure(coverage=1.0)
+        at.clock.advance(DAY)
+        during = await at.predict("ann")
+        at.clock.advance(DAY)
+        await at.keeper.ask(StageTest(name="t", version=1, reverted="rule", over=True, why="smoke"), LIMIT_S)
+        after = await at.predict("ann")
+        assert [each.version for each in (before, during, after)] == [1, 1, 1]
+        for decision, outcome in ((before, 0.5), (during, 0.01), (after, -0.5)):
+            await at.feedback(decision, outcome)
+        [arm] = [arm for arm in (await at.report()).arms if arm.units]
+        assert (arm.name, arm.user_days, arm.mean, arm.pending) == (during.arm, 1, 0.01, 0)
 
 
 async def test_what_a_shadow_says_is_no_exposure_and_is_compared_with_what_was_served(tmp_path: Path) -> None:

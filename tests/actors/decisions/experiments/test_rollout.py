@@ -284,6 +284,23 @@ def test_an_arm_where_everything_times_out_is_known_with_a_few_users_though_noth
     assert hard_limit(good.now(), None, GuardPlan()) == ""
 
 
+def test_a_guardrail_has_to_be_surer_the_more_of_them_there_are() -> None:
+    random = np.random.default_rng(1)
+    good, bad = World(random, 0.0, 0.0, 0.0), World(random, 0.0, 0.0, 0.0)
+    good.grow(40)
+    bad.grow(40)
+    treatment = bad.now()
+    treatment.rejected = np.resize([1.0, 2.0], 40)  # of ten requests
+    found = {each.name: each for each in guardrails(good.now(), treatment, GuardPlan())}
+    p = found["reject_ratio"].p
+    assert p is not None
+    assert 0.05 / len(found) < p < 0.05
+    assert not found["reject_ratio"].failing
+    treatment.rejected = np.resize([1.0, 3.0], 40)
+    found = {each.name: each for each in guardrails(good.now(), treatment, GuardPlan())}
+    assert [name for name, each in found.items() if each.failing] == ["reject_ratio"]
+
+
 def test_losses_of_one_user_act_at_once_and_too_few_units_say_nothing() -> None:
     random = np.random.default_rng(2)
     arm = World(random, 0.0, 0.0, 0.0)

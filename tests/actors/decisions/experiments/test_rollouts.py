@@ -12,16 +12,20 @@ import msgspec
 import pytest
 import trio
 
-from actors.decisions.experiments import history
+from actors.decisions.experiments import history, part
+from actors.decisions.experiments.plans import first_plan, staged
 from actors.decisions.policy import Policy
 from protocols.alerts import RaiseAlert
 from protocols.control import Probe, Refused
 from protocols.decisions import Decision
-from protocols.experiments import ConfigureTest, ExposureRow
+from protocols.experiments import AbTestStatus, ConfigureTest, ExposureRow, GetTest
 from protocols.paths import DECISIONS, EXPERIMENTS, ROLLOUTS
 from protocols.rollouts import (
     GuardPlan,
     ListRollouts,
+    LookAtTest,
+    RolloutChanged,
+    RolloutLook,
     RolloutPlan,
     RolloutRow,
     RolloutView,
@@ -29,10 +33,12 @@ from protocols.rollouts import (
     StartRollout,
     SwitchRollout,
 )
-from runtime import Actor, ChildSpec, receive
-from runtime.clock import SECOND
+from runtime import Actor, ChildSpec, NodeSettings, open_node, receive, supervisor
+from runtime.clock import SECOND, VirtualClock
+from runtime.log import open_log
 from tests.actors.decisions.experiments.stage import LIMIT_S, Stage, experiment, rows, stage, until
 from tests.actors.decisions.serving.policies import Failing, Sure
+from tests.actors.decisions.serving.stage import following
 
 POPULATION = 1500
 HOUR = 3600 * SECOND
@@ -48,6 +54,53 @@ class Alarmed(Actor):
     @receive
     def raised(self, message: RaiseAlert) -> None:
         self.node.alarms.append(message)  # type: ignore[attr-defined]
+
+
+class Reluctant(Actor):
+    """In the place of the keeper: sees harm from the first look on, and is too busy to roll back at first."""
+
+    def __init__(self, refusals: int) -> None:
+        self.refusals = refusals
+        self.plan = first_plan(experiment())
+
+    @receive
+    def test(self, request: GetTest) -> AbTestStatus:
+        return AbTestStatus(
+            plan=self.plan,
+            rl_traffic_percentage=0.5,
+            total_requests=0,
+            rl_requests=0,
+            fallback_requests=0,
+            users=(),
+            since=0,
+            staged=True,
+        )
+
+    @receive
+    def stage(self, request: StageTest) -> AbTestStatus:
+        if not request.begin and self.refusals:
+            self.refusals -= 1
+            raise Refused("overloaded", "not now")
+        self.plan = staged(self.plan, request)
+        return self.test(GetTest("t"))
+
+    @receive
+    def look(self, request: LookAtTest) -> RolloutLook:
+        return RolloutLook(
+            name="t",
+            version=self.plan.version,
+            coverage=self.plan.coverage,
+            enabled=True,
+            reverted=bool(self.plan.reverted),
+            released=False,
+            control_units=5,
+            treatment_units=5,
+            flagged=0,
+            srm_p=1.0,
+            guards=(),
+            hard="a user has lost 30 %",
+            ts=self.clock.now(),
+        )
 
 
 class Waves:
@@ -205,6 +258,28 @@ async def test_an_abort_that_nobody_could_do_yet_is_not_forgotten(tmp_path: Path
         wanted = [msgspec.json.decode(row.view, type=RolloutView).aborting for row in rows(stored, RolloutRow)]
         assert (wanted[0], wanted[1], wanted[-1]) == ("", "aborted: smoke", "")
         assert (await at.status()).plan.reverted == "rule"
+
+
+async def test_a_rollback_that_could_not_be_done_is_tried_again_by_the_looks_that_follow(tmp_path: Path) -> None:
+    keeper, rollouts = (spec.name for spec in part.specs((experiment(),)))
+    branch = supervisor(
+        "decisions",
+        ChildSpec(keeper, Reluctant, {"refusals": 3}),
+        *(spec for spec in part.specs((experiment(),)) if spec.name == rollouts),
+    )
+    log = open_log(tmp_path / "log", segment_bytes=1 << 20, max_bytes=1 << 26, reserve_bytes=0)
+    try:
+        with trio.fail_after(LIMIT_S):
+            async with open_node(NodeSettings(name="test", data_dir=str(tmp_path)), (branch,), log=log) as node:
+                at = Stage(node, VirtualClock(0))
+                async with following(node, RolloutChanged) as changed:
+                    await start(at)
+                    seen = [message.rollout for message in await changed.count(3)]
+                assert [view.state for view in seen] == ["running", "guardrails_failing", "reverted"]
+                assert seen[1].why == "hard limit: a user has lost 30 %; not done yet: overloaded: not now"
+                assert (await at.status()).plan.reverted == "rule"
+    finally:
+        log.close()
 
 
 async def _ended(at: Stage) -> bool:

@@ -20,7 +20,7 @@ from protocols.experiment_reports import AbTestReport
 from protocols.experiments import AbTestRow, ExposureRow
 from protocols.paths import ROLLOUTS
 from protocols.rollouts import GuardPlan, ListRollouts, RolloutPlan, StartRollout
-from runtime import Actor, ChildSpec, receive, supervisor
+from runtime import Actor, ChildSpec, TerminateChild, receive, supervisor
 from runtime.clock import VirtualClock
 from runtime.segments import list_segments
 from tests.actors.decisions.experiments.stage import BEGIN, DAY, LIMIT_S, QUICK, Stage, experiment, rows, stage, until
@@ -162,6 +162,23 @@ async def test_what_the_log_has_lost_to_the_database_is_found_again_and_nothing_
         assert await afetch(database, TWICE) == []
         arms = await afetch(database, "SELECT arm, count(*) FROM ab_exposures WHERE version = 2 GROUP BY 1")
         assert dict(arms) == Counter(each.arm for each in first.values())
+
+
+async def test_a_keeper_that_cannot_read_its_plan_takes_the_servers_from_nobody(tmp_path: Path, database: str) -> None:
+    async with stage(tmp_path, experiment(0.3), others=(storage(database),), segment_bytes=SMALL) as at:
+        await complete(at)
+        await at.configure(rl_traffic_percentage=0.4)
+        first = await at.predictions(USERS)
+        for _ in range(3):
+            await at.predictions(USERS)
+        await moved(at)
+        await at.node.ref("/storage").ask(TerminateChild("queries"), LIMIT_S)
+        await at.kill()
+        assert "the stored plan is in the database" in (await at.status()).provisional
+        again = await at.predictions(USERS)
+        assert {user: (each.version, each.arm) for user, each in again.items()} == {
+            user: (2, each.arm) for user, each in first.items()
+        }
 
 
 async def _rollout_is_back(at: Stage, started: int) -> bool:

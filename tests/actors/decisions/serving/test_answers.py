@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import trio
 from trio.testing import MockClock
 
+from actors.decisions.experiments.assignment import Assigner
+from actors.decisions.policy import PolicyAnswer
 from actors.decisions.serving.settings import Settings
 from protocols.control import Refused
 from protocols.decisions import (
@@ -22,7 +26,8 @@ from protocols.decisions import (
     Proposal,
     ShadowDecided,
 )
-from tests.actors.decisions.serving.policies import FEATURES, Failing, Mlp, Slow, Sure, observation
+from protocols.experiments import UsePlans
+from tests.actors.decisions.serving.policies import FEATURES, Failing, Mlp, Picky, Slow, Sure, observation
 from tests.actors.decisions.serving.stage import SECOND, START, Serving, following, plan, serving
 
 NAN = float("nan")
@@ -147,6 +152,23 @@ async def test_when_the_queue_is_full_the_fallback_answers_and_the_last_places_a
         assert by_model[0].priority == RISK_EXIT
 
 
+async def test_shadows_look_at_requests_once_nothing_live_waits(autojump_clock: MockClock, tmp_path: Path) -> None:
+    order: list[str] = []
+
+    class Noted(Sure):
+        def act(self, values: Any, mask: Any = None, regimes: Any = None) -> Any:
+            order.append(self.info.version)
+            return super().act(values, mask, regimes)
+
+    async with serving(tmp_path, Settings(batch=1), plan(1.0, shadow="next")) as at:
+        at.use(Noted("live"))
+        at.use(Noted("shadow"), name="next")
+        async with following(at.node, ShadowDecided) as seen:
+            await told(at, *({"model": ""} for _ in range(5)))
+            await seen.count(5)
+        assert order == ["live"] * 5 + ["shadow"] * 5
+
+
 # What forbids the model's answer.
 
 
@@ -197,6 +219,50 @@ async def test_with_enough_features_the_missing_ones_are_named_and_the_model_ans
         assert decision.missing == FEATURES[-20:]
 
 
+async def test_an_infinite_feature_is_a_missing_one_to_the_model(autojump_clock: MockClock, tmp_path: Path) -> None:
+    async with serving(tmp_path) as at:
+        policy = Sure()
+        at.use(policy)
+        alone = await at.ask(observed=observation(math.inf))
+        together = await told(at, {"observed": observation(-math.inf)}, {"observed": observation(2.0)})
+        assert [decision.served_by for decision in (alone, *together)] == ["rl"] * 3
+        assert [decision.missing for decision in (alone, *together)] == [FEATURES[:1], FEATURES[:1], ()]
+        assert [str(shown) for shown in policy.shown] == ["nan", "nan", "2.0"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (PolicyAnswer(1, (NAN, 0.9, 0.1), 0.9), "the policy's answer is not finite"),
+        (PolicyAnswer(1, (0.1, 0.9, 0.0), NAN), "the policy's answer is not finite"),
+        (PolicyAnswer(1, (0.1, 0.9, 0.0), 1.1), "expected a confidence from 0 to 1, got 1.1"),
+        (PolicyAnswer(3, (0.1, 0.9, 0.0), 0.9), "expected an action below 3, got 3"),
+        (PolicyAnswer(-1, (0.1, 0.9, 0.0), 0.9), "expected an action below 3, got -1"),
+    ],
+)
+async def test_an_answer_that_cannot_be_is_an_error_of_the_model(
+    autojump_clock: MockClock, tmp_path: Path, answer: PolicyAnswer, says: str
+) -> None:
+    class Wrong(Sure):
+        def act(self, values: Any, mask: Any = None, regimes: Any = None) -> Any:
+            return [answer for _ in values]
+
+    async with serving(tmp_path) as at:
+        at.use(Wrong())
+        decision = await at.ask()
+        assert (decision.served_by, decision.reason) == ("fallback", "MODEL_ERROR")
+        assert says in decision.reasoning
+
+
+async def test_who_makes_the_model_raise_is_found_among_those_that_are_answered_together(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    async with serving(tmp_path) as at:
+        at.use(Picky())
+        decisions = await told(at, *({"observed": observation(float(first))} for first in (1, 2, -1, 3)))
+        assert [decision.reason for decision in decisions] == ["", "", "MODEL_ERROR", ""]
+
+
 async def test_a_request_that_makes_no_sense_is_refused_with_its_field(
     autojump_clock: MockClock, tmp_path: Path
 ) -> None:
@@ -220,6 +286,16 @@ async def test_a_request_that_makes_no_sense_is_refused_with_its_field(
         assert (await at.figures()).decisions == 1
 
 
+@pytest.mark.parametrize(("confidence", "trades"), [(0.5, False), (0.501, True)])
+async def test_a_model_trades_above_one_half_and_not_at_it(
+    autojump_clock: MockClock, tmp_path: Path, confidence: float, trades: bool
+) -> None:
+    async with serving(tmp_path) as at:
+        at.use(Sure(confidence=confidence))
+        decision = await at.ask()
+        assert (decision.served_by, decision.action, decision.should_trade) == ("rl", "BUY", trades)
+
+
 # Arms.
 
 
@@ -233,6 +309,35 @@ async def test_each_user_is_served_by_his_arm_again_and_again(autojump_clock: Mo
             assert (again.arm, again.served_by) == (first[user].arm, first[user].served_by)
         served = {(decision.arm, decision.served_by) for decision in first.values()}
         assert served == {("control", "rule"), ("treatment", "rl")}
+
+
+async def test_other_plans_assign_everybody_anew_from_the_next_request_on(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    async with serving(tmp_path, None, plan(1.0)) as at:
+        at.use(Sure())
+        assert (await at.ask(model="")).arm == "treatment"
+        assert at.server.tell(UsePlans((plan(0.0),)))
+        decision = await at.ask(model="")
+        assert (decision.arm, decision.served_by) == ("control", "rule")
+
+
+async def test_in_a_switchback_a_user_gets_what_the_block_of_each_symbol_has(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    switching = msgspec.structs.replace(plan(0.5), block_s=60.0)
+    async with serving(tmp_path, None, switching) as at:
+        at.use(Sure())
+        assigner, arms, expected = Assigner((switching,)), [], []
+        for _ in range(6):
+            for symbol in ("BTC", "ETH"):
+                assignment = assigner.assign("anna", symbol, at.node.clock.now())
+                assert assignment is not None
+                expected.append(assignment.arm)
+                arms.append((await at.ask(model="", symbol=symbol)).arm)
+            await trio.sleep(60)
+        assert arms == expected
+        assert set(arms) == {"control", "treatment"}
 
 
 async def test_without_a_model_the_arm_is_answered_by_the_fallback_and_counts(
@@ -269,6 +374,17 @@ async def test_shadows_are_dropped_under_load_and_one_that_fails_harms_nobody(
         assert figures.shadows + figures.shadows_dropped == 50
         assert figures.shadows_dropped > 0
         assert (figures.decisions, figures.by_reason) == (50, ())
+
+
+async def test_of_too_many_shadows_the_oldest_are_dropped(autojump_clock: MockClock, tmp_path: Path) -> None:
+    async with serving(tmp_path, Settings(shadows=2), plan(0.0, shadow="next")) as at:
+        at.use(Sure(), name="next")
+        async with following(at.node, ShadowDecided) as seen:
+            decisions = await told(at, *({"model": ""} for _ in range(5)))
+            shadows = await seen.count(2)
+        assert [shadow.live.decision_id for shadow in shadows] == [each.decision_id for each in decisions[-2:]]
+        figures = await at.figures()
+        assert (figures.shadows, figures.shadows_dropped) == (2, 3)
 
 
 # Equal questions.
@@ -330,6 +446,41 @@ async def test_an_answer_is_given_again_for_the_time_to_live_of_event_time(
         assert not await cached(START - 40 * SECOND + 1, regimes=(1.0, 0.0, 0.0, 0.0))
         at.use(Sure("00000000000b"))
         assert not await cached(START - 40 * SECOND + 1)
+
+
+async def test_another_policy_of_the_same_version_gives_answers_of_its_own(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    async with serving(tmp_path) as at:
+        asked = observation(0.5, ts=START)
+        at.use(Sure("mine", 0.7))
+        assert (await at.ask(observed=asked)).confidence == 0.7
+        at.use(Sure("mine", 0.8))
+        decision = await at.ask(observed=asked)
+        assert (decision.confidence, decision.cached) == (0.8, False)
+
+
+async def test_what_a_policy_says_after_it_was_replaced_is_nobody_elses_answer(
+    leaping: MockClock, tmp_path: Path
+) -> None:
+    async with serving(tmp_path) as at:
+        entered = trio.Event()
+        token = trio.lowlevel.current_trio_token()
+        before = Slow("mine", entered=lambda: token.run_sync_soon(entered.set))
+        at.use(before)
+        asked = observation(0.5, ts=START)
+        decisions: list[Decision] = []
+
+        async def ask() -> None:
+            decisions.append(await at.ask(20.0, asked))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask)
+            await entered.wait()
+            at.use(Sure("mine", 0.8))
+            before.gate.set()
+        decisions.append(await at.ask(observed=asked))
+        assert [(decision.confidence, decision.cached) for decision in decisions] == [(0.9, False), (0.8, False)]
 
 
 async def test_what_answers_equal_questions_differently_is_asked_every_time(

@@ -15,7 +15,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from actors.decisions.policy import Mask, PolicyAnswer, Values
+from actors.decisions.policy import FeaturesMissing, Mask, PolicyAnswer, Values
 from actors.decisions.serving.messages import GetFigures
 from actors.decisions.serving.plans import KnownPlans
 from actors.decisions.serving.recorder import RECORDER
@@ -23,8 +23,8 @@ from actors.decisions.serving.settings import BREAKER, Settings
 from protocols.control import Probe
 from protocols.decisions import FALLBACK, RISK_EXIT, Decision, DecisionMade, LoadModel, PredictionRow, Proposal
 from protocols.experiments import GetPlans, UsePlans
-from protocols.paths import MODELS
-from runtime import Actor, ChildSpec, receive
+from protocols.paths import DECISIONS, MODELS
+from runtime import Actor, ChildSpec, KillChild, PauseChild, receive
 from runtime.log_reader import LogReader
 from tests.actors.decisions.serving.policies import Failing, NotANumber, Picky, Slow, Sure, observation
 from tests.actors.decisions.serving.stage import Serving, following, plan, serving
@@ -194,6 +194,41 @@ async def test_an_answer_after_the_deadline_is_the_fallbacks_wherever_it_is_look
         await trio.sleep(1.0)
         assert len(made.all) == 1
         assert (await at.figures()).by_served == ((FALLBACK, 1),)
+
+
+async def test_a_call_that_never_ends_is_a_failure_of_each_request_that_it_was_to_answer(
+    leaping: MockClock, tmp_path: Path
+) -> None:
+    settings = Settings(inference_s=0.5, threads=2, batch=BREAKER.minimum_calls)
+    async with serving(tmp_path, settings) as at, following(at.node, DecisionMade) as made:
+        hanging = Slow()
+        at.use(hanging)
+        try:
+            for _ in range(BREAKER.minimum_calls):
+                assert at.server.tell(at.request(5.0))
+            reasons = {message.decision.reason for message in await made.count(BREAKER.minimum_calls)}
+            assert reasons == {"TIMEOUT"}
+            assert (await at.figures()).models[0].breaker == "open"
+            assert (await at.decide(5.0)).reason == "CIRCUIT_OPEN"
+        finally:
+            hanging.gate.set()
+
+
+async def test_what_an_observation_lacks_is_no_fault_of_the_model(autojump_clock: MockClock, tmp_path: Path) -> None:
+    class Wanting(Sure):
+        def act(self, values: Values, mask: Mask | None = None, regimes: Values | None = None) -> list[PolicyAnswer]:
+            if (values[:, 0] < 0).any():
+                raise FeaturesMissing(("rsi",))
+            return super().act(values, mask, regimes)
+
+    async with serving(tmp_path) as at:
+        at.use(Wanting())
+        for number in range(BREAKER.minimum_calls + 1):
+            decision = await at.decide(observed=observation(-1.0 - number))
+            assert (decision.served_by, decision.reason) == (FALLBACK, "MISSING_FEATURES")
+            assert decision.missing == ("rsi",)
+        assert (await at.figures()).models[0].breaker == "closed"
+        assert (await at.decide()).served_by == "rl"
 
 
 @pytest.mark.parametrize("policy", [Failing(), NotANumber()])
@@ -426,6 +461,29 @@ async def test_a_server_that_is_killed_under_load_leaves_nobody_without_an_answe
 
 
 # Without a database.
+
+
+async def test_what_a_slow_model_said_to_the_life_before_does_not_crash_the_next(
+    leaping: MockClock, tmp_path: Path
+) -> None:
+    parent, _, name = DECISIONS.rpartition("/")
+    async with serving(tmp_path, Settings(inference_s=60.0)) as at:
+        entered = trio.Event()
+        token = trio.lowlevel.current_trio_token()
+        slow = Slow(entered=lambda: token.run_sync_soon(entered.set))
+        at.use(slow)
+        server = at.node.find(DECISIONS)
+        assert server is not None
+        assert at.server.tell(at.request(60.0))
+        await entered.wait()
+        await at.node.ref(parent).ask(PauseChild(name))
+        slow.gate.set()
+        while not server.queue:  # noqa: ASYNC110 - its answer waits behind the pause, and nothing tells it
+            await trio.sleep(MS)
+        await at.node.ref(parent).ask(KillChild(name))
+        at.use(Sure())
+        assert (await at.decide(60.0)).served_by == "rl"
+        assert server.mark.incarnation.count == 2
 
 
 async def test_without_a_database_every_decision_is_answered_and_in_the_log(

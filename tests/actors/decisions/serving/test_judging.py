@@ -80,6 +80,16 @@ async def test_the_control_arm_is_served_by_thresholds_and_both_arms_have_their_
         assert good["treatment"].verdict.approved
 
 
+async def test_an_arm_that_the_rule_serves_is_not_decided_by_thresholds_that_serve_the_other(tmp_path: Path) -> None:
+    against = plan(0.5, control=RULE, treatment=THRESHOLDS)
+    async with serving(tmp_path, None, against, others=OWN, on_trio=False) as at:
+        found = await by_arm(at, TIMID, timeout_s=5.0)
+        served = {arm: (decision.served_by, decision.should_trade) for arm, decision in found.items()}
+        assert served == {"control": (RULE, True), "treatment": (THRESHOLDS, False)}
+        verdicts = [decision.verdict and decision.verdict.approved for decision in found.values()]
+        assert verdicts == [False, False]
+
+
 async def test_the_verdict_is_in_the_row_of_each_decision(tmp_path: Path) -> None:
     async with serving(tmp_path, None, CONTROL, others=OWN, on_trio=False) as at:
         at.use(Sure())

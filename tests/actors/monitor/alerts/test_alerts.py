@@ -187,6 +187,22 @@ async def test_active_alerts_are_there_again_after_a_restart_and_their_rules_sti
         assert rows[-1] == (last, hot, True)
 
 
+async def test_the_cooldown_of_a_rule_outlasts_a_crash(tmp_path: Path, database: str) -> None:
+    async with stage(tmp_path, HOT, others=(storage(database),)) as at:
+        await restored(at)
+        temperature(at, 35)
+        await at.evaluate()
+        temperature(at, 20)
+        await at.evaluate()
+        await at.node.ref("/").ask(KillChild("alerts"))
+        await restored(at)
+        temperature(at, 36)
+        await at.evaluate(59)
+        assert await at.active() == ()
+        await at.evaluate(1)
+        assert [each.value for each in await at.active()] == [36.0]
+
+
 async def test_without_a_database_rules_wait_a_moment_for_what_was_and_are_then_evaluated(tmp_path: Path) -> None:
     clock = VirtualClock(BEGIN)
     async with stage(tmp_path, HOT, clock=clock) as at:

@@ -17,7 +17,7 @@ from actors.signals.channels.signing import secret_bytes, signature
 from protocols.alerts import RaiseAlert
 from protocols.control import Probe, ProbeReport
 from protocols.paths import ALERTS
-from runtime import KillChild
+from runtime import KillChild, PauseChild
 from runtime.clock import SECOND
 from runtime.settings import load
 from tests.actors.authority import Authority
@@ -214,6 +214,32 @@ async def test_what_waits_outlasts_the_crash_of_its_actor(tmp_path: Path) -> Non
             await figures(at, taken=1, waiting=0)
         await written(tmp_path, 0)
     assert [body["data"]["title"] for body in bodies(back)] == ["Title of a"]
+
+
+async def test_the_outcome_of_an_attempt_of_the_life_before_is_taken_for_none_of_this_one(tmp_path: Path) -> None:
+    path, to = f"/{NOTIFIERS}/people", Receiver()
+    async with trio.open_nursery() as nursery:
+        # It takes connections, and does not read from them yet.
+        [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        to.port = listener.socket.getsockname()[1]
+        async with stage(tmp_path, targets=(target(tmp_path, to.url, timeout_s=LIMIT_S),)) as at:
+            raise_alert(at, "a")
+            raise_alert(at, "b")
+            await figures(at, waiting=2)
+            await written(tmp_path, 2)
+            await at.node.ref(f"/{NOTIFIERS}").ask(PauseChild("people"))
+            nursery.start_soon(trio.serve_listeners, to.serve, [listener])
+            cell = at.node.find(path)
+            assert cell is not None
+            # What it is told of the first one waits behind the pause, and dies with this life.
+            await until(lambda: len(to.posted) == 1 and len(cell.queue) > 0, "the outcome")
+            await at.node.ref(f"/{NOTIFIERS}").ask(KillChild("people"))
+            await until(lambda: len(to.posted) == 3, "both")
+            await figures(at, taken=2, waiting=0)
+            await at.settle()
+            await figures(at, taken=2, waiting=0)
+        nursery.cancel_scope.cancel()
+    assert [body["data"]["title"] for body in bodies(to)] == ["Title of a", "Title of a", "Title of b"]
 
 
 async def test_a_queue_that_cannot_be_read_is_told_and_what_comes_is_delivered(tmp_path: Path) -> None:

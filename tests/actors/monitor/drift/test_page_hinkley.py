@@ -81,3 +81,12 @@ def test_what_is_no_number_is_refused_and_changes_nothing(value: float) -> None:
 def test_settings_that_cannot_be_are_refused_by_name(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=f"{next(iter(wrong))}: expected"):
         PageHinkleySettings(**wrong)  # type: ignore[arg-type]
+
+
+def test_an_alarm_of_one_side_begins_both_anew() -> None:
+    both = TwoSided(PageHinkleySettings(min_instances=2, delta=0.0, threshold=5.0))
+    # What falls a little before it rises a lot has left evidence of a fall, too.
+    found = [both.update(value) for value in (0.0, -2.0, 20.0)]
+    assert found == [None, None, "up"]
+    assert both.states == (PageHinkleyState(), PageHinkleyState())
+    assert [both.update(value) for value in (20.0, 14.0, 12.0)] == [None, None, "down"]

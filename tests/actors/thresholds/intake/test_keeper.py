@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from actors.thresholds.performance import DAY_NS
 from protocols.control import Refused
@@ -12,7 +13,7 @@ from protocols.threshold_outcomes import FollowSignal
 from protocols.thresholds import OutcomeResolved, PoorPerformance
 from runtime.clock import SECOND, VirtualClock
 from tests.actors.storage.kit import afetch
-from tests.actors.thresholds.intake.stage import BEGIN, BUY, HOUR, LIMIT_S, Pupil, Stage, stage, until
+from tests.actors.thresholds.intake.stage import BEGIN, BUY, HOUR, LIMIT_S, SETTINGS, Pupil, Stage, stage, until
 
 
 @pytest.fixture(autouse=True)
@@ -85,6 +86,20 @@ async def test_a_trade_that_is_told_twice_counts_once_whatever_is_killed_between
         await until(lambda: len(at.told()) == 3)
         assert [outcome for _, outcome, _ in at.told()] == [0.02, -0.01, 0.03]
         await until_rows(database, 3)
+
+
+async def test_a_signal_teaches_once_though_another_trade_of_it_is_told_before_it_is_remembered(
+    tmp_path: Path, database: str
+) -> None:
+    async with stage(tmp_path, database) as at:
+        await at.trade(0.02, trade_id="t1", signal_id="s1")
+        await until(lambda: len(at.told()) == 1)
+        await at.kill()
+        again = await at.trade(-0.5, trade_id="t2", signal_id="s1")
+        assert not again.repeated
+        await at.trade(0.03, trade_id="t3")
+        await until(lambda: len(at.told()) == 2)
+        assert at.told() == [("s1", 0.02, True), ("", 0.03, True)]
 
 
 async def until_recovered(at: Stage) -> None:
@@ -203,3 +218,65 @@ async def test_a_performance_that_becomes_poor_is_told_once_and_too_few_trades_a
         await at.trade(-0.03, trade_id="t10", closed_at=BEGIN)
         await until(lambda: len(at.told()) == 11)
         assert [(each.user_id, each.symbol) for each in poor()] == [("ada", "BTC")]
+
+
+async def test_a_performance_that_recovers_is_poor_no_more_and_may_become_so_again(
+    tmp_path: Path, database: str
+) -> None:
+    def poor() -> list[PoorPerformance]:
+        return [each for each in Pupil.notes if isinstance(each, PoorPerformance)]
+
+    async with stage(tmp_path, database) as at:
+
+        async def trades(outcome: float, count: int, name: str) -> None:
+            for number in range(count):
+                share = outcome + 0.001 * (number % 5)
+                await at.trade(share, trade_id=f"{name}{number}", closed_at=at.clock.now() - DAY_NS + number)
+            await at.pass_time(SECOND)
+
+        async def until_poor(count: int) -> None:
+            while (await at.figures()).poor != count:
+                await at.pass_time(SECOND)
+
+        await trades(-0.03, 10, "a")
+        await until_poor(1)
+        await trades(0.05, 60, "b")
+        await until_poor(0)
+        at.clock.advance(DAY_NS)
+        await trades(-0.05, 200, "c")
+        await until_poor(1)
+        await until(lambda: len(poor()) == 2)
+
+
+async def test_no_more_signals_are_followed_than_the_settings_allow(tmp_path: Path, database: str) -> None:
+    settings = replace(SETTINGS, most_open=1)
+    async with stage(tmp_path, database, settings=settings) as at:
+        at.quote(99.0, 100.0)
+
+        def follow(name: str) -> FollowSignal:
+            now = at.clock.now()
+            return FollowSignal(user_id="ada", symbol="BTC", signal_id=name, signal=BUY, verdict=None, ts=now)
+
+        assert (await at.keeper.ask(follow("s1"), LIMIT_S)).due
+        with pytest.raises(Refused) as refused:
+            await at.keeper.ask(follow("s2"), LIMIT_S)
+        assert (refused.value.code, refused.value.message) == ("overloaded", "1 signals are followed already")
+        assert (await at.keeper.ask(follow("s1"), LIMIT_S)).repeated
+        assert (await at.figures()).open == 1
+
+
+async def test_a_trade_that_is_told_within_the_grace_is_the_outcome_of_its_signal(
+    tmp_path: Path, database: str
+) -> None:
+    async with stage(tmp_path, database, settings=replace(SETTINGS, grace_s=60.0)) as at:
+        at.quote(99.0, 100.0)
+        await at.submit(1)
+        await until_open(at, 1)
+        at.clock.advance(HOUR)
+        at.quote(110.0, 111.0)
+        await at.pass_time(30 * SECOND)
+        for _ in range(200):
+            assert (await at.figures()).resolved == 0
+        at.executed(1, 0.07)
+        await until(lambda: len(at.told()) == 1)
+        assert at.told() == [("sig_1", 0.07, True)]

@@ -331,7 +331,7 @@ class AgentRoster(Actor):
                     return tuple(found)
 
         if not last:
-            self.ref.tell(_Restore(()))
+            self.after(0.0, _Restore(()))
             return
         try:
             rows, missing = await read_settled(self.lookup(QUERIES), AgentRow, AGENT_CONFIGS, last, read, PATIENCE_S)
@@ -340,7 +340,7 @@ class AgentRoster(Actor):
         if missing:
             missing = f"the agents of before are not known in full: {missing}"
             self.logger.warning(missing)
-        await self.ref.send(_Restore(rows, missing))
+        self.after(0.0, _Restore(rows, missing))  # a timer ends with this life: the next one reads for itself
 
     @receive
     def restore(self, message: _Restore) -> None:

@@ -27,6 +27,8 @@ class Judged(Message, frozen=True, gc=False, tag="decision_judged"):
     request: Decide
     promise: Any
     arrived: int
+    by: Any
+    """The life that has asked: another one takes no verdict of it."""
 
 
 class Thoughts(Message, frozen=True, gc=False, tag="decision_thoughts"):

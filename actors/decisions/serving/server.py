@@ -174,11 +174,13 @@ class DecisionServer(Actor):
         return self._decide(request, arrived, None)
 
     async def _judge(self, request: Decide, promise: Promise, arrived: int) -> None:
-        self._tell_itself(Judged(await self._judging.judged(request), promise, arrived))
+        self._tell_itself(Judged(await self._judging.judged(request), promise, arrived, self))
 
     @receive
     def judged(self, message: Judged) -> None:
         """Thresholds have given their verdict, or have not: now it is decided."""
+        if message.by is not self:
+            return  # of the life before: who asked it knows that it crashed
         decision = self._decide(message.request, message.arrived, message.promise)
         if decision is not None:
             message.promise.answer(decision)

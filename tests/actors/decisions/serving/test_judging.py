@@ -14,19 +14,32 @@ from actors.decisions.serving.settings import Settings
 from actors.thresholds import capability as thresholds
 from actors.thresholds.settings import Settings as ThresholdSettings
 from protocols.control import Probe, Refused
-from protocols.decisions import FALLBACK, RULE, THRESHOLDS, Decision, Proposal
-from protocols.paths import THRESHOLD_ROSTER
+from protocols.decisions import FALLBACK, RULE, THRESHOLDS, Decision, DecisionMade, Proposal
+from protocols.paths import DECISIONS, THRESHOLD_ROSTER
 from protocols.thresholds import EvaluateSignal, Verdict
-from runtime import Actor, ChildSpec, receive, supervisor
+from runtime import Actor, ChildSpec, KillChild, PauseChild, receive, supervisor
 from runtime.log_reader import LogReader
 from tests.actors.decisions.serving.policies import Failing, Sure
-from tests.actors.decisions.serving.stage import Serving, plan, serving
+from tests.actors.decisions.serving.stage import Serving, following, plan, serving
 
 GOOD = Proposal(action="BUY", confidence=0.9, rsi=50.0, macd=0.05, change_percent=3.0, volume=2e9)
 TIMID = Proposal(action="BUY", confidence=0.6, rsi=50.0, macd=0.05, change_percent=3.0, volume=2e9)
 """The rule trades it, the thresholds do not: they want a confidence of 0.65."""
 OWN = (thresholds.branch(ThresholdSettings(adapt_every_s=0.0)),)
 CONTROL = plan(0.5, control=THRESHOLDS)
+
+
+class Asked(Actor):
+    """In the place of the roster: answers when it is let."""
+
+    let: ClassVar[trio.Event]
+    came: ClassVar[trio.Event]
+
+    @receive
+    async def evaluate(self, request: EvaluateSignal) -> Verdict:
+        self.came.set()
+        await self.let.wait()
+        raise Refused("unavailable", "not today")
 
 
 class Mute(Actor):
@@ -103,6 +116,29 @@ async def test_the_verdict_is_in_the_row_of_each_decision(tmp_path: Path) -> Non
             row = told[decision.decision_id]
             assert row["threshold_verdict"] is False
             assert "confidence" in row["threshold_reasoning"]
+
+
+async def test_a_verdict_that_the_life_before_had_asked_for_decides_nothing(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    Asked.let, Asked.came = trio.Event(), trio.Event()
+    parent, _, name = DECISIONS.rpartition("/")
+    roster = supervisor("thresholds", ChildSpec(THRESHOLD_ROSTER.rpartition("/")[2], Asked, stop_s=0.1))
+    settings = Settings(verdict_s=30.0)
+    async with serving(tmp_path, settings, CONTROL, others=(roster,)) as at, following(at.node, DecisionMade) as made:
+        server = at.node.find(DECISIONS)
+        assert server is not None
+        lost = at.request(60.0, model="", proposal=GOOD)
+        assert at.server.tell(lost)
+        await Asked.came.wait()
+        await at.node.ref(parent).ask(PauseChild(name))
+        Asked.let.set()
+        while not server.queue:  # noqa: ASYNC110 - the verdict waits behind the pause, and nothing tells it
+            await trio.sleep(0.01)
+        await at.node.ref(parent).ask(KillChild(name))
+        later = await at.decide(60.0, model="", proposal=GOOD)
+        assert [each.decision.decision_id for each in made.all] == [later.decision_id]
+        assert server.mark.incarnation.count == 2
 
 
 async def test_where_thresholds_serve_nothing_nobody_asks_them(tmp_path: Path) -> None:

@@ -137,7 +137,7 @@ async def test_a_verdict_that_the_life_before_had_asked_for_decides_nothing(
             await trio.sleep(0.01)
         await at.node.ref(parent).ask(KillChild(name))
         later = await at.decide(60.0, model="", proposal=GOOD)
-        assert [each.decision.decision_id for each in made.all] == [later.decision_id]
+        assert [each.decision.decision_id for each in await made.count(1)] == [later.decision_id]
         assert server.mark.incarnation.count == 2
 
 

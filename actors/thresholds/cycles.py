@@ -20,7 +20,7 @@ from actors.thresholds.messages import (
 )
 from actors.thresholds.pooling import Pool
 from actors.thresholds.settings import Settings
-from actors.thresholds.user_actors import ASK_S, END_S, UserActors
+from actors.thresholds.user_actors import ASK_S, UserActors
 from protocols.control import Message, Refused, Unknown
 from protocols.paths import THRESHOLD_STATES
 from protocols.thresholds import (
@@ -74,7 +74,7 @@ class Cycles(UserActors):
         try:
             known = await self.lookup(THRESHOLD_STATES).ask(ListKeys(), KNOWN_S)
         except (Refused, Unknown) as error:
-            await self.ref.send(_AllAdapted(None, f"it cannot be known who there is: {error}"), END_S)
+            self.after(0.0, _AllAdapted(None, f"it cannot be known who there is: {error}"))
             return
         reasons = [known.remark] if known.remark else []
         pools: dict[str, list[tuple[str, Pool]]] = {}
@@ -104,7 +104,7 @@ class Cycles(UserActors):
             began=began,
             at=self._now(),
         )
-        await self.ref.send(_AllAdapted(result), END_S)
+        self.after(0.0, _AllAdapted(result))
 
     async def _adapt_some(self, work: _Everybody) -> None:
         """One worker: the next user, until there is none."""

@@ -103,7 +103,7 @@ class ThresholdStates(Actor):
 
     async def _read_log(self, end: int, last_seq: int) -> None:
         tail = await self.offload(read_tail, self.log.directory, end, CHANGES, last_seq, timeout=READ_LOG_S)
-        await self.ref.send(_Known(tail))
+        self.after(0.0, _Known(tail))  # a timer ends with this life: a tail of before would hide what was kept since
 
     @receive
     def known(self, message: _Known) -> None:
@@ -198,7 +198,7 @@ class ThresholdStates(Actor):
             read = _Read(keys, await read_states(self.lookup(QUERIES), self.log.log_id, keys))
         except Refused as refused:
             read = _Read(keys, None, refused.message)
-        await self.ref.send(read, READ_LOG_S)
+        self.after(0.0, read)
 
     @receive
     def read(self, message: _Read) -> None:
@@ -249,7 +249,7 @@ class ThresholdStates(Actor):
             position = await read_position(self.lookup(QUERIES), self.log.log_id)
         except Refused:
             position = -1  # nothing is let go of; the probe of storage says that there is no database
-        await self.ref.send(_At(position), READ_LOG_S)
+        self.after(0.0, _At(position))
 
     @receive
     def at(self, message: _At) -> None:

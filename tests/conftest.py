@@ -44,11 +44,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(no_recordings)
 
 
+TOGETHER = ("tests/actors/execution/http/", "tests/node/")
+"""Folders whose files share a node."""
+
+
 class ByFileAndPage(LoadFileScheduling):
-    """Whole files to one process; of the documents, which take longest of all, the pages that share a node to one."""
+    """Whole files to one process, and folders that share a node; of the documents the pages that share one."""
 
     def _split_scope(self, nodeid: str) -> str:
         file, _, rest = nodeid.partition("::")
+        if file.startswith(TOGETHER):
+            return next(folder for folder in TOGETHER if file.startswith(folder))
         if not file.endswith("docs/test_documents.py"):
             return file
         page = REPOSITORY / rest.partition("[")[2].rpartition(":")[0]

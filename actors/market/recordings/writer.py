@@ -244,26 +244,28 @@ class Recorder:
             self._backlog += block.bytes - before
 
     def _write_all(self) -> None:
+        self._write_blocks(self._taken())
+        with self._lock:
+            self._resume()
+            closing = self._closing
+        if closing:
+            self._write_blocks(self._taken())
+
+    def _taken(self) -> list[Block]:
+        """What waits, in its order."""
         with self._lock:
             blocks = list(self._sealed)
             self._sealed.clear()
             if self._open.entries:
                 blocks.append(self._open)
                 self._open = Block()
+        return blocks
+
+    def _write_blocks(self, blocks: Iterable[Block]) -> None:
         for block in blocks:
             self._write(block)
             with self._lock:
                 self._backlog -= block.bytes
-        with self._lock:
-            self._resume()
-            last = self._open
-            closing = self._closing and bool(last.entries)
-            if closing:
-                self._open = Block()
-        if closing:
-            self._write(last)
-            with self._lock:
-                self._backlog -= last.bytes
 
     def _resume(self) -> None:
         """Record again, beginning with a note of what is missing."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from actors.market.recordings.entries import Begin, Entry, Note, Received, RecordingHeader
 from actors.market.recordings.reader import RecordingReader
+from actors.market.recordings.recording_file import Block
 from actors.market.recordings.writer import Recorder
 from protocols.nanos import NANO
 from tests.actors.market.test_recording import CALL, ONE_OF_EACH
@@ -54,6 +56,31 @@ def test_a_folder_is_rotated_by_size(tmp_path: Path) -> None:
     assert len(files) > 1
     assert [file.header.number for file in files] == list(range(1, len(files) + 1))
     assert [file.header.follows for file in files] == ["", *(file.path.name for file in files[:-1])]
+
+
+class Held(Recorder):
+    """Its thread waits before the first block that it writes."""
+
+    reached = threading.Event()
+    held = threading.Event()
+
+    def _write(self, block: Block) -> None:
+        self.reached.set()
+        assert self.held.wait(30)
+        super()._write(block)
+
+
+def test_what_came_while_the_disk_was_slow_is_in_its_order_though_the_end_comes_meanwhile(tmp_path: Path) -> None:
+    recorder = Held(tmp_path, HEADER, block_bytes=500)
+    recorder.frame(0, b"0")
+    assert recorder.reached.wait(30)
+    for number in range(1, 101):
+        recorder.frame(number, b"%d" % number)
+    recorder.end()
+    recorder.held.set()
+    recorder.close()
+    entries, lost = read(tmp_path)
+    assert (numbers(entries), lost) == (list(range(101)), [])
 
 
 def test_a_folder_is_rotated_by_time(tmp_path: Path) -> None:

@@ -211,7 +211,8 @@ class Actor:
         self._cell.node.unwatch(self._cell, ref.path)
 
     def after(self, seconds: float, message: Message) -> Timer:
-        """Tell this actor `message` once, after `seconds`."""
+        """Tell this actor `message` once, after `seconds`. It ends with this life, which a message to its own ref does
+        not: so 0 seconds is how a task of the actor hands over what it has found."""
         return self._cell.add_timer(message, seconds, None)
 
     def every(self, seconds: float, message: Message) -> Timer:

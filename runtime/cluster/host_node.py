@@ -33,10 +33,6 @@ class HostTopics(Topics):
         """See `Topics.publish`; the node counts as one subscriber if somebody there is interested."""
         return super().publish(message) + self._end.publish(message)
 
-    def publish_here(self, message: Message) -> int:
-        """Publish to this worker's subscribers alone."""
-        return super().publish(message)
-
     def subscribe(self, cell: Cell | Tap, message_type: type[Message], key: str | None, lossless: bool) -> None:
         """See `Topics.subscribe`."""
         super().subscribe(cell, message_type, key, lossless)

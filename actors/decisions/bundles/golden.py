@@ -6,7 +6,7 @@ the best two differ by more than 1e-4; closer than that, rounding may decide.
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from typing import Final
 
 import numpy as np
 
@@ -17,14 +17,6 @@ from actors.decisions.policy import Mask, Policy, PolicyFailed, Values
 
 TOLERANCE: Final = 1e-5
 CLOSE: Final = 1e-4
-
-
-class HasFigures(Protocol):
-    """A policy that can tell more than its answers."""
-
-    def figures(self, values: Values, mask: Mask | None = None) -> Values:
-        """See `NetworkPolicy.figures`."""
-        ...
 
 
 def check_golden_pairs(policy: Policy, bundle: Bundle) -> float:

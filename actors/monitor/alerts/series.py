@@ -175,10 +175,6 @@ class History:
             raise Unknown(f"{selector.name} has not been seen twice" if grown else f"there is no {selector.name}")
         return sum(known)
 
-    def has_family(self, name: str, group: Mapping[str, str]) -> bool:
-        """Whether anything of that name is there, with whatever labels beside the group's."""
-        return any(True for _ in self._selected(name, Selector(name), group))
-
     def span_s(self, selector: Selector, group: Mapping[str, str], begin: int) -> float:
         """The seconds from where growth since `begin` is counted to the last sampling."""
         first = min(

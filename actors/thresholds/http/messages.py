@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from actors.thresholds.intake.settings import OutcomeSettings
 from protocols.control import Message, Request
 
@@ -37,10 +35,3 @@ class Reloaded(Message, frozen=True, gc=False, kw_only=True, tag="threshold_api_
 class Reload(Request[Reloaded], frozen=True, gc=False, tag="reload_threshold_configuration"):
     """Asks the desk to read the configuration file again. Refused `invalid` (all that is wrong with it: nothing is
     changed), `not_found`."""
-
-
-class Keyed(msgspec.Struct, frozen=True):
-    """A setting by its key, and its value as text."""
-
-    key: str
-    value: str
